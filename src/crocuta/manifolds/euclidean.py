@@ -1,0 +1,75 @@
+"""Flat space, with the same API as the curved ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from crocuta.manifolds.base import Manifold
+from crocuta.manifolds.numerics import geometry
+
+
+class Euclidean(Manifold):
+    """Flat R^n: `c` is 0.0 and every map is the obvious one.
+
+    >>> Euclidean().dist(torch.zeros(2), torch.tensor([3.0, 4.0]))
+    tensor(5.)
+    """
+
+    def __init__(self):
+        super().__init__()
+
+    @property
+    def c(self) -> float:
+        """0.0: flat."""
+        return 0.0
+
+    @geometry
+    def expmap0(self, s):
+        return s
+
+    @geometry
+    def logmap0(self, x):
+        return x
+
+    @geometry
+    def expmap(self, x, u):
+        return x + u
+
+    retract = expmap
+
+    @geometry
+    def logmap(self, x, y):
+        return y - x
+
+    @geometry
+    def transport(self, x, y, u):
+        return u.expand(torch.broadcast_shapes(x.shape, y.shape, u.shape))
+
+    @geometry
+    def inner(self, x, u, v):
+        return (u * v).sum(-1)
+
+    @geometry
+    def dist(self, x, y):
+        return torch.linalg.vector_norm(x - y, dim=-1)
+
+    @geometry
+    def project(self, x):
+        return x
+
+    @geometry
+    def project_tangent(self, x, u):
+        return u
+
+    egrad2rgrad = project_tangent
+
+    @geometry
+    def centroid(self, x, weight=None):
+        if weight is None:
+            return x.mean(-2)
+        return (weight.unsqueeze(-1) * x).sum(-2) / weight.sum(-1, keepdim=True)
+
+    @geometry
+    def violation(self, x: Tensor):
+        return torch.zeros_like(x[..., 0])
