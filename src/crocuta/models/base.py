@@ -1,0 +1,169 @@
+"""What every model of crocuta shares: a typed configuration, the classification loss, and `predict` on strings."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from itertools import islice
+from os import PathLike
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForSequenceClassification, GenerationConfig, PreTrainedConfig, PreTrainedModel
+
+from crocuta.data.batch import pad_batch
+from crocuta.data.encoding import encode, reverse_complement
+from crocuta.errors import InputError
+
+# Keys that folders saved by transformers carry beside a model's own.
+BOOKKEEPING = {
+    *GenerationConfig().to_dict(),
+    *("model_type", "auto_map", "torch_dtype", "name_or_path", "_name_or_path", "_commit_hash", "num_labels"),
+    *("output_attentions", "attn_implementation", "_attn_implementation_autoset", "tokenizer_class"),
+    *("experts_implementation", "per_layer_config", "use_cache", "pad_token_id", "tie_word_embeddings"),
+}
+
+
+class ModelConfig(PreTrainedConfig):
+    """A typed configuration: unknown keys are errors, and inputs are described once for training and prediction."""
+
+    padding_side: ClassVar[str] = "right"
+    append_separator: ClassVar[bool] = False
+    retired_keys: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self, **kwargs):
+        known = {field.name for field in fields(self)} | BOOKKEEPING
+        for key in kwargs.keys() - known - self.retired_keys:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{type(self).__name__} has no key {key!r}{hint}")
+        super().__post_init__(**{key: value for key, value in kwargs.items() if key not in self.retired_keys})
+
+    @property
+    def longest_sequence(self) -> int | None:
+        """Nucleotides of the longest sequence that the model reads, None where there is no limit."""
+        return None
+
+
+class Predictions(NamedTuple):
+    """Predicted class names and the probabilities (n, classes) behind them."""
+
+    labels: list[str]
+    probabilities: np.ndarray
+
+
+def classification_loss(logits: Tensor, labels: Tensor | None, problem_type: str | None) -> Tensor | None:
+    """Cross-entropy of class indices (B,), or binary cross-entropy of 0/1 labels (B, classes) if multi-label."""
+    if labels is None:
+        return None
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    return F.cross_entropy(logits, labels)
+
+
+def chunks(items: Iterable, size: int) -> Iterator[list]:
+    """Consecutive lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class SequenceClassifier(PreTrainedModel):
+    """`predict` for models that map `input_ids` and `attention_mask` to class logits."""
+
+    config: ModelConfig
+
+    @torch.inference_mode()
+    def probabilities(self, ids: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
+        """Class probabilities (n, classes) of encoded sequences; batches hold sequences of like length."""
+        was_training = self.training
+        self.eval()
+        order = np.argsort([len(row) for row in ids], kind="stable")
+        result = np.empty((len(ids), self.config.num_labels), np.float32)
+        for rows in chunks(order, batch_size):
+            result[rows] = self._batch_probabilities([ids[row] for row in rows])
+        self.train(was_training)
+        return result
+
+    def _batch_probabilities(self, ids: list[np.ndarray]) -> np.ndarray:
+        input_ids, mask = pad_batch(ids, self.config.padding_side, self.config.append_separator)
+        device = self.device
+        inputs = torch.from_numpy(input_ids).to(device), torch.from_numpy(mask).to(device)
+        logits = self(input_ids=inputs[0], attention_mask=inputs[1]).logits.float()
+        if self.config.problem_type == "multi_label_classification":
+            return logits.sigmoid().cpu().numpy()
+        return logits.softmax(-1).cpu().numpy()
+
+    def predict(self, sequences: Sequence[str], batch_size: int = 128, both_strands: bool = False) -> Predictions:
+        """Classes of DNA strings; see `Ensemble.predict`."""
+        return Ensemble([self], both_strands).predict(sequences, batch_size)
+
+
+class Ensemble:
+    """Several trained models of one task, which predict together by their mean probability.
+
+    `both_strands` averages over each sequence and its reverse complement as well.
+    """
+
+    def __init__(self, members: Sequence[Any], both_strands: bool = False):
+        self.members, self.both_strands = list(members), both_strands
+        self.config: ModelConfig = self.members[0].config
+
+    @classmethod
+    def load(cls, folders: Iterable[str | PathLike], both_strands: bool = False) -> "Ensemble":
+        """Models from folders that `save_pretrained` made, on the accelerator where there is one."""
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        members = [AutoModelForSequenceClassification.from_pretrained(folder).to(device) for folder in folders]
+        return cls(members, both_strands)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.config.id2label[i] for i in range(self.config.num_labels))  # type: ignore[index]
+
+    def probabilities(self, ids: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
+        """Mean class probabilities (n, classes) of encoded sequences."""
+        strands = [ids, [reverse_complement(row) for row in ids]] if self.both_strands else [ids]
+        return np.mean([member.probabilities(s, batch_size) for member in self.members for s in strands], axis=0)
+
+    def predict(self, sequences: Sequence[str], batch_size: int = 128) -> Predictions:
+        """Classes of DNA strings, upper or lower case; letters other than ACGT are read as N.
+
+        Raises:
+            InputError: a sequence is longer than a model reads.
+        """
+        ids = [encode(sequence) for sequence in sequences]
+        for member in self.members:
+            check_lengths(ids, member.config)
+        probabilities = self.probabilities(ids, batch_size)
+        return Predictions(
+            name_labels(probabilities, self.classes, self.config.problem_type == "multi_label_classification"),
+            probabilities,
+        )
+
+
+def name_labels(probabilities: np.ndarray, classes: Sequence[str], multi_label: bool) -> list[str]:
+    """Names of the most probable classes; of all classes above one half, joined by `;`, if multi-label."""
+    if multi_label:
+        return [";".join(name for name, p in zip(classes, row, strict=True) if p > 0.5) for row in probabilities]
+    return [classes[i] for i in probabilities.argmax(axis=1)]
+
+
+def check_lengths(ids: Sequence[np.ndarray], config: ModelConfig, names: Sequence[str] | None = None) -> None:
+    """Raises InputError for the first sequence that is longer than the model reads."""
+    limit = config.longest_sequence
+    for i, row in enumerate(ids if limit is not None else ()):
+        if len(row) > limit:
+            name = names[i] if names is not None else f"sequence {i + 1}"
+            raise InputError(
+                f"{name} has {len(row):,} nucleotides, {len(row) - limit:,} more than the model reads"
+                f" ({limit:,}): cut it into windows, or train with a larger --max-length"
+            )
+
+
+def register(config: type[PreTrainedConfig], models: dict[type, type[PreTrainedModel]]) -> None:
+    """Makes transformers' Auto classes (keys of `models`) know the classes of a configuration."""
+    AutoConfig.register(config.model_type, config)
+    for auto, model in models.items():
+        auto.register(config, model)

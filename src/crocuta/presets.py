@@ -1,0 +1,251 @@
+"""Named models with the recipe that suits them, and runs in one call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crocuta.data.demo import load_demo
+from crocuta.data.labelled import Splits, make_splits
+from crocuta.data.tasks import TASKS, load_task, task_files
+from crocuta.errors import InputError
+from crocuta.models.base import Ensemble, ModelConfig
+from crocuta.models.baselines import KmerConfig, LengthConfig
+from crocuta.models.cnn import CNNConfig
+from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
+from crocuta.models.transformer import TransformerConfig
+from crocuta.report import write_report
+from crocuta.train import Entry, Recipe, run_experiment
+from crocuta.train.experiment import Watcher
+from crocuta.train.run import RunFolder
+from crocuta.train.trial import trial
+
+DEMO_EPOCHS = 6
+TOKENS_PER_BATCH = 1 << 16  # long sequences train in smaller batches
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model by name: `build(longest)` gives its configuration for sequences of up to `longest` nucleotides."""
+
+    name: str
+    title: str
+    build: Callable[[int], ModelConfig]
+    recipe: Recipe | None = None
+
+
+def hyenadna(size: str) -> Preset:
+    """A HyenaDNA of a released size, new weights; its filters span the longest sequence of the data."""
+
+    def build(longest: int) -> HyenaConfig:
+        return HyenaConfig(**{**RELEASED[size], "max_seq_len": longest + 2})
+
+    return Preset(f"hyenadna-{size}", f"HyenaDNA-{size}", build, HYENA_RECIPE)
+
+
+HYENA_RECIPE = Recipe(learning_rate=6e-4, weight_decay=0.1, batch_size=64, epochs=30)
+CNN_RECIPE = Recipe(learning_rate=5e-4, weight_decay=0.1, batch_size=64, epochs=30)
+TRANSFORMER_RECIPE = Recipe(learning_rate=5e-4, weight_decay=0.1, batch_size=64, epochs=30)
+
+KMER = Preset("kmer-lr", "k-mer logistic regression", lambda longest: KmerConfig())
+LENGTH = Preset("length", "length only", lambda longest: LengthConfig())
+BASELINES = (KMER, LENGTH)
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        replace(hyenadna("tiny-1k"), name="hyenadna-tiny", title="HyenaDNA-tiny"),
+        *(hyenadna(size) for size in RELEASED),
+        Preset("cnn", "CNN", lambda longest: CNNConfig(max_length=longest), CNN_RECIPE),
+        Preset("transformer", "Transformer", lambda longest: TransformerConfig(), TRANSFORMER_RECIPE),
+        *BASELINES,
+    )
+}
+
+
+def entry(model: str | PathLike, longest: int, changes: dict[str, Any]) -> Entry:
+    """The entry of a comparison for a preset's name, or for a folder or hub name of pretrained weights.
+
+    Args:
+        model: see above.
+        longest: nucleotides of the longest sequence.
+        changes: fields of the recipe to override.
+
+    Raises:
+        InputError: no such preset or folder.
+    """
+    name = str(model)
+    if name in PRESETS:
+        preset = PRESETS[name]
+        recipe = preset.recipe and fit_batch(replace(preset.recipe, **changes), longest, changes)
+        return Entry(preset.name, preset.title, preset.build(longest), recipe)
+    if not Path(name).is_dir() and name.count("/") != 1:
+        raise InputError(f"no model {name!r}: expected {', '.join(PRESETS)}, or the folder of a pretrained model")
+    short = Path(name).name
+    recipe = fit_batch(replace(HYENA_RECIPE, **changes), longest, changes)
+    return Entry(short, f"{short} (pretrained)", name, recipe)
+
+
+def fit_batch(recipe: Recipe, longest: int, changes: dict[str, Any]) -> Recipe:
+    """The recipe with a batch that long sequences do not blow up, unless the user chose one."""
+    if "batch_size" in changes:
+        return recipe
+    return replace(recipe, batch_size=int(np.clip(TOKENS_PER_BATCH // longest, 1, recipe.batch_size)))
+
+
+def comparison(
+    splits: Splits,
+    models: Sequence[str | PathLike],
+    *,
+    max_length: int | None = None,
+    baselines: bool = True,
+    **changes: Any,
+) -> list[Entry]:
+    """Entries for several models, followed by the k-mer and length baselines; see `entry`."""
+    longest = max(int(part.sequences.lengths.max()) for part in (splits.train, splits.valid, splits.test))
+    longest = max(longest, max_length or 0)
+    wanted = [*models, *(preset.name for preset in BASELINES if baselines)]
+    return [entry(model, longest, changes) for model in dict.fromkeys(wanted)]
+
+
+def read_data(
+    data: str | PathLike | None = None,
+    *,
+    valid: str | PathLike | None = None,
+    test: str | PathLike | None = None,
+    task: str | None = None,
+    data_root: str | PathLike | None = None,
+) -> tuple[Splits, list[Path]]:
+    """Splits of a labelled table or FASTA file, or of a named task, and the files they came from.
+
+    Raises:
+        InputError: neither or both are given; files are missing or broken.
+    """
+    if (data is None) == (task is None):
+        raise InputError("give either a file of labelled sequences or --task (with --data-root)")
+    if task is not None:
+        if data_root is None:
+            raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
+        return load_task(task, data_root), task_files(task, data_root)
+    splits = make_splits(data, valid, test)
+    return splits, [Path(path) for path in (data, valid, test) if path is not None]
+
+
+def train(
+    data: str | PathLike | None = None,
+    models: Sequence[str | PathLike] = ("hyenadna-tiny",),
+    output: str | PathLike = "run",
+    *,
+    seeds: int = 3,
+    metric: str | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    valid: str | PathLike | None = None,
+    test: str | PathLike | None = None,
+    task: str | None = None,
+    data_root: str | PathLike | None = None,
+    **options: Any,
+) -> RunFolder:
+    """Trains and judges models on labelled sequences, and writes the run folder with its report.
+
+    Args:
+        data: CSV, TSV or FASTA with labels, plain or gzip; see `crocuta.data.labelled.make_splits`.
+        models: presets (`crocuta.presets.PRESETS`) or folders of pretrained models.
+        output: run folder; the report is `report.html` in it.
+        seeds: number of trainings of each model.
+        metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc".
+        resume: continue an interrupted run.
+        watcher: hears of progress.
+        valid, test, task, data_root: see `read_data`.
+        options: `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
+    """
+    splits, files = read_data(data, valid=valid, test=test, task=task, data_root=data_root)
+    run = run_experiment(
+        comparison(splits, models, **options),
+        splits,
+        output,
+        seeds=range(seeds),
+        metric=headline(metric, task),
+        task=task,
+        data_files=files,
+        resume=resume,
+        watcher=watcher,
+    )
+    write_report([run.path], run.path / "report.html")
+    return run
+
+
+def headline(metric: str | None, task: str | None) -> str:
+    """The metric that leads: the one asked for, else the task's, else MCC."""
+    return metric or (TASKS[task].metric if task in TASKS else "mcc")
+
+
+def demo(output: str | PathLike, *, resume: bool = False, watcher: Watcher | None = None) -> RunFolder:
+    """HyenaDNA-tiny, CNN and k-mer regression on the bundled promoters: three seeds of a short schedule."""
+    splits = load_demo()
+    entries = comparison(splits, ["hyenadna-tiny", "cnn"], epochs=DEMO_EPOCHS)
+    run = run_experiment(entries, splits, output, task="gue/prom_core_tata", resume=resume, watcher=watcher)
+    write_report([run.path], run.path / "report.html")
+    return run
+
+
+def estimate(models: Sequence[str | PathLike], seeds: int, source: Mapping[str, Any], **options: Any) -> list[str]:
+    """What a training would cost at most, from three steps on the longest sequences; one sentence for each model."""
+    splits, _ = read_data(**source)
+    sentences = [f"{splits.policy} {len(splits.train):,} training sequences, {len(splits.valid):,} validation,"
+                 f" {len(splits.test):,} test."]  # fmt: skip
+    for entry in comparison(splits, models, **options):
+        if entry.recipe is not None:
+            cost = trial(entry.model, splits, entry.recipe)
+            hours = cost.seconds_per_epoch * entry.recipe.epochs * seeds / 3600
+            sentences.append(
+                f"{entry.title}: {cost.parameters:,} parameters, {cost.memory_mb:,.0f} MB, up to"
+                f" {cost.seconds_per_epoch:,.0f} s an epoch, {hours:.1f} h for {entry.recipe.epochs} epochs"
+                f" and {seeds} seeds if none stops early."
+            )
+    return sentences
+
+
+def load(name: str | PathLike) -> Any:
+    """A model ready to use.
+
+    Args:
+        name: a run folder (gives the `Ensemble` of its first model's seeds), a folder of one saved model, or a
+            released HyenaDNA by name, such as "hyenadna-small-32k" (fetched from the model hub once, then cached).
+
+    Raises:
+        InputError: nothing of that name can be had.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    path = Path(name)
+    if (path / "metrics.json").exists() or (path / "models").is_dir():
+        return RunFolder(path).ensemble()
+    if path.is_dir():
+        config = AutoConfig.from_pretrained(path)
+        generative = any("CausalLM" in architecture for architecture in config.architectures or ())
+        auto = HyenaForCausalLM if generative else AutoModelForSequenceClassification
+        return auto.from_pretrained(path).eval()
+    size = str(name).removeprefix("hyenadna-")
+    if size not in RELEASED:
+        known = ", ".join(f"hyenadna-{size}" for size in RELEASED)
+        raise InputError(f"{name}: neither a folder nor a released model ({known})")
+    return released(size)
+
+
+def released(size: str) -> HyenaForCausalLM:
+    """A released HyenaDNA with its weights, from the local cache or the model hub."""
+    family, length, *width = size.split("-")
+    hub = "LongSafari/" + "-".join(["hyenadna", family, length, "seqlen", *width, "hf"])
+    try:
+        return HyenaForCausalLM.from_pretrained(hub).eval()
+    except OSError as error:
+        raise InputError(
+            f"hyenadna-{size}: cannot reach {hub} on the model hub, and it is not cached;"
+            " download it elsewhere and give its folder"
+        ) from error
+
+
+__all__ = ["PRESETS", "Ensemble", "Preset", "comparison", "load", "read_data", "train"]

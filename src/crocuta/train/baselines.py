@@ -1,0 +1,100 @@
+"""Logistic regression on fixed features, with its regularisation chosen on validation."""
+
+import json
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from crocuta.analysis.scores import scores
+from crocuta.data.batch import pad_batch
+from crocuta.data.labelled import Labelled, Splits
+from crocuta.files import write_json
+from crocuta.models.base import ModelConfig, chunks
+from crocuta.models.baselines import LinearBaseline
+from crocuta.train.finetuning import Fit, build
+
+INVERSE_REGULARISATIONS = tuple(10.0**power for power in range(-5, 2))
+
+
+def fit_baseline(
+    config: ModelConfig, splits: Splits, output: str | Path, *, seed: int = 0, metric: str = "mcc", resume: bool = False
+) -> Fit:
+    """Fits a `LinearBaseline` by scikit-learn's logistic regression and saves it in `output`.
+
+    The inverse regularisation with the best validation score wins, 1e-5 to 10; the fit itself is deterministic.
+    """
+    output = Path(output)
+    done = output / "fit.json"
+    if resume and done.exists():
+        return Fit(**json.loads(done.read_text()))
+    start = time.perf_counter()
+    model = build(config, splits.train.classes, splits.problem)
+    assert isinstance(model, LinearBaseline)
+    model.adapt(torch.from_numpy(splits.train.sequences.lengths))
+    train = sparse_features(model, splits.train)
+    history = []
+    best, best_score = None, -np.inf
+    for step, inverse in enumerate(INVERSE_REGULARISATIONS, start=1):
+        weight, bias = fit_logistic(train, splits.train.labels, inverse)
+        load(model, weight, bias)
+        valid = scores(splits.valid.labels, model.probabilities(splits.valid.sequences))
+        history.append({"epoch": step, "inverse_regularisation": inverse, f"valid_{metric}": valid[metric]})
+        if valid[metric] > best_score:
+            best, best_score, best_step, best_valid = (weight, bias), valid[metric], step, dict(valid)
+    load(model, *best)
+    fit = Fit(
+        seed=seed,
+        parameters=model.num_parameters(),
+        seconds=time.perf_counter() - start,
+        peak_memory_mb=psutil.Process().memory_info().rss / 2**20,
+        epochs=len(history),
+        best_epoch=best_step,
+        history=history,
+        valid=best_valid,
+    )
+    model.save_pretrained(output)
+    write_json(done, asdict(fit))
+    return fit
+
+
+def sparse_features(model: LinearBaseline, data: Labelled):
+    """Feature matrix (n, features) of a data set, as scipy CSR: most k-mers do not occur in a sequence."""
+    from scipy import sparse
+
+    blocks = []
+    for rows in chunks(range(len(data)), 512):
+        ids, mask = pad_batch([data.sequences[row] for row in rows])
+        features = model.features(torch.from_numpy(ids), torch.from_numpy(mask))
+        blocks.append(sparse.csr_matrix(features.numpy().astype(np.float32)))
+    return sparse.vstack(blocks, format="csr")
+
+
+def fit_logistic(features, labels: np.ndarray, inverse: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (classes, features) and intercepts (classes,) of logits; one question per column if multi-label."""
+    from sklearn.linear_model import LogisticRegression
+
+    def solve(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # not yet converged to the last digit: validation judges the result
+            solver = LogisticRegression(C=inverse, max_iter=200, tol=1e-3).fit(features, target)
+        return solver.coef_, solver.intercept_
+
+    if labels.ndim == 2:
+        questions = [solve(column) for column in labels.T]
+        return np.concatenate([w for w, _ in questions]), np.concatenate([b for _, b in questions])
+    weight, bias = solve(labels)
+    if len(weight) == 1:  # two classes: one logit, shared out
+        weight, bias = np.concatenate([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+    return weight, bias
+
+
+@torch.no_grad()
+def load(model: LinearBaseline, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Puts fitted coefficients into the model."""
+    model.score.weight.copy_(torch.from_numpy(weight))
+    model.score.bias.copy_(torch.from_numpy(bias))

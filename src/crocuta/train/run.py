@@ -1,0 +1,186 @@
+"""A run folder: what a comparison leaves behind, and how to use it again.
+
+```
+run/
+  config.json       what was asked: models, seeds, recipes, digests of the data
+  manifest.json     where it was done: versions, machine, command
+  metrics.json      what came out, by model and seed
+  predictions.tsv   test set, by model and seed
+  models/<model>/seed-<seed>/
+```
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crocuta.analysis.scores import scores
+from crocuta.analysis.summary import summarise
+from crocuta.data.encoding import count_other_letters, encode
+from crocuta.data.labelled import Labelled, read_labelled
+from crocuta.data.records import read_records
+from crocuta.errors import InputError
+from crocuta.files import replacing, write_json
+from crocuta.models.base import Ensemble, check_lengths, chunks, name_labels
+from crocuta.train.manifest import manifest
+
+STREAMED = 4096  # sequences in memory while predicting
+
+
+class RunFolder:
+    """Opens a finished run.
+
+    Raises:
+        InputError: `path` is no run folder, or its training has not ended.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not (self.path / "config.json").exists():
+            raise InputError(f"{path}: not a run folder (no config.json); `crocuta train` makes one")
+        if not (self.path / "metrics.json").exists():
+            raise InputError(f"{path}: this run has not ended (no metrics.json); finish it with --resume")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return json.loads((self.path / "config.json").read_text())
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return json.loads((self.path / "metrics.json").read_text())
+
+    def ensemble(self, model: str | None = None, seed: int | None = None) -> Ensemble:
+        """All seeds of one model (default: the run's first), or one of them, as one predictor."""
+        name = model or self.config["models"][0]
+        pattern = "seed-*" if seed is None else f"seed-{seed}"
+        folders = sorted(path.parent for path in (self.path / "models" / name).glob(f"{pattern}/config.json"))
+        if not folders:
+            raise InputError(f"{self.path}: no model {name!r}; it holds {', '.join(self.config['models'])}")
+        return Ensemble.load(folders, self.config["recipe"].get(name, {}).get("both_strands", False))
+
+
+def predict(
+    run: str | Path,
+    sequences: str | Path,
+    output: str | Path,
+    *,
+    model: str | None = None,
+    batch_size: int = 256,
+    progress: Callable[[int], None] = lambda count: None,
+) -> tuple[int, int]:
+    """Predicts the classes of sequences in a file of any size, and writes them as a table.
+
+    Args:
+        run: a run folder; all seeds of the model predict together.
+        sequences: FASTA, CSV or TSV, plain or gzip; labels, where there are any, are not looked at.
+        output: TSV with the columns name, predicted, and one probability for each class; whole or absent.
+        model: which of the run's models; default its first.
+        batch_size: sequences at a time.
+        progress: called with the number of sequences just done.
+
+    Returns:
+        How many sequences there were, and how many of their letters were read as N.
+    """
+    ensemble = RunFolder(run).ensemble(model)
+    multi_label = ensemble.config.problem_type == "multi_label_classification"
+    count = letters = 0
+    with replacing(output) as file:
+        print("\t".join(("name", *prediction_columns(ensemble.classes))), file=file)
+        for records in chunks(read_records(sequences), STREAMED):
+            ids, names = [encode(record.sequence) for record in records], [record.name for record in records]
+            for member in ensemble.members:
+                check_lengths(ids, member.config, [f"{sequences}: {name}" for name in names])
+            probabilities = ensemble.probabilities(ids, batch_size)
+            predicted = name_labels(probabilities, ensemble.classes, multi_label)
+            file.writelines(table_rows(predicted, probabilities, names))
+            count += len(records)
+            letters += sum(count_other_letters(record.sequence) for record in records)
+            progress(len(records))
+    return count, letters
+
+
+def evaluate(run: str | Path, data: str | Path, output: str | Path | None = None) -> RunFolder:
+    """Judges every model of a run on other labelled sequences.
+
+    Args:
+        run: a run folder.
+        data: labelled sequences, as for training; their classes must be the run's.
+        output: folder for metrics and predictions; default `run/evaluations/<name of data>`.
+
+    Raises:
+        InputError: a label that training never saw; a sequence longer than a model.
+    """
+    trained, data = RunFolder(run), Path(data)
+    metrics, classes = trained.metrics, tuple(trained.metrics["classes"])
+    output = Path(output) if output else trained.path / "evaluations" / data.name.split(".")[0]
+    test = read_labelled(data, classes)
+    probabilities: dict[str, list[np.ndarray]] = {}
+    for name, model in metrics["models"].items():
+        for fit in model["seeds"]:
+            ensemble = trained.ensemble(name, fit["seed"])
+            check_lengths(test.sequences, ensemble.config, test.sequences.names)
+            probabilities.setdefault(name, []).append(ensemble.probabilities(test.sequences))
+    card = {
+        **metrics["data"],
+        "policy": f"Evaluated on {data.name}; trained elsewhere: {metrics['data']['policy']}",
+        "test": {"n": len(test), "by_class": test.counts.tolist()},
+        "other_letters": test.sequences.other_letters,
+        "leakage": None,
+    }
+    judgement = judged(metrics["models"], test, probabilities, metrics["metric"])
+    write_predictions(output / "predictions.tsv", test, probabilities, trained.config["seeds"])
+    write_json(output / "config.json", {**trained.config, "evaluated": str(data)})
+    write_json(output / "manifest.json", manifest([data], trained.config["seeds"]))
+    write_json(output / "metrics.json", {**metrics, "data": card, **judgement})
+    return RunFolder(output)
+
+
+def judged(
+    models: Mapping[str, Mapping[str, Any]], test: Labelled, probabilities: Mapping[str, Sequence[np.ndarray]], metric: str
+) -> dict[str, Any]:
+    """Models (title, kind, seeds, ...) with their scores on a test set, and the paired differences between them."""
+    baselines = [name for name, model in models.items() if model["kind"] == "baseline"]
+    summary = summarise(test.labels, probabilities, metric, baselines)
+    with_scores = {}
+    for name, model in models.items():
+        seeds = [
+            {**fit, "test": finite(scores(test.labels, values))}
+            for fit, values in zip(model["seeds"], probabilities[name], strict=True)
+        ]
+        with_scores[name] = {**model, "seeds": seeds, "test": summary["models"][name]}
+    return {"models": with_scores, "paired": summary["paired"], "resamples": summary["resamples"]}
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """The same with None for numbers that a test set does not define, which JSON cannot say."""
+    return {key: value if np.isfinite(value) else None for key, value in values.items()}
+
+
+def write_predictions(
+    path: Path, test: Labelled, probabilities: Mapping[str, Sequence[np.ndarray]], seeds: Sequence[int]
+) -> None:
+    """Predictions on a test set with its true labels, for every model and seed."""
+    multi_label = test.labels.ndim == 2
+    truth = test.labels if multi_label else np.eye(len(test.classes))[test.labels]
+    labels = name_labels(truth, test.classes, multi_label)
+    with replacing(path) as file:
+        print("\t".join(("name", "label", "model", "seed", *prediction_columns(test.classes))), file=file)
+        for name, runs in probabilities.items():
+            for seed, values in zip(seeds, runs, strict=False):  # a deterministic baseline has one run
+                predicted = name_labels(values, test.classes, multi_label)
+                constant = [[text] * len(test) for text in (name, str(seed))]
+                file.writelines(table_rows(predicted, values, test.sequences.names, labels, *constant))
+
+
+def prediction_columns(classes: Iterable[str]) -> list[str]:
+    return ["predicted", *(f"p({name})" for name in classes)]
+
+
+def table_rows(predicted: Sequence[str], probabilities: np.ndarray, *before: Sequence[str]) -> Iterable[str]:
+    """Lines of a table of predictions; the columns of `before` stand first."""
+    for row, (label, values) in enumerate(zip(predicted, probabilities, strict=True)):
+        yield "\t".join((*(column[row] for column in before), label, *(f"{p:.6g}" for p in values))) + "\n"
