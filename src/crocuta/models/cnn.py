@@ -1,5 +1,7 @@
 """Convolutional networks on one-hot DNA: the Euclidean twin of HGE's hyperbolic CNNs (arXiv 2507.21648)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -90,6 +92,17 @@ class CNNForSequenceClassification(SequenceClassifier):
         return SequenceClassifierOutput(
             loss=classification_loss(logits, labels, self.config.problem_type), logits=logits
         )
+
+
+def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict for `CNNForSequenceClassification` from the original's names."""
+    renamed = {"conv_layers.": "blocks.", "fc_layer.": "hidden.", "mlr.": "score."}
+    converted = {}
+    for key, tensor in state_dict.items():
+        for theirs, ours in renamed.items():
+            key = ours + key.removeprefix(theirs) if key.startswith(theirs) else key
+        converted[key] = tensor
+    return converted
 
 
 register(CNNConfig, {AutoModelForSequenceClassification: CNNForSequenceClassification})

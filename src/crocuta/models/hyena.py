@@ -24,7 +24,8 @@ from transformers.modeling_outputs import (
 
 from crocuta.models.base import SequenceClassifier, ModelConfig, classification_loss, register
 from crocuta.models.hyena_convert import convert
-from crocuta.nn.hyena import BidirectionalHyenaOperator, DelayedHyenaOperator, HyenaOperator
+from crocuta.nn.hyena import BidirectionalHyenaOperator, DelayedHyenaOperator, HyenaFilter, HyenaOperator, Sine
+from crocuta.nn.linear import ResidualLinear
 from crocuta.nn.pool import POOLS
 
 __all__ = [
@@ -149,7 +150,7 @@ class HyenaMLP(nn.Module):
     def __init__(self, config: HyenaConfig):
         super().__init__()
         self.fc1 = nn.Linear(config.d_model, config.d_inner)
-        self.fc2 = nn.Linear(config.d_inner, config.d_model)
+        self.fc2 = ResidualLinear(config.d_inner, config.d_model)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
@@ -208,13 +209,13 @@ class HyenaPreTrainedModel(PreTrainedModel):
             initialization.uniform_(module.bias, -bound, bound)
             return
         super()._init_weights(module)
-        residual_std = self.config.initializer_range / math.sqrt(2 * self.config.n_layer)
-        if isinstance(module, HyenaOperator):
-            initialization.normal_(module.out_proj.weight, std=residual_std)
-            initialization.normal_(module.filter_fn.bias)
-            initialization.constant_(module.filter_fn.implicit_filter["1"].freq, float(self.config.activation_freq))
-        elif isinstance(module, HyenaMLP):
-            initialization.normal_(module.fc2.weight, std=residual_std)
+        if isinstance(module, ResidualLinear):
+            std = self.config.initializer_range / math.sqrt(2 * self.config.n_layer)
+            initialization.normal_(module.weight, std=std)
+        elif isinstance(module, HyenaFilter):
+            initialization.normal_(module.bias)
+        elif isinstance(module, Sine):
+            initialization.constant_(module.freq, float(self.config.activation_freq))
 
     def get_input_embeddings(self) -> nn.Module:
         return self.base_model.backbone.embeddings.word_embeddings
@@ -293,7 +294,7 @@ class HyenaForCausalLM(HyenaPreTrainedModel):
         return CausalLMOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
 
 
-class HyenaForSequenceClassification(SequenceClassifier, HyenaPreTrainedModel):
+class HyenaForSequenceClassification(HyenaPreTrainedModel, SequenceClassifier):
     """HyenaDNA that classifies whole sequences from pooled hidden states (`config.pool`)."""
 
     def __init__(self, config: HyenaConfig):

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from crocuta.models.base import SequenceClassifier, ModelConfig, classification_loss, register
 from crocuta.nn.attention import RotaryAttention
+from crocuta.nn.linear import ResidualLinear
 from crocuta.nn.pool import MeanPool
 
 
@@ -42,7 +43,7 @@ class TransformerBlock(GradientCheckpointingLayer):
         self.attention = RotaryAttention(config.d_model, config.n_head, config.dropout)
         self.norm2 = nn.LayerNorm(config.d_model)
         self.fc1 = nn.Linear(config.d_model, config.d_inner)
-        self.fc2 = nn.Linear(config.d_inner, config.d_model)
+        self.fc2 = ResidualLinear(config.d_inner, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -69,10 +70,9 @@ class TransformerForSequenceClassification(SequenceClassifier):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, TransformerBlock):
+        if isinstance(module, ResidualLinear):
             std = self.config.initializer_range / math.sqrt(2 * self.config.n_layer)
-            initialization.normal_(module.attention.out_proj.weight, std=std)
-            initialization.normal_(module.fc2.weight, std=std)
+            initialization.normal_(module.weight, std=std)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **kwargs

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crocuta.nn.linear import ResidualLinear
+
 
 def rotate(x: Tensor, base: float = 10_000.0) -> Tensor:
     """Rotary position embedding of x (..., L, D), D even: pair i of position t turns by `t * base^(-2 i / D)`."""
@@ -24,7 +26,7 @@ class RotaryAttention(nn.Module):
             raise ValueError(f"width must be a multiple of 2 * heads = {2 * heads}, got {width}")
         self.heads, self.dropout = heads, dropout
         self.in_proj = nn.Linear(width, 3 * width)
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = ResidualLinear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

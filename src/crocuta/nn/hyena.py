@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crocuta.nn.linear import ResidualLinear
+
 FAST_DECAY, SLOW_DECAY, DECAY_TARGET = 0.3, 1.5, 1e-2  # window reaches 1e-2 after 0.3 (1.5) filter lengths
 
 
@@ -172,7 +174,7 @@ class HyenaOperator(nn.Module):
             inner, inner, short_filter_order, groups=inner, padding=self.short_padding(short_filter_order)
         )
         self.filter_fn = HyenaFilter(self.directions * (order - 1) * width, max_length, **filter)
-        self.out_proj = nn.Linear(width, width, bias=bias)
+        self.out_proj = ResidualLinear(width, width, bias=bias)
         self.dropout = nn.Dropout(dropout)
 
     def short_padding(self, kernel: int) -> int:

@@ -1,0 +1,52 @@
+"""Features of the linear baselines against plain counting."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from crocuta.data.batch import pad_batch
+from crocuta.data.encoding import encode
+from crocuta.models.baselines import (
+    KmerConfig,
+    KmerForSequenceClassification,
+    LengthConfig,
+    LengthForSequenceClassification,
+)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_kmers_are_counted(side):
+    sequences = ["ACGTNACG", "TT", "AAAAAAA"]
+    model = KmerForSequenceClassification(KmerConfig(longest_kmer=3))
+    ids, mask = pad_batch([encode(sequence) for sequence in sequences], side)
+    features = model.features(torch.from_numpy(ids), torch.from_numpy(mask)) ** 2
+    words = ["".join(letters) for k in (1, 2, 3) for letters in product("ACGT", repeat=k)]
+    for row, sequence in enumerate(sequences):
+        expected = [sum(sequence[i:].startswith(word) for i in range(len(sequence))) for word in words]
+        torch.testing.assert_close(features[row], torch.tensor(expected, dtype=torch.float32))
+
+
+def test_sequence_shorter_than_the_longest_kmer():
+    model = KmerForSequenceClassification(KmerConfig())
+    assert model(torch.tensor([[7, 8]])).logits.shape == (1, 2)
+
+
+def test_length_baseline_sees_length_alone():
+    torch.manual_seed(0)
+    model = LengthForSequenceClassification(LengthConfig(features=4))
+    model.adapt(torch.tensor([10, 20, 30, 40]))
+    torch.nn.init.normal_(model.score.weight)
+    same = model.predict(["A" * 12, "CGT" * 4]).probabilities
+    other = model.predict(["A" * 39]).probabilities
+    assert (same[0] == same[1]).all()
+    assert (same[0] != other[0]).any()
+
+
+def test_baselines_survive_a_round_trip(tmp_path):
+    model = LengthForSequenceClassification(LengthConfig())
+    model.adapt(torch.arange(100))
+    model.save_pretrained(tmp_path)
+    again = LengthForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(again.edges, model.edges)
+    assert model.edges.std() > 1
