@@ -1,0 +1,297 @@
+"""Labelled sequences in memory, and their split into training, validation and test."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+
+import numpy as np
+
+from crocuta.data.encoding import canonical, encode_counted
+from crocuta.data.records import Record, read_records
+from crocuta.errors import InputError
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+PARTS = {"train": "training", "valid": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Encoded sequences of any length, one after the other.
+
+    ids: uint8 (total letters,), no special tokens; offsets: int64 (n + 1,), where each begins and the last ends;
+    others: int64 (n,), how many letters of each were not ACGTN (None: none were).
+    """
+
+    names: list[str]
+    ids: np.ndarray
+    offsets: np.ndarray
+    others: np.ndarray | None = None
+
+    @classmethod
+    def from_strings(
+        cls, sequences: Iterable[str | bytes], names: Iterable[str] | None = None
+    ) -> "Sequences":
+        """Encodes sequences; without names they are called `row_1`, `row_2`, ...
+
+        >>> Sequences.from_strings(["ACG", "TT"])[1].tolist()
+        [10, 10]
+        """
+        encoded = [encode_counted(sequence) for sequence in sequences]
+        names = list(names) if names is not None else [f"row_{i}" for i in range(1, len(encoded) + 1)]
+        if len(names) != len(encoded):
+            raise ValueError(f"{len(names)} names for {len(encoded)} sequences; give one name each")
+        return cls.from_ids([ids for ids, _ in encoded], names, [other for _, other in encoded])
+
+    @classmethod
+    def from_ids(
+        cls, ids: Sequence[np.ndarray], names: list[str], others: Sequence[int] | None = None
+    ) -> "Sequences":
+        """Joins encoded sequences."""
+        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        joined = np.concatenate([*ids, np.empty(0, np.uint8)])
+        return cls(names, joined, offsets, None if others is None else np.asarray(others, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Ids of one sequence, uint8 (length,): a view."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"sequence {i} of {len(self)}")
+        i %= len(self)
+        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Letters of each sequence, int64 (n,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def other_letters(self) -> int:
+        """Letters that were not ACGTN, kept as N."""
+        return 0 if self.others is None else int(self.others.sum())
+
+    def select(self, indices: np.ndarray | Sequence[int]) -> "Sequences":
+        """The sequences at indices (or where a boolean mask is true), copied, in that order."""
+        chosen = _as_indices(indices, len(self))
+        others = None if self.others is None else self.others[chosen]
+        return Sequences.from_ids([self[i] for i in chosen], [self.names[i] for i in chosen], others)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sequences with the number of their class: labels int64 (n,), an index into `classes`."""
+
+    sequences: Sequences
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def select(self, indices: np.ndarray | Sequence[int]) -> "Labelled":
+        """The records at indices (or where a boolean mask is true); the classes stay."""
+        chosen = _as_indices(indices, len(self))
+        return replace(self, sequences=self.sequences.select(chosen), labels=self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training, validation and test records with the same classes; `policy` says in a sentence how they were made."""
+
+    train: Labelled
+    valid: Labelled
+    test: Labelled
+    policy: str
+
+
+def _as_indices(indices: np.ndarray | Sequence[int], n: int) -> np.ndarray:
+    return np.arange(n)[np.asarray(indices) if len(indices) else np.empty(0, np.int64)]
+
+
+def sort_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """Distinct labels, by number if all are integers, else by letter: independent of the order of files.
+
+    >>> sort_classes(["10", "9", "10"])
+    ('9', '10')
+    """
+    distinct = set(labels)
+    if all(re.fullmatch(r"[+-]?[0-9]{1,18}", label) for label in distinct):
+        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+    return tuple(sorted(distinct))
+
+
+def read_labelled(path: str | PathLike, classes: Sequence[str] | None = None) -> Labelled:
+    """Reads a file of labelled sequences; see `crocuta.data.records.read_records` for the formats.
+
+    Args:
+        path: CSV, TSV or FASTA, plain or gzip; a `split` column is ignored.
+        classes: names of the classes, in order; default the labels of the file, see `sort_classes`.
+
+    Raises:
+        InputError: no label, a label outside `classes`, or fewer than two classes.
+    """
+    return label_records(read_records(path), str(path), classes)
+
+
+def label_records(records: Iterable[Record], source: str, classes: Sequence[str] | None = None) -> Labelled:
+    """Encodes records and numbers their labels; `source` names the file in errors."""
+    sequences, labels = _encode_records(records, source)
+    return _number(sequences, labels, source, classes)
+
+
+def _encode_records(records: Iterable[Record], source: str) -> tuple[Sequences, list[str]]:
+    names, ids, others, labels = [], [], [], []
+    for number, record in enumerate(records, 1):
+        if record.label is None:
+            raise InputError(
+                f"{source}, record {number} ({record.name}): no label; expected a column 'label',"
+                " or label=... in the FASTA header, for every sequence"
+            )
+        encoded, other = encode_counted(record.sequence)
+        names.append(record.name)
+        ids.append(encoded)
+        others.append(other)
+        labels.append(record.label)
+    return Sequences.from_ids(ids, names, others), labels
+
+
+def _number(sequences: Sequences, labels: list[str], source: str, classes: Sequence[str] | None) -> Labelled:
+    known = sort_classes(labels) if classes is None else tuple(classes)
+    if len(known) < 2:
+        raise InputError(
+            f"{source}: {len(known)} class ({', '.join(known)}), expected at least two different labels"
+        )
+    number = {label: i for i, label in enumerate(known)}
+    try:
+        numbered = [number[label] for label in labels]
+    except KeyError:
+        i = next(i for i, label in enumerate(labels) if label not in number)
+        raise InputError(
+            f"{source}, record {i + 1} ({sequences.names[i]}): label {labels[i]!r} is not among the known classes"
+            f" ({_listed(known)}); training must have seen every label"
+        ) from None
+    return Labelled(sequences, np.array(numbered, np.int64), known)
+
+
+def _listed(names: Sequence[str], limit: int = 12) -> str:
+    return ", ".join(names[:limit]) + (f", ... {len(names)} in all" if len(names) > limit else "")
+
+
+def make_splits(
+    train_path: str | PathLike,
+    valid_path: str | PathLike | None = None,
+    test_path: str | PathLike | None = None,
+    seed: int = 0,
+) -> Splits:
+    """Training, validation and test records from one file or several.
+
+    A `split` column (or `split=` in FASTA headers) decides; else the files given; a part that is still missing is a
+    tenth of the training records, chosen by `set_aside`. Classes are those of the training records.
+
+    Raises:
+        InputError: unreadable files, labels that training does not have, an empty part, or a `split` column
+            together with further files.
+    """
+    source, column = str(train_path), []
+
+    def watched() -> Iterable[Record]:
+        for record in read_records(train_path):
+            column.append(record.split)
+            yield record
+
+    sequences, labels = _encode_records(watched(), source)
+    files = {part: path for part, path in (("valid", valid_path), ("test", test_path)) if path is not None}
+    if not any(column):
+        train = _number(sequences, labels, source, None)
+        given = {"train": train, **{part: read_labelled(path, train.classes) for part, path in files.items()}}
+        names = [PARTS[part] for part in PARTS if part in given]
+        return set_aside(given, source, f"Separate files for {_and(names)}." if files else "", seed)
+    if files:
+        raise InputError(
+            f"{source}: has a split column, and {next(iter(files.values()))} was given too; use one of them"
+        )
+    members = _split_members(column, source)
+    known = sort_classes(label for label, part in zip(labels, members, strict=True) if part == "train")
+    whole = _number(sequences, labels, source, known)
+    given = {part: whole.select(members == part) for part in PARTS if (members == part).any()}
+    return set_aside(
+        given, source, f"The file's split column gave {_and([PARTS[part] for part in given])}.", seed
+    )
+
+
+def _split_members(column: Sequence[str | None], source: str) -> np.ndarray:
+    members = [SPLIT_NAMES.get((split or "").lower()) for split in column]
+    if None in members:
+        i = members.index(None)
+        raise InputError(
+            f"{source}, record {i + 1}: split {column[i] or ''!r}, expected train, valid or test"
+        )
+    if "train" not in members:
+        raise InputError(
+            f"{source}: no record has split 'train', found {_and(sorted(set(filter(None, members))))}"
+        )
+    return np.array(members)
+
+
+def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: int = 0) -> Splits:
+    """Completes the parts in `given` ("train" and perhaps "valid", "test") with tenths of the training records.
+
+    Records are ordered by a hash of the sequence, or its reverse complement, whichever is smaller: equal sequences
+    stay on one side, and the split depends neither on the order of the file nor on the machine.
+
+    Raises:
+        InputError: too few different sequences, or a class that is left without training records.
+    """
+    train, missing = given["train"], [part for part in ("test", "valid") if part not in given]
+    if missing:
+        order, distinct = hash_order(train.sequences, seed)
+        if distinct <= len(missing):
+            raise InputError(
+                f"{source}: {distinct} different sequences are too few to set {_and([PARTS[m] for m in missing])} aside"
+            )
+        place = order // max(1, round(distinct / 10))
+        given = {**given, **{part: train.select(place == i) for i, part in enumerate(missing)}}
+        given["train"] = train.select(place >= len(missing))
+        names = [f"10% for {PARTS[part]}" for part in reversed(missing)]
+        policy += (" " if policy else "") + (
+            f"Of the training records, {_and(names)} were set aside by a hash of the sequence (seed {seed});"
+            " duplicates, reverse complements included, stay on one side."
+        )
+    for part in ("valid", "test"):
+        _check_seen(given["train"], given[part], PARTS[part], source)
+    return Splits(given["train"], given["valid"], given["test"], policy)
+
+
+def _check_seen(train: Labelled, part: Labelled, name: str, source: str) -> None:
+    unseen = np.setdiff1d(part.labels, train.labels)
+    if len(unseen):
+        raise InputError(
+            f"{source}: label {train.classes[unseen[0]]!r} is in {name} and not in training after the split;"
+            " give it more records, or your own split column"
+        )
+
+
+def hash_order(sequences: Sequences, seed: int = 0) -> tuple[np.ndarray, int]:
+    """Rank of each sequence's hash among the different ones, int64 (n,), and how many different ones there are."""
+    key = str(seed).encode()
+    digests = [
+        hashlib.blake2b(canonical(ids), digest_size=8, key=key).digest() for ids in iter_ids(sequences)
+    ]
+    distinct, order = np.unique(np.frombuffer(b"".join(digests), ">u8"), return_inverse=True)
+    return order, len(distinct)
+
+
+def iter_ids(sequences: Sequences) -> Iterable[np.ndarray]:
+    """Ids of each sequence in turn."""
+    return (sequences[i] for i in range(len(sequences)))
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
