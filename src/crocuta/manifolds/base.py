@@ -20,9 +20,9 @@ LOG_RANGE = math.log(10.0) * (1 - 1e-6)
 class Manifold(nn.Module):
     """A space of constant sectional curvature `-c`; points are plain tensors, coordinates last.
 
-    A fixed curvature is a float and leaves nothing in the state dict. A learnable one is the parameter `log_c`;
-    the curvature in use is `c0 * exp(L tanh((log_c - log c0) / L))`, `L = log 10`, which is smooth, equals
-    `exp(log_c)` to second order around the initial value `c0`, and never leaves [c0 / 10, 10 c0].
+    A fixed curvature is a float and leaves nothing in the state dict. A learnable one is the parameter
+    `log_c`: the curvature in use is `c0 * exp(L tanh((log_c - log c0) / L))`, `L = log 10`, which is smooth,
+    equals `exp(log_c)` to second order around the initial value `c0`, and never leaves [c0 / 10, 10 c0].
     Modules share a curvature by holding the same manifold object.
 
     Raises:
@@ -30,6 +30,7 @@ class Manifold(nn.Module):
     """
 
     riemannian = True  # the metric is positive definite: distances obey the triangle inequality
+    dimension: int | None = None  # intrinsic dimensions, where the manifold itself fixes them
     scale0 = 1.0  # conformal factor of `expmap0`'s coordinates at the origin (2 on the Poincare ball)
 
     def __init__(self, c: float = 1.0, learnable: bool = False):
@@ -76,8 +77,8 @@ class Manifold(nn.Module):
     def check(self, x: Tensor, name: str = "x", tolerance: float | None = None) -> Tensor:
         """Return `x` if it is a finite point of this manifold.
 
-        `tolerance` bounds `violation(x)`; the default allows for rounding in x's dtype. Reads the tensor, so it
-        belongs at a program's boundary rather than in a hot loop.
+        `tolerance` bounds `violation(x)`; the default allows for rounding in x's dtype. It reads the
+        tensor, so it belongs at a program's boundary, not in a hot loop.
 
         Raises:
             ValueError: a coordinate is NaN or infinite, or x lies off the manifold; names argument and value.
@@ -121,10 +122,6 @@ class Manifold(nn.Module):
     def ambient(self, n: int) -> int:
         """Number of coordinates of a point with n intrinsic dimensions."""
         return n
-
-    def intrinsic(self, ambient: int) -> int:
-        """Number of intrinsic dimensions of a point with that many coordinates."""
-        return ambient - (self.ambient(0))
 
     def origin(self, n: int, *, dtype=None, device=None) -> Float[Tensor, " ambient"]:
         """The base point, shape `(ambient(n),)`."""
@@ -199,7 +196,7 @@ class Manifold(nn.Module):
     def centroid(
         self, x: Float[Tensor, "*batch points ambient"], weight: Float[Tensor, "*batch points"] | None = None
     ) -> Float[Tensor, "*batch ambient"]:
-        """Weighted mean over the second to last axis; weights `(..., points)` are non-negative, default equal."""
+        """Weighted mean over the second to last axis; weights `(..., points)` >= 0, default equal."""
         raise NotImplementedError
 
     def violation(self, x: Float[Tensor, "*batch ambient"]) -> Float[Tensor, "*batch"]:

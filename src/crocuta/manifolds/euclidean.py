@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds.base import Manifold
-from crocuta.manifolds.numerics import geometry
+from crocuta.manifolds.numerics import in_float32
 
 
 class Euclidean(Manifold):
@@ -24,52 +24,54 @@ class Euclidean(Manifold):
         """0.0: flat."""
         return 0.0
 
-    @geometry
+    @in_float32
     def expmap0(self, s):
         return s
 
-    @geometry
+    @in_float32
     def logmap0(self, x):
         return x
 
-    @geometry
+    @in_float32
     def expmap(self, x, u):
         return x + u
 
     retract = expmap
 
-    @geometry
+    @in_float32
     def logmap(self, x, y):
         return y - x
 
-    @geometry
+    @in_float32
     def transport(self, x, y, u):
         return u.expand(torch.broadcast_shapes(x.shape, y.shape, u.shape))
 
-    @geometry
+    @in_float32
     def inner(self, x, u, v):
         return (u * v).sum(-1)
 
-    @geometry
+    @in_float32
     def dist(self, x, y):
         return torch.linalg.vector_norm(x - y, dim=-1)
 
-    @geometry
+    @in_float32
     def project(self, x):
         return x
 
-    @geometry
+    @in_float32
     def project_tangent(self, x, u):
         return u
 
-    egrad2rgrad = project_tangent
+    @in_float32
+    def egrad2rgrad(self, x, g):
+        return g
 
-    @geometry
+    @in_float32
     def centroid(self, x, weight=None):
         if weight is None:
             return x.mean(-2)
         return (weight.unsqueeze(-1) * x).sum(-2) / weight.sum(-1, keepdim=True)
 
-    @geometry
+    @in_float32
     def violation(self, x: Tensor):
         return torch.zeros_like(x[..., 0])

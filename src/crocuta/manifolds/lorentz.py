@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from crocuta.manifolds import hyperboloid
+from crocuta.manifolds import cones
 from crocuta.manifolds.base import Manifold
-from crocuta.manifolds.numerics import TINY, asinhc, dot, geometry, norm, sinhc, sqrt, widen
+from crocuta.manifolds.distance import Dist, half_sinh, separate
+from crocuta.manifolds.numerics import TINY, asinhc, dot, in_float32, norm, sinhc, sqrt, widen
+from crocuta.manifolds.radial import MAX_RADIUS, ExpMap0, Lift, LogMap0
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 class Lorentz(Manifold):
     """Hyperbolic space as `<x, x>_L = -x_0^2 + |x_s|^2 = -1/c`, time coordinate first: `(..., n + 1)`.
 
-    Every method trusts the space part and recomputes time, `x_0 = sqrt(1/c + |x_s|^2)`, so rounding cannot carry a
-    result off the hyperboloid; likewise a tangent is its space part, `u_0 = <x_s, u_s> / x_0`. Gradients with respect
-    to the time coordinate are therefore 0; `egrad2rgrad` accepts these and any others.
+    Every method trusts the space part and recomputes time, `x_0 = sqrt(1/c + |x_s|^2)`, so rounding cannot
+    carry a result off the hyperboloid; likewise a tangent is its space part, `u_0 = <x_s, u_s> / x_0`.
+    Gradients with respect to the time coordinate are therefore 0; `egrad2rgrad` accepts these and any others.
 
     Values and gradients are finite in float32 for radii r sqrt(c) up to 40; `expmap0` stops at 41.
 
@@ -34,51 +36,51 @@ class Lorentz(Manifold):
         """n + 1."""
         return n + 1
 
-    @geometry
+    @in_float32
     def lift(self, s: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n+1"]:
         """Space part to point: `[sqrt(1/c + |s|^2), s]`."""
-        return hyperboloid.Lift.apply(s, self.c)
+        return Lift.apply(s, self.c)
 
-    @geometry
+    @in_float32
     def expmap0(self, s):
-        return hyperboloid.ExpMap0.apply(s, self.c)
+        return ExpMap0.apply(s, self.c)
 
-    @geometry
+    @in_float32
     def logmap0(self, x):
-        return hyperboloid.LogMap0.apply(x, self.c)
+        return LogMap0.apply(x, self.c)
 
-    @geometry
+    @in_float32
     def dist(self, x, y):
         x, y = torch.broadcast_tensors(x, y)
-        return hyperboloid.Dist.apply(x, y, self.c)
+        return Dist.apply(x, y, self.c)
 
-    @geometry
+    @in_float32
     def dist0(self, x):
         c = self.c
         return (torch.asinh(sqrt(c) * norm(x[..., 1:])) / sqrt(c)).squeeze(-1)
 
-    @geometry
+    @in_float32
     def project(self, x):
         """Keep the space part, recompute time."""
         return self.lift(x[..., 1:])
 
-    @geometry
+    @in_float32
     def project_tangent(self, x, u):
-        """The tangent with u's space part (not the orthogonal projection, which amplifies rounding by cosh^2 r)."""
+        """The tangent with u's space part; the orthogonal projection would amplify rounding by cosh^2 r."""
         return self._tangent(self._time(x), x[..., 1:], u[..., 1:])
 
-    @geometry
+    @in_float32
     def egrad2rgrad(self, x, g):
         time, s = self._time(x), x[..., 1:]
         along = self.c * (time * g[..., :1] + dot(s, g[..., 1:]))
         return torch.cat([along * time - g[..., :1], torch.addcmul(g[..., 1:], along, s)], dim=-1)
 
-    @geometry
+    @in_float32
     def retract(self, x, u):
         """Add space parts and lift."""
         return self.lift(x[..., 1:] + u[..., 1:])
 
-    @geometry
+    @in_float32
     def inner(self, x, u, v):
         """Metric of the space chart, split into radial and transverse parts so that `inner(x, u, u) >= 0`."""
         s, u, v = x[..., 1:], u[..., 1:], v[..., 1:]
@@ -87,44 +89,45 @@ class Lorentz(Manifold):
         transverse = dot(u - radial_u * direction, v - radial_v * direction)
         return (transverse + radial_u * radial_v / (1 + self.c * norm(s).square())).squeeze(-1)
 
-    @geometry
+    @in_float32
     def expmap(self, x, u):
         c, dtype = self.c, torch.promote_types(x.dtype, u.dtype)
         s, u = widen(x[..., 1:]), widen(u[..., 1:])
         t = sqrt(c) * self._tangent_norm(s, u)
-        t = t.clamp(
-            max=2 * hyperboloid.MAX_RADIUS[dtype]
-        )  # beyond it even the way across the space overflows
+        t = t.clamp(max=2 * MAX_RADIUS[dtype])  # beyond it even the way across the space overflows
         return self.lift((torch.cosh(t) * s + sinhc(t) * u).to(dtype))
 
-    @geometry
+    @in_float32
     def logmap(self, x, y):
         c, dtype = self.c, torch.promote_types(x.dtype, y.dtype)
         x, y = widen(x[..., 1:]), widen(y[..., 1:])
-        parts = hyperboloid.separate(x, y, c)
-        root = _safe_sqrt(hyperboloid.half_sinh_square(parts.rise, parts.turn))
+        root = half_sinh(x, y, c)
         # d / sinh(d), d the scaled distance, sinh(d / 2) = root
         shrink = asinhc(root) / (1 + root.square()).sqrt()
         return self._tangent(self._time_of(x), x, shrink * (y - x - 2 * root.square() * x)).to(dtype)
 
-    @geometry
+    @in_float32
     def transport(self, x, y, u):
         dtype = torch.promote_types(x.dtype, y.dtype)
-        x, y, u = widen(x[..., 1:]), widen(y[..., 1:]), widen(u[..., 1:])
-        c, time_x, time_y = self.c, self._time_of(x), self._time_of(y)
-        parts = hyperboloid.separate(x, y, c)
-        root_square = hyperboloid.half_sinh_square(parts.rise, parts.turn)
-        # <y, u>_L = <y - x, u>_L, since u is tangent at x
-        delta = y - x
-        later = dot(delta, x + y) / (time_x + time_y)
-        along = dot(delta, u) - later * dot(x, u) / time_x
-        return self._tangent(time_y, y, u + c * along / (2 + 2 * root_square) * (x + y)).to(dtype)
+        x, y, u = torch.broadcast_tensors(widen(x[..., 1:]), widen(y[..., 1:]), widen(u[..., 1:]))
+        c, parts = self.c, separate(x, y, self.c)
+        # u = beta e_r + tau at x, so <y, u>_L = beta <y, e_r>_L + <y_s, tau>, each term as accurate as u
+        # itself
+        direction = x / parts.norm_x.clamp_min(TINY)
+        radial = dot(direction, u)
+        turned = parts.w / torch.maximum(parts.norm_x, parts.norm_y).clamp_min(TINY)  # x/|x| - y/|y|
+        bent = parts.cosh_x * parts.norm_y * norm(turned).square() / 2
+        along = -radial / parts.cosh_x * (parts.rise / sqrt(c) + bent)
+        along = along - parts.norm_y * dot(turned, u - radial * direction)
+        moved = u + c * along / (2 + 2 * parts.square) * (x + y)
+        return self._tangent(self._time_of(y), y, moved).to(dtype)
 
-    @geometry
+    @in_float32
     def centroid(self, x, weight=None):
         """`sum(w x) / (sqrt(c) |sum(w x)|_L)`, the minimiser of the weighted squared Lorentzian distance.
 
-        (Law et al. 2019, eq. 14.) The norm is summed from positive terms, since `t^2 - |s|^2` has no digits left at r = 10.
+        (Law et al. 2019, eq. 14.) The norm is summed from positive terms: `t^2 - |s|^2` has no digits at r =
+        10.
         """
         weight = torch.ones_like(x[..., 0]) if weight is None else weight
         weight, dtype = weight.unsqueeze(-1), torch.promote_types(x.dtype, weight.dtype)
@@ -142,7 +145,21 @@ class Lorentz(Manifold):
         scale = sqrt(self.c) * torch.maximum(square, bound).clamp_min(TINY).sqrt()
         return self.lift((total / scale).squeeze(-2).to(dtype))
 
-    @geometry
+    def half_aperture(
+        self, x: Float[Tensor, "*batch n+1"], minimum_radius: float = 0.1
+    ) -> Float[Tensor, "*batch"]:
+        """Half the opening of x's entailment cone, radians; see `cones.half_aperture`."""
+        return cones.half_aperture(x, self.c, minimum_radius)
+
+    def exterior_angle(
+        self, x: Float[Tensor, "*batch n+1"], y: Float[Tensor, "*batch n+1"]
+    ) -> Float[Tensor, "*batch"]:
+        """Angle at x between the way on to y and the ray from the origin; y follows from x when it is below
+        `half_aperture(x)`. See `cones.exterior_angle`.
+        """
+        return cones.exterior_angle(x, y, self.c)
+
+    @in_float32
     def violation(self, x):
         time = self._time(x)
         return ((x[..., :1] - time).abs() / time).squeeze(-1)
@@ -161,8 +178,3 @@ class Lorentz(Manifold):
         radial = dot(direction, u)
         cosh = (1 + self.c * norm(s).square()).sqrt()
         return norm(torch.cat([radial / cosh, u - radial * direction], dim=-1))
-
-
-def _safe_sqrt(square: Tensor) -> Tensor:
-    positive = square > 0
-    return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)

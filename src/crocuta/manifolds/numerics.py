@@ -16,22 +16,22 @@ F = TypeVar("F", bound=Callable)
 TINY = 1e-20  # stands in for a zero norm in a denominator; squares of it vanish in float32
 
 
-def geometry(function: F) -> F:
-    """Run a manifold's method in at least float32, whatever autocast says.
+def in_float32(function: F) -> F:
+    """Run a function of tensors in at least float32, whatever autocast says.
 
     16-bit arguments are widened to float32 and the result stays float32: a point has no faithful 16-bit form.
     float32 and float64 come back as they came. Works inside `torch.compile(fullgraph=True)`.
     """
 
     @functools.wraps(function)
-    def fenced(self, *args, **kwargs):
+    def fenced(*args, **kwargs):
         args = [_at_least_float32(value) for value in args]
         kwargs = {name: _at_least_float32(value) for name, value in kwargs.items()}
         device = next((a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), "cpu")
         if torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
-                return function(self, *args, **kwargs)
-        return function(self, *args, **kwargs)
+                return function(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return fenced  # type: ignore[return-value]
 
@@ -92,3 +92,9 @@ def log_sinhc(t: Tensor) -> Tensor:
     series = square * (1 / 6 + square * (-1 / 180 + square / 2835))
     away = torch.where(small, 1.0, t)
     return torch.where(small, series, away + torch.log1p(-torch.exp(-2 * away)) - torch.log(2 * away))
+
+
+def safe_sqrt(square: Tensor) -> Tensor:
+    """Square root with gradient 0 at 0; NaN below."""
+    zero = square == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())

@@ -8,13 +8,31 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds.base import Manifold
-from crocuta.manifolds.numerics import TINY, asinhc, dot, geometry, norm, sqrt, tanhc, widen
+from crocuta.manifolds.numerics import TINY, Scalar, asinhc, dot, in_float32, norm, sqrt, tanhc, widen
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-# Largest sqrt(c) |x|, two float steps short of the rim: radius 2 artanh of it is 15.9 (float32), 36.7 (float64).
+# Largest sqrt(c) |x|, a few float steps short of the rim: its radius is 15.9 (float32), 36.0 (float64).
 RIM = {torch.float32: 1 - 2.0**-22, torch.float64: 1 - 2.0**-51}
+
+
+def widen_curvature(c: Scalar, x: Tensor) -> Scalar:
+    """The curvature in the precision of `widen(x)`."""
+    return widen(c) if isinstance(c, Tensor) else c
+
+
+def rim_gap(x: Tensor, c: Scalar) -> Tensor:
+    """`1 - c|x|^2`, shape `(..., 1)`; summed in float64, since near the rim float32 has no digits of it."""
+    wide = widen(x)
+    gap = 1 - widen_curvature(c, x) * dot(wide, wide)
+    return gap.clamp_min(2 * (1 - RIM[x.dtype])).to(x.dtype)
+
+
+def project_to_ball(x: Tensor, c: Scalar) -> Tensor:
+    """Pull points at or beyond the rim back to the outermost radius that the dtype resolves."""
+    length, rim = sqrt(c) * norm(x), RIM[x.dtype]
+    return torch.where(length > rim, x * (rim / length.clamp_min(rim)), x)
 
 
 class Poincare(Manifold):
@@ -22,9 +40,9 @@ class Poincare(Manifold):
 
     `expmap0(u)` takes ball coordinates: length |u| lands at geodesic distance 2|u|.
 
-    Near the rim the coordinates hold few digits of `1 - c|x|^2`; it is evaluated from them exactly (in float64), and
-    nothing else here cancels. In float32 a point's radius r is known to about `2^-24 e^r / 2`: 5e-3 at r = 12. Points
-    stop at r = 15.9. Use `Lorentz` beyond that.
+    Near the rim the coordinates hold few digits of `1 - c|x|^2`; it is evaluated from them exactly (in
+    float64), and nothing else here cancels. In float32 a point's radius r is known to about `2^-25 e^r / 2`:
+    2.4e-3 at r = 12. Points stop at r = 15.9. Use `Lorentz` beyond that.
 
     >>> m = Poincare(c=1.0)
     >>> x = m.expmap0(torch.tensor([3.0, 4.0]))
@@ -35,30 +53,28 @@ class Poincare(Manifold):
     scale0 = 2.0
 
     def rim_gap(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch 1"]:
-        """`1 - c|x|^2`, from the coordinates without further rounding, at least what the outermost point has."""
-        wide = widen(x)
-        gap = 1 - self._wide_c() * dot(wide, wide)
-        return gap.clamp_min(2 * (1 - RIM[x.dtype])).to(x.dtype)
+        """`1 - c|x|^2` of the coordinates as they are, at least that of the outermost point."""
+        return rim_gap(x, self.c)
 
-    @geometry
+    @in_float32
     def expmap0(self, s):
         t = sqrt(self.c) * norm(s)
         return self.project(tanhc(t) * s)
 
-    @geometry
+    @in_float32
     def logmap0(self, x):
         root = self.rim_gap(x).sqrt()
         t = sqrt(self.c) * norm(x)
         # artanh(t) = asinh(t / sqrt(1 - t^2))
         return asinhc(t / root) / root * x
 
-    @geometry
+    @in_float32
     def dist(self, x, y):
         x, y = torch.broadcast_tensors(x, y)
         chord = norm(x - y) / (self.rim_gap(x).sqrt() * self.rim_gap(y).sqrt())
         return (2 / sqrt(self.c) * torch.asinh(sqrt(self.c) * chord)).squeeze(-1)
 
-    @geometry
+    @in_float32
     def mobius_add(
         self, x: Float[Tensor, "*batch n"], y: Float[Tensor, "*batch n"]
     ) -> Float[Tensor, "*batch n"]:
@@ -68,7 +84,7 @@ class Poincare(Manifold):
         step = gap_x * (y + c * dot(y, y) * x) / (gap_x * gap_y + c * square)
         return self.project(x + step)
 
-    @geometry
+    @in_float32
     def expmap(self, x, u):
         c, gap = self.c, self.rim_gap(x)
         t = sqrt(c) * norm(u) / gap
@@ -77,7 +93,7 @@ class Poincare(Manifold):
         step = gap * (w + c * dot(w, w) * x) / (gap * gap_w + c * dot(x + w, x + w)).clamp_min(TINY)
         return self.project(x + step)
 
-    @geometry
+    @in_float32
     def logmap(self, x, y):
         c, gap_x, gap_y = self.c, self.rim_gap(x), self.rim_gap(y)
         z = y - x
@@ -85,9 +101,9 @@ class Poincare(Manifold):
         shrink = asinhc(chord) / (1 + chord.square()).sqrt()
         return shrink * (gap_x * z - c * dot(z, z) * x) / gap_y
 
-    @geometry
+    @in_float32
     def transport(self, x, y, u):
-        """Gyration `gyr[y, -x]` times the ratio of conformal factors (Ungar 2008, eq. 1.31, expanded around y = x)."""
+        """Gyration `gyr[y, -x]` times the ratio of conformal factors (Ungar 2008, eq. 1.31, around y = x)."""
         c, gap_x, gap_y = self.c, self.rim_gap(x), self.rim_gap(y)
         z = y - x
         along_x, along_z, square = dot(x, u), dot(z, u), dot(z, z)
@@ -95,31 +111,29 @@ class Poincare(Manifold):
         on_x = c * (gap_x * along_z - c * square * along_x)
         return gap_y / gap_x * (u + 2 * (on_z * z + on_x * x) / (gap_x * gap_y + c * square))
 
-    @geometry
+    @in_float32
     def inner(self, x, u, v):
         return (dot(u, v) * (2 / self.rim_gap(x)).square()).squeeze(-1)
 
-    @geometry
+    @in_float32
     def project(self, x):
         """Pull points at or beyond the rim back to the outermost radius that the dtype resolves."""
-        length = sqrt(self.c) * norm(x)
-        rim = RIM[x.dtype]
-        return torch.where(length > rim, x * (rim / length.clamp_min(rim)), x)
+        return project_to_ball(x, self.c)
 
-    @geometry
+    @in_float32
     def project_tangent(self, x, u):
         """Every vector is tangent to the ball."""
         return u
 
-    @geometry
+    @in_float32
     def egrad2rgrad(self, x, g):
         return g * (self.rim_gap(x) / 2).square()
 
-    @geometry
+    @in_float32
     def retract(self, x, u):
         return self.project(x + u)
 
-    @geometry
+    @in_float32
     def centroid(self, x, weight=None):
         """The gyromidpoint (Ungar 2010, eq. 3.90): the image of the Lorentz centroid."""
         weight = torch.ones_like(x[..., 0]) if weight is None else weight
@@ -127,7 +141,7 @@ class Poincare(Manifold):
             widen(weight).unsqueeze(-1),
             widen(x),
             widen(self.rim_gap(x)),
-            sqrt(self._wide_c()),
+            sqrt(widen_curvature(self.c, x)),
         )
         s = root * (weight * 2 * wide / gap).sum(-2, keepdim=True)
         lengths, length = norm(wide), norm(s)
@@ -139,9 +153,6 @@ class Poincare(Manifold):
         size = torch.maximum(size, weight.sum(-2, keepdim=True))
         return self.project((s / (root * (size + light + length))).squeeze(-2).to(x.dtype))
 
-    @geometry
+    @in_float32
     def violation(self, x):
         return (sqrt(self.c) * norm(x) - RIM[x.dtype]).clamp_min(0.0).squeeze(-1)
-
-    def _wide_c(self):
-        return self.c.double() if isinstance(self.c, Tensor) and self.c.device.type != "mps" else self.c

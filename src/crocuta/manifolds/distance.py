@@ -1,0 +1,168 @@
+"""Geodesic distance on the hyperboloid, without cancellation, with a hand-written gradient.
+
+Only space parts are read: `a = sqrt(c) |x|` is sinh of the scaled radius, `A = sqrt(1 + a^2)` its cosh.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from crocuta.manifolds.numerics import TINY, Scalar, dot, norm, sqrt
+from crocuta.manifolds.radial import differentiating_backward, second_order, sum_to_scalar, with_zero_time
+
+
+class Separation(NamedTuple):
+    """What two points' distance is made of; every field but `pivot` and `w` has a last axis of size 1."""
+
+    pivot: Tensor  # space part of the point nearer the origin
+    w: Tensor  # max(|x|, |y|) (x/|x| - y/|y|)
+    norm_x: Tensor
+    norm_y: Tensor
+    cosh_x: Tensor
+    cosh_y: Tensor
+    rise: Tensor  # sinh(r_x - r_y), radii scaled by sqrt(c)
+    turn: Tensor  # (c / 4) |x| |y| |x/|x| - y/|y||^2
+
+    @property
+    def square(self) -> Tensor:
+        """`sinh^2(d / 2) = sinh^2((r_x - r_y) / 2) + turn`, distances scaled: two non-negative terms."""
+        square = self.rise.square()
+        return square / (2 + 2 * (1 + square).sqrt()) + self.turn
+
+
+def separate(x: Tensor, y: Tensor, c: Scalar) -> Separation:
+    """Compare two space parts; every field keeps its digits where x and y nearly agree."""
+    norm_x, norm_y = norm(x), norm(y)
+    delta = x - y
+    total = norm_x + norm_y
+    # |x| - |y| from the difference vector: the norms may agree in most of their digits
+    gain = dot(delta, x + y) / total.clamp_min(TINY)
+    inner, outer = torch.minimum(norm_x, norm_y), torch.maximum(norm_x, norm_y)
+    pivot = torch.where(norm_x < norm_y, x, y)
+    w = delta - gain / inner.clamp_min(TINY) * pivot
+    cosh_x, cosh_y = (1 + c * norm_x.square()).sqrt(), (1 + c * norm_y.square()).sqrt()
+    rise = sqrt(c) * gain * ((total + TINY) / (norm_x * cosh_y + norm_y * cosh_x + TINY))
+    turn = (c / 4) * (inner / outer.clamp_min(TINY)) * norm(w).square()
+    return Separation(pivot, w, norm_x, norm_y, cosh_x, cosh_y, rise, turn)
+
+
+def half_sinh(x: Tensor, y: Tensor, c: Scalar) -> Tensor:
+    """`sinh(d sqrt(c) / 2)` of two space parts, shape `(..., 1)`; its gradient is 0 where they agree."""
+    square = separate(x, y, c).square
+    apart = square > 0
+    return torch.where(apart, torch.where(apart, square, 1.0).sqrt(), 0.0)
+
+
+def dist_by_autograd(x: Tensor, y: Tensor, c: Scalar) -> Tensor:
+    """`Dist` as a formula that autograd can differentiate any number of times (away from x = y)."""
+    return (2 / sqrt(c) * torch.asinh(half_sinh(x[..., 1:], y[..., 1:], c))).squeeze(-1)
+
+
+class _Local(NamedTuple):
+    """A distance and what its gradient needs."""
+
+    distance: Tensor  # (..., 1)
+    direction: (
+        Tensor  # (A_y x - A_x y) sqrt(c) / sinh(d sqrt(c)): d's gradient times A_x, and minus that times A_y
+    )
+    cosh_x: Tensor
+    cosh_y: Tensor
+    by_c: Tensor  # derivative with respect to the curvature, (..., 1)
+
+
+def _by_c(distance: Tensor, inverse: Tensor, square: Tensor, difference: Tensor, cosh_xy: Tensor, c: Scalar):
+    """dd/dc at fixed space parts; `difference` is A_x - A_y and `inverse` 1 / sinh(d sqrt(c))."""
+    return ((4 * square - difference.square() / cosh_xy) * inverse / sqrt(c) - distance) / (2 * c)
+
+
+def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
+    """For any pair: `A_y x - A_x y = rise pivot/|pivot| + A_pivot w`, both terms free of cancellation."""
+    parts = separate(x, y, c)
+    square = parts.square
+    root = square.sqrt()
+    distance = 2 / sqrt(c) * torch.asinh(root)
+    sinh = 2 * root * (1 + square).sqrt()
+    inverse = torch.where(sinh > 0, 1 / torch.where(sinh > 0, sinh, 1.0), 0.0)
+    along = inverse * parts.rise / torch.minimum(parts.norm_x, parts.norm_y).clamp_min(TINY)
+    across = inverse * sqrt(c) * torch.minimum(parts.cosh_x, parts.cosh_y)
+    direction = along * parts.pivot + across * parts.w
+    cosh_x, cosh_y = parts.cosh_x, parts.cosh_y
+    bridge = sqrt(c) * (parts.norm_x * cosh_y + parts.norm_y * cosh_x) / (cosh_x + cosh_y)
+    by_c = _by_c(distance, inverse, square, parts.rise * bridge, cosh_x * cosh_y, c)
+    return _Local(distance, direction, cosh_x, cosh_y, by_c)
+
+
+def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local, Tensor]:
+    """For pairs well apart, from one inner product; also returns the mask of pairs where that loses digits.
+
+    cosh(d) - 1 carries the rounding of A_x A_y, so d keeps a relative error below 4e-7 where it is >= A_x A_y
+    / 8.
+    """
+    cosh_x, cosh_y = (1 + c * norm(x).square()).sqrt(), (1 + c * norm(y).square()).sqrt()
+    cosh_xy = cosh_x * cosh_y
+    buffer = x * y  # the one temporary of x's size; the gradient's direction is written over it
+    square = (cosh_xy - 1 - c * buffer.sum(-1, keepdim=True)) / 2
+    close = ~(16 * square >= cosh_xy)
+    root = square.clamp_min(0.0).sqrt()
+    distance = 2 / sqrt(c) * torch.asinh(root)
+    if not with_gradient:
+        return _Local(distance, x, cosh_x, cosh_y, distance), close
+    inverse = 0.5 / (root.clamp_min(TINY) * (1 + square).sqrt())
+    scaled = sqrt(c) * inverse
+    direction = torch.mul(x, cosh_y * scaled, out=buffer).addcmul_(y, cosh_x * scaled, value=-1)
+    by_c = distance
+    if isinstance(c, Tensor):
+        by_c = _by_c(distance, inverse, square, cosh_x - cosh_y, cosh_xy, c)
+    return _Local(distance, direction, cosh_x, cosh_y, by_c), close
+
+
+def _local(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> _Local:
+    """The quick formula with its close pairs mended; where branching on data is dear, the careful one for
+    all.
+    """
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return _careful(x, y, c)
+    quick, close = _quick(x, y, c, with_gradient)
+    rows = close.squeeze(-1)
+    count = int(rows.sum())
+    if 4 * count > rows.numel():
+        return _careful(x, y, c)
+    if count:
+        mended = _careful(x[rows], y[rows], c)
+        quick.distance[rows] = mended.distance
+        if with_gradient:
+            quick.direction[rows] = mended.direction
+            quick.by_c[rows] = mended.by_c
+    return quick
+
+
+class Dist(torch.autograd.Function):
+    """Geodesic distance of points `(..., n + 1)` of one shape; 0 with gradient 0 where the space parts
+    agree.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, y: Tensor, c: Scalar) -> Tensor:
+        local = _local(x[..., 1:], y[..., 1:], c, any(ctx.needs_input_grad))
+        learnable = isinstance(c, Tensor)
+        ctx.fixed_c = None if learnable else c
+        ctx.save_for_backward(x, y, *local[1:4], *((c, local.by_c) if learnable else ()))
+        return local.distance.squeeze(-1)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        x, y, direction, cosh_x, cosh_y, *curvature = ctx.saved_tensors
+        if differentiating_backward():
+            return second_order(
+                (x, y, curvature[0] if curvature else ctx.fixed_c), dist_by_autograd, grads[0]
+            )
+        g = grads[0].unsqueeze(-1)
+        grad_x = with_zero_time(direction, g / cosh_x) if ctx.needs_input_grad[0] else None
+        grad_y = with_zero_time(direction, g / -cosh_y) if ctx.needs_input_grad[1] else None
+        grad_c = None
+        if curvature and ctx.needs_input_grad[2]:
+            grad_c = sum_to_scalar(g * curvature[1], curvature[0])
+        return grad_x, grad_y, grad_c
