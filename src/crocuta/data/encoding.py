@@ -28,7 +28,7 @@ def _as_bytes(sequence: str | bytes) -> bytes:
 
 
 def encode(sequence: str | bytes) -> np.ndarray:
-    """Token ids of a sequence, uint8 (length,), without special tokens; what is not ACGT in either case becomes N.
+    """Token ids of a sequence, uint8 (length,), no special tokens; what is not ACGT in either case becomes N.
 
     >>> encode("ACgtR").tolist()
     [7, 8, 9, 10, 11]
@@ -39,7 +39,7 @@ def encode(sequence: str | bytes) -> np.ndarray:
 def encode_counted(sequence: str | bytes) -> tuple[np.ndarray, int]:
     """What `encode` and `count_other_letters` return, in one pass over the letters."""
     ids = np.frombuffer(bytearray(_as_bytes(sequence)).translate(_TO_COUNTED), np.uint8)
-    others = np.count_nonzero(ids == _OTHER)
+    others = int(np.count_nonzero(ids == _OTHER))
     return np.minimum(ids, np.uint8(_N), out=ids) if others else ids, others
 
 
@@ -53,7 +53,7 @@ def count_other_letters(sequence: str | bytes) -> int:
 
 
 def reverse_complement(ids: np.ndarray) -> np.ndarray:
-    """The other strand, read in its own direction: ids (..., length) reversed, A with T and C with G exchanged.
+    """The other strand in its own direction: ids (..., length) reversed, A with T and C with G exchanged.
 
     N and special tokens keep their value. The type of the ids is kept.
     """

@@ -24,7 +24,8 @@ PARTS = {"train": "training", "valid": "validation", "test": "test"}
 class Sequences:
     """Encoded sequences of any length, one after the other.
 
-    ids: uint8 (total letters,), no special tokens; offsets: int64 (n + 1,), where each begins and the last ends;
+    ids: uint8 (total letters,), without special tokens.
+    offsets: int64 (n + 1,), where each sequence begins and the last ends.
     others: int64 (n,), how many letters of each were not ACGTN (None: none were).
     """
 
@@ -103,7 +104,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Splits:
-    """Training, validation and test records with the same classes; `policy` says in a sentence how they were made."""
+    """Training, validation and test records with the same classes; `policy` says how they were made."""
 
     train: Labelled
     valid: Labelled
@@ -174,8 +175,8 @@ def _number(sequences: Sequences, labels: list[str], source: str, classes: Seque
     except KeyError:
         i = next(i for i, label in enumerate(labels) if label not in number)
         raise InputError(
-            f"{source}, record {i + 1} ({sequences.names[i]}): label {labels[i]!r} is not among the known classes"
-            f" ({_listed(known)}); training must have seen every label"
+            f"{source}, record {i + 1} ({sequences.names[i]}): label {labels[i]!r} is not among the known"
+            f" classes ({_listed(known)}); training must have seen every label"
         ) from None
     return Labelled(sequences, np.array(numbered, np.int64), known)
 
@@ -192,7 +193,7 @@ def make_splits(
 ) -> Splits:
     """Training, validation and test records from one file or several.
 
-    A `split` column (or `split=` in FASTA headers) decides; else the files given; a part that is still missing is a
+    A `split` column (or `split=` in FASTA headers) decides, else the files given; a missing part is a
     tenth of the training records, chosen by `set_aside`. Classes are those of the training records.
 
     Raises:
@@ -241,10 +242,10 @@ def _split_members(column: Sequence[str | None], source: str) -> np.ndarray:
 
 
 def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: int = 0) -> Splits:
-    """Completes the parts in `given` ("train" and perhaps "valid", "test") with tenths of the training records.
+    """Completes the parts `given` ("train" and perhaps "valid", "test") with tenths of the training records.
 
-    Records are ordered by a hash of the sequence, or its reverse complement, whichever is smaller: equal sequences
-    stay on one side, and the split depends neither on the order of the file nor on the machine.
+    Records are ordered by a hash of the sequence, or its reverse complement, whichever is smaller: equal
+    sequences stay on one side, and the split depends neither on the order of the file nor on the machine.
 
     Raises:
         InputError: too few different sequences, or a class that is left without training records.
@@ -254,7 +255,8 @@ def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: i
         order, distinct = hash_order(train.sequences, seed)
         if distinct <= len(missing):
             raise InputError(
-                f"{source}: {distinct} different sequences are too few to set {_and([PARTS[m] for m in missing])} aside"
+                f"{source}: {distinct} different sequences are too few to set"
+                f" {_and([PARTS[part] for part in missing])} aside; give separate files"
             )
         place = order // max(1, round(distinct / 10))
         given = {**given, **{part: train.select(place == i) for i, part in enumerate(missing)}}
@@ -279,7 +281,7 @@ def _check_seen(train: Labelled, part: Labelled, name: str, source: str) -> None
 
 
 def hash_order(sequences: Sequences, seed: int = 0) -> tuple[np.ndarray, int]:
-    """Rank of each sequence's hash among the different ones, int64 (n,), and how many different ones there are."""
+    """Rank of each sequence's hash among the different ones, int64 (n,), and the number of different ones."""
     key = str(seed).encode()
     digests = [
         hashlib.blake2b(canonical(ids), digest_size=8, key=key).digest() for ids in iter_ids(sequences)

@@ -58,9 +58,9 @@ _FIELD = re.compile(
 def read_records(path: str | PathLike, header: Callable[[str], Header] = parse_header) -> Iterator[Record]:
     """Yields the sequences of a CSV, TSV or FASTA file; memory does not grow with the file.
 
-    A table names its columns in the first line: `sequence`, and optionally `label`, `split`, `name` (or `id`);
-    others are ignored. A FASTA file may carry `label=` and `split=` in its headers. gzip is recognised by content.
-    Sequences without a name are called `row_1`, `row_2`, ... by their place in the file.
+    The first line of a table names its columns: `sequence`, perhaps `label`, `split`, `name` (or `id`);
+    others are ignored. A FASTA file may carry `label=` and `split=` in its headers. gzip is recognised by
+    content. Sequences without a name are called `row_1`, `row_2`, ... by their place in the file.
 
     Args:
         path: the file.
@@ -118,7 +118,8 @@ def _table(path: Path, first: Line, lines: Iterator[Line]) -> Iterator[Record]:
         fields = [field.strip() for field in _split(line.text, delimiter)]
         if len(fields) != len(columns):
             raise InputError(
-                f"{path}, line {line.number}: {len(fields)} fields, expected {len(columns)} ({', '.join(columns)})"
+                f"{path}, line {line.number}: {len(fields)} fields, expected {len(columns)}"
+                f" ({_short(', '.join(columns))})"
             )
 
         def field(*names: str, fields: list[str] = fields) -> str | None:
@@ -153,8 +154,8 @@ def _check_columns(path: Path, first: Line, columns: list[str]) -> None:
     if len(text) > 9 and not set(text.upper()) - set("ACGTUN"):
         raise InputError(f"{place}: a bare sequence without a header; expected {FORMATS}")
     raise InputError(
-        f"{place}: no column 'sequence', found {_short(', '.join(columns))}; the first line names the columns,"
-        " e.g. sequence,label"
+        f"{place}: no column 'sequence', found {_short(', '.join(columns))};"
+        " the first line names the columns, e.g. sequence,label"
     )
 
 
@@ -186,8 +187,8 @@ def _check_letters(sequence: str, path: Path, line: int) -> None:
     hints = {"-": " (a gap; remove gaps from alignments)", ".": " (a gap; remove gaps from alignments)",
              "*": " (a stop of a protein?)", " ": " (a blank)"}  # fmt: skip
     raise InputError(
-        f"{path}, line {line}: character {found!r} at position {position}{hints.get(found, '')} is not a letter;"
-        " expected A, C, G, T, N or another letter"
+        f"{path}, line {line}: character {found!r} at position {position}{hints.get(found, '')} is not"
+        " a letter; expected A, C, G, T, N or another letter"
     )
 
 

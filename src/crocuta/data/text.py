@@ -44,7 +44,7 @@ def open_lines(path: Path) -> Iterator[Iterator[Line]]:
         InputError: the file is missing, unreadable, truncated, binary, or not UTF-8.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115: closed below
+        file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{path}: {_reason(path, error)}") from error
     with file:
@@ -90,5 +90,6 @@ def _check_utf8(path: Path, number: int, line: str) -> None:
     if position:
         byte = ord(line[position - 1]) - 0xDC00
         raise InputError(
-            f"{path}, line {number}: byte 0x{byte:02x} at position {position} is not UTF-8; save the file as UTF-8"
+            f"{path}, line {number}: byte 0x{byte:02x} at position {position} is not UTF-8;"
+            " save the file as UTF-8"
         )
