@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from crocuta.manifolds.numerics import widen
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -30,6 +32,7 @@ class Manifold(nn.Module):
     """
 
     riemannian = True  # the metric is positive definite: distances obey the triangle inequality
+    reach = 40.0  # values and gradients are finite in float32 up to this radius times sqrt(c)
     dimension: int | None = None  # intrinsic dimensions, where the manifold itself fixes them
     scale0 = 1.0  # conformal factor of `expmap0`'s coordinates at the origin (2 on the Poincare ball)
 
@@ -52,10 +55,14 @@ class Manifold(nn.Module):
 
     @property
     def c(self) -> float | Tensor:
-        """The curvature: a float when fixed, a 0-d tensor (with gradient) when learnable."""
+        """The curvature: a float when fixed, a 0-d tensor (with gradient) when learnable.
+
+        The tensor is float64, as the float is: beside a tensor with axes it does not promote, and formulas
+        that use it agree to the last digit. (Apple's GPU has float32 only.)
+        """
         if self.log_c is None:
             return self.initial_c
-        offset = self.log_c - math.log(self.initial_c)
+        offset = widen(self.log_c) - math.log(self.initial_c)
         return self.initial_c * torch.exp(LOG_RANGE * torch.tanh(offset / LOG_RANGE))
 
     def _apply(self, fn, recurse: bool = True):
@@ -72,7 +79,8 @@ class Manifold(nn.Module):
 
     def extra_repr(self) -> str:
         """`c=1.0, learnable=True`."""
-        return f"c={float(self.c):.6g}" + (", learnable=True" if self.learnable else "")
+        c = self.c.detach().item() if isinstance(self.c, Tensor) else self.c
+        return f"c={c:.6g}" + (", learnable=True" if self.learnable else "")
 
     def check(self, x: Tensor, name: str = "x", tolerance: float | None = None) -> Tensor:
         """Return `x` if it is a finite point of this manifold.

@@ -26,7 +26,9 @@ class Product(Manifold):
         super().__init__()
         if not factors:
             raise ValueError("factors must hold at least one pair (manifold, n), got none")
-        self.factors = nn.ModuleList([manifold for manifold, _ in factors])
+        unique = list(dict.fromkeys(manifold for manifold, _ in factors))
+        self.manifolds = nn.ModuleList(unique)  # each once, so that a shared curvature is saved once
+        self._order = [unique.index(manifold) for manifold, _ in factors]
         self.dims: list[int] = [n for _, n in factors]
         self.dimension = sum(self.dims)
         self._sizes = [manifold.ambient(n) for manifold, n in factors]
@@ -52,11 +54,12 @@ class Product(Manifold):
         return x.split(self._sizes, dim=-1)
 
     @property
-    def _manifolds(self) -> list[Manifold]:
-        return list(self.factors)  # type: ignore[arg-type]
+    def factors(self) -> list[Manifold]:
+        """The manifold of each pair, in order."""
+        return [self.manifolds[i] for i in self._order]  # type: ignore[misc]
 
     def _each(self, name: str, *tensors: Tensor) -> list[Tensor]:
-        parts = zip(self._manifolds, *(self.split(tensor) for tensor in tensors), strict=True)
+        parts = zip(self.factors, *(self.split(tensor) for tensor in tensors), strict=True)
         return [getattr(manifold, name)(*part) for manifold, *part in parts]
 
     def _join(self, name: str, *tensors: Tensor) -> Tensor:
@@ -66,13 +69,13 @@ class Product(Manifold):
         """Each factor's `random` with the same geodesic `std`."""
         lead = tuple(shape)[:-1]
         self.ambient(tuple(shape)[-1])
-        parts = zip(self._manifolds, self.dims, strict=True)
+        parts = zip(self.factors, self.dims, strict=True)
         options = {"dtype": dtype, "device": device, "generator": generator}
         return torch.cat([m.random((*lead, n), std, **options) for m, n in parts], dim=-1)
 
     @in_float32
     def expmap0(self, s):
-        parts = zip(self._manifolds, s.split(self.dims, dim=-1), strict=True)
+        parts = zip(self.factors, s.split(self.dims, dim=-1), strict=True)
         return torch.cat([manifold.expmap0(part) for manifold, part in parts], dim=-1)
 
     @in_float32
@@ -122,7 +125,7 @@ class Product(Manifold):
 
     @in_float32
     def centroid(self, x, weight=None):
-        parts = zip(self._manifolds, self.split(x), strict=True)
+        parts = zip(self.factors, self.split(x), strict=True)
         return torch.cat([manifold.centroid(part, weight) for manifold, part in parts], dim=-1)
 
     @in_float32

@@ -27,6 +27,8 @@ class PseudoHyperboloid(Manifold):
         signature: (time, space), both at least 1.
     """
 
+    reach = 3.0  # an indefinite inner product cancels: for one time dimension Lorentz reaches 40
+
     def __init__(self, signature: tuple[int, int], c: float = 1.0, learnable: bool = False):
         super().__init__(c, learnable)
         time, space = signature
@@ -156,10 +158,17 @@ class PseudoHyperboloid(Manifold):
 
     @in_float32
     def centroid(self, x, weight=None):
-        """The mean in the coordinates of `logmap0`: the extrinsic mean may leave the manifold's signature."""
+        """With one time dimension the normalised sum; with more, the mean in `logmap0`'s coordinates.
+
+        (A sum of points with several time dimensions may be space-like and then has no place here.)
+        """
         weight = torch.ones_like(x[..., 0]) if weight is None else weight
-        weight = weight / weight.sum(-1, keepdim=True)
-        return self.expmap0((weight.unsqueeze(-1) * self.logmap0(x)).sum(-2))
+        weight = (weight / weight.sum(-1, keepdim=True)).unsqueeze(-1)
+        if self.time > 1:
+            return self.expmap0((weight * self.logmap0(x)).sum(-2))
+        total = (weight * x).sum(-2)
+        # -c <total, total> is at least 1, its value where all points agree
+        return self.project(total / (-self.c * self.product(total, total)).clamp_min(1.0).sqrt())
 
     @in_float32
     def violation(self, x):
