@@ -62,11 +62,11 @@ def reliability(labels: np.ndarray, probabilities: Probabilities, bins: int = 10
     index = np.minimum((predicted * bins).astype(int), bins - 1)
     counts = np.bincount(index, minlength=bins)
     occupied = counts > 0
-    means = [
+    mean, share = (
         np.bincount(index, values, bins)[occupied] / counts[occupied] for values in (predicted, observed)
-    ]
-    error = np.average(np.abs(means[0] - means[1]), weights=counts[occupied])
-    return Reliability(*means, counts[occupied], float(error))
+    )
+    error = np.average(np.abs(mean - share), weights=counts[occupied])
+    return Reliability(mean, share, counts[occupied], float(error))
 
 
 def _cumulative(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,159 @@
+"""The tables of a report, as plain rows for the template and for `scores.tsv`."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from crocuta.analysis.scores import METRICS
+from crocuta.report.run import Run
+from crocuta.report.words import TITLES, number, p_value, plus_minus
+
+
+class Cell(NamedTuple):
+    """A score, its interval, and whether no other model in the table does better."""
+
+    text: str
+    interval: str
+    best: bool
+
+
+class ScoreRow(NamedTuple):
+    """One model of the score table."""
+
+    run: str
+    title: str
+    kind: str
+    cells: list[Cell]
+
+
+class CostRow(NamedTuple):
+    """What one model costs: its size, mean time and highest memory of a training."""
+
+    title: str
+    parameters: str
+    time: str
+    memory: str
+
+
+class PairedRow(NamedTuple):
+    """One paired difference."""
+
+    label: str
+    metric: str
+    difference: str
+    interval: str
+    p: str
+    clear: bool
+
+
+def metrics_of(run: Run) -> list[str]:
+    """The metrics of the score table, the headline one first."""
+    return [run.metric, *(metric for metric in METRICS if metric != run.metric)]
+
+
+def score_rows(runs: Sequence[Run]) -> list[ScoreRow]:
+    """The score table of one run, or of several with one task; best values are equal at three digits."""
+    columns = metrics_of(runs[0])
+    best = {
+        metric: max(_rounded(run.value(name, metric=metric)) for run in runs for name in run.models)
+        for metric in columns
+    }
+    return [
+        ScoreRow(
+            run.name,
+            model["title"],
+            model["kind"],
+            [_cell(run, name, metric, best[metric]) for metric in columns],
+        )
+        for run in runs
+        for name, model in run.models.items()
+    ]
+
+
+def cost_rows(run: Run) -> dict[str, CostRow]:
+    """Costs by model."""
+    return {
+        name: CostRow(
+            model["title"],
+            f"{model['parameters']:,}",
+            duration(_mean(model["seeds"], "seconds")),
+            megabytes(max((seed.get("peak_memory_mb") or 0 for seed in model["seeds"]), default=0)),
+        )
+        for name, model in run.models.items()
+    }
+
+
+def paired_rows(pairs: Sequence[dict[str, Any]]) -> list[PairedRow]:
+    """Paired differences, each with its label `a − b`."""
+    return [
+        PairedRow(
+            pair["label"],
+            TITLES[pair["metric"]],
+            _signed(pair["difference"]),
+            f"{_signed(pair['low'])} to {_signed(pair['high'])}",
+            p_value(pair["p"]),
+            pair["low"] is not None and (pair["low"] > 0 or pair["high"] < 0),
+        )
+        for pair in pairs
+    ]
+
+
+def score_lines(runs: Sequence[Run]) -> Iterator[str]:
+    """Lines of `scores.tsv`: one per run, model and metric; empty where undefined."""
+    yield "\t".join(
+        ["run", "model", "title", "kind", "metric", "mean", "sd", "low", "high", "seeds", "parameters"]
+    )
+    for run in runs:
+        for name, model in run.models.items():
+            for metric in metrics_of(run):
+                values = [run.value(name, statistic, metric) for statistic in ("mean", "sd", "low", "high")]
+                numbers = [f"{value:.6g}" if math.isfinite(value) else "" for value in values]
+                head = [run.name, name, model["title"], model["kind"], metric]
+                yield "\t".join([*head, *numbers, str(len(model["seeds"])), str(model["parameters"])])
+
+
+def class_rows(run: Run) -> list[tuple[str, list[str]]]:
+    """(class, number of training, validation and test sequences) of the data card; the last row counts all."""
+    parts = [run.metrics["data"][part] for part in ("train", "valid", "test")]
+    by_class = zip(*(part["by_class"] for part in parts), strict=True)
+    rows = [(name, [f"{n:,}" for n in counts]) for name, counts in zip(run.classes, by_class, strict=True)]
+    return [*rows, ("all", [f"{part['n']:,}" for part in parts])]
+
+
+def duration(seconds: float) -> str:
+    """Time as a person would say it.
+
+    >>> duration(0.25), duration(75), duration(7300)
+    ('0.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def megabytes(value: float) -> str:
+    if not value:
+        return "–"
+    return f"{value:,.0f} MB" if value < 1000 else f"{value / 1000:.1f} GB"
+
+
+def _cell(run: Run, name: str, metric: str, best: float) -> Cell:
+    mean, sd, low, high = (run.value(name, statistic, metric) for statistic in ("mean", "sd", "low", "high"))
+    interval = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
+    return Cell(plus_minus(mean, sd), interval, math.isfinite(mean) and _rounded(mean) >= best)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3) if math.isfinite(value) else -math.inf
+
+
+def _signed(value: float | None) -> str:
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
+def _mean(seeds: Sequence[dict[str, Any]], key: str) -> float:
+    values = [seed[key] for seed in seeds if seed.get(key) is not None]
+    return sum(values) / len(values) if values else math.nan
