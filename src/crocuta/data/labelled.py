@@ -10,6 +10,7 @@ import numpy as np
 
 from crocuta.data.encoding import canonical, encode_counted
 from crocuta.data.records import Record, read_records
+from crocuta.data.sequences import Sequences, as_indices
 from crocuta.errors import InputError
 
 SPLIT_NAMES = {
@@ -18,71 +19,6 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Encoded sequences of any length, one after the other.
-
-    ids: uint8 (total letters,), without special tokens.
-    offsets: int64 (n + 1,), where each sequence begins and the last ends.
-    others: int64 (n,), how many letters of each were not ACGTN (None: none were).
-    """
-
-    names: list[str]
-    ids: np.ndarray
-    offsets: np.ndarray
-    others: np.ndarray | None = None
-
-    @classmethod
-    def from_strings(
-        cls, sequences: Iterable[str | bytes], names: Iterable[str] | None = None
-    ) -> "Sequences":
-        """Encodes sequences; without names they are called `row_1`, `row_2`, ...
-
-        >>> Sequences.from_strings(["ACG", "TT"])[1].tolist()
-        [10, 10]
-        """
-        encoded = [encode_counted(sequence) for sequence in sequences]
-        names = list(names) if names is not None else [f"row_{i}" for i in range(1, len(encoded) + 1)]
-        if len(names) != len(encoded):
-            raise ValueError(f"{len(names)} names for {len(encoded)} sequences; give one name each")
-        return cls.from_ids([ids for ids, _ in encoded], names, [other for _, other in encoded])
-
-    @classmethod
-    def from_ids(
-        cls, ids: Sequence[np.ndarray], names: list[str], others: Sequence[int] | None = None
-    ) -> "Sequences":
-        """Joins encoded sequences."""
-        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-        joined = np.concatenate([*ids, np.empty(0, np.uint8)])
-        return cls(names, joined, offsets, None if others is None else np.asarray(others, np.int64))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        """Ids of one sequence, uint8 (length,): a view."""
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"sequence {i} of {len(self)}")
-        i %= len(self)
-        return self.ids[self.offsets[i] : self.offsets[i + 1]]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Letters of each sequence, int64 (n,)."""
-        return np.diff(self.offsets)
-
-    @property
-    def other_letters(self) -> int:
-        """Letters that were not ACGTN, kept as N."""
-        return 0 if self.others is None else int(self.others.sum())
-
-    def select(self, indices: np.ndarray | Sequence[int]) -> "Sequences":
-        """The sequences at indices (or where a boolean mask is true), copied, in that order."""
-        chosen = _as_indices(indices, len(self))
-        others = None if self.others is None else self.others[chosen]
-        return Sequences.from_ids([self[i] for i in chosen], [self.names[i] for i in chosen], others)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -98,7 +34,7 @@ class Labelled:
 
     def select(self, indices: np.ndarray | Sequence[int]) -> "Labelled":
         """The records at indices (or where a boolean mask is true); the classes stay."""
-        chosen = _as_indices(indices, len(self))
+        chosen = as_indices(indices, len(self))
         return replace(self, sequences=self.sequences.select(chosen), labels=self.labels[chosen])
 
 
@@ -110,10 +46,6 @@ class Splits:
     valid: Labelled
     test: Labelled
     policy: str
-
-
-def _as_indices(indices: np.ndarray | Sequence[int], n: int) -> np.ndarray:
-    return np.arange(n)[np.asarray(indices) if len(indices) else np.empty(0, np.int64)]
 
 
 def sort_classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -176,12 +108,12 @@ def _number(sequences: Sequences, labels: list[str], source: str, classes: Seque
         i = next(i for i, label in enumerate(labels) if label not in number)
         raise InputError(
             f"{source}, record {i + 1} ({sequences.names[i]}): label {labels[i]!r} is not among the known"
-            f" classes ({_listed(known)}); training must have seen every label"
+            f" classes ({abridged(known)}); training must have seen every label"
         ) from None
     return Labelled(sequences, np.array(numbered, np.int64), known)
 
 
-def _listed(names: Sequence[str], limit: int = 12) -> str:
+def abridged(names: Sequence[str], limit: int = 12) -> str:
     return ", ".join(names[:limit]) + (f", ... {len(names)} in all" if len(names) > limit else "")
 
 
@@ -213,7 +145,7 @@ def make_splits(
         train = _number(sequences, labels, source, None)
         given = {"train": train, **{part: read_labelled(path, train.classes) for part, path in files.items()}}
         names = [PARTS[part] for part in PARTS if part in given]
-        return set_aside(given, source, f"Separate files for {_and(names)}." if files else "", seed)
+        return set_aside(given, source, f"Separate files for {listed(names)}." if files else "", seed)
     if files:
         raise InputError(
             f"{source}: has a split column, and {next(iter(files.values()))} was given too; use one of them"
@@ -223,7 +155,7 @@ def make_splits(
     whole = _number(sequences, labels, source, known)
     given = {part: whole.select(members == part) for part in PARTS if (members == part).any()}
     return set_aside(
-        given, source, f"The file's split column gave {_and([PARTS[part] for part in given])}.", seed
+        given, source, f"The file's split column gave {listed([PARTS[part] for part in given])}.", seed
     )
 
 
@@ -236,7 +168,7 @@ def _split_members(column: Sequence[str | None], source: str) -> np.ndarray:
         )
     if "train" not in members:
         raise InputError(
-            f"{source}: no record has split 'train', found {_and(sorted(set(filter(None, members))))}"
+            f"{source}: no record has split 'train', found {listed(sorted(set(filter(None, members))))}"
         )
     return np.array(members)
 
@@ -250,25 +182,33 @@ def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: i
     Raises:
         InputError: too few different sequences, or a class that is left without training records.
     """
-    train, missing = given["train"], [part for part in ("test", "valid") if part not in given]
-    if missing:
-        order, distinct = hash_order(train.sequences, seed)
-        if distinct <= len(missing):
-            raise InputError(
-                f"{source}: {distinct} different sequences are too few to set"
-                f" {_and([PARTS[part] for part in missing])} aside; give separate files"
-            )
-        place = order // max(1, round(distinct / 10))
-        given = {**given, **{part: train.select(place == i) for i, part in enumerate(missing)}}
-        given["train"] = train.select(place >= len(missing))
+    if missing := [part for part in ("test", "valid") if part not in given]:
+        given = given | _tenths(given["train"], missing, source, seed)
         names = [f"10% for {PARTS[part]}" for part in reversed(missing)]
-        policy += (" " if policy else "") + (
-            f"Of the training records, {_and(names)} were set aside by a hash of the sequence (seed {seed});"
-            " duplicates, reverse complements included, stay on one side."
+        policy = (
+            f"{policy} Of the training records, {listed(names)} were set aside by a hash of the sequence"
+            + (f" (seed {seed}); duplicates, reverse complements included, stay on one side.")
         )
+    present = np.unique(given["train"].labels)
+    if len(present) < 2:
+        found = abridged([train.classes[i] for i in present])
+        raise InputError(f"{source}: training has only label {found}, expected at least two different labels")
     for part in ("valid", "test"):
         _check_seen(given["train"], given[part], PARTS[part], source)
-    return Splits(given["train"], given["valid"], given["test"], policy)
+    return Splits(given["train"], given["valid"], given["test"], policy.strip())
+
+
+def _tenths(train: Labelled, missing: list[str], source: str, seed: int) -> dict[str, Labelled]:
+    """A tenth of the different sequences for each missing part, and what is left for training."""
+    order, distinct = hash_order(train.sequences, seed)
+    if distinct <= len(missing):
+        raise InputError(
+            f"{source}: {distinct} different sequences are too few to set"
+            f" {listed([PARTS[part] for part in missing])} aside; give separate files"
+        )
+    place = order // max(1, round(distinct / 10))
+    parts = {part: train.select(place == i) for i, part in enumerate(missing)}
+    return parts | {"train": train.select(place >= len(missing))}
 
 
 def _check_seen(train: Labelled, part: Labelled, name: str, source: str) -> None:
@@ -283,17 +223,11 @@ def _check_seen(train: Labelled, part: Labelled, name: str, source: str) -> None
 def hash_order(sequences: Sequences, seed: int = 0) -> tuple[np.ndarray, int]:
     """Rank of each sequence's hash among the different ones, int64 (n,), and the number of different ones."""
     key = str(seed).encode()
-    digests = [
-        hashlib.blake2b(canonical(ids), digest_size=8, key=key).digest() for ids in iter_ids(sequences)
-    ]
+    digests = [hashlib.blake2b(canonical(ids), digest_size=8, key=key).digest() for ids in sequences]
     distinct, order = np.unique(np.frombuffer(b"".join(digests), ">u8"), return_inverse=True)
     return order, len(distinct)
 
 
-def iter_ids(sequences: Sequences) -> Iterable[np.ndarray]:
-    """Ids of each sequence in turn."""
-    return (sequences[i] for i in range(len(sequences)))
-
-
-def _and(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crocuta.data.encoding import VOCABULARY, canonical, reverse_complement
-from crocuta.data.labelled import Sequences
+from crocuta.data.sequences import Sequences
 
 CHUNK = 1 << 22  # letters hashed at a time, which bounds memory
 
@@ -39,8 +39,8 @@ def leakage(train: Sequences, test: Sequences, k: int = 50) -> Leakage:
     if k < 1:
         raise ValueError(f"k must be at least 1, found {k}")
     n, whole = len(test), max(len(test), 1)
-    known = {canonical(train[i]) for i in range(len(train))}
-    duplicates = sum(canonical(test[i]) in known for i in range(n))
+    known = {canonical(ids) for ids in train}
+    duplicates = sum(canonical(ids) in known for ids in test)
     shared = int(sharing(train, test, k).sum())
     shorter = int((test.lengths < k).sum())
     statement = (

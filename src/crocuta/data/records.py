@@ -89,7 +89,7 @@ def _fasta(
             yield _fasta_record(path, count, title, parts, parse)
             count, title, parts = count + 1, line, []
         elif part := line.text.strip():
-            _check_letters(part, path, line.number)
+            check_letters(part, path, line.number)
             parts.append(part)
     yield _fasta_record(path, count, title, parts, parse)
 
@@ -132,7 +132,7 @@ def _table(path: Path, first: Line, lines: Iterator[Line]) -> Iterator[Record]:
             raise InputError(
                 f"{path}, line {line.number}: the sequence is blank; give its letters or drop the line"
             )
-        _check_letters(sequence, path, line.number)
+        check_letters(sequence, path, line.number)
         yield Record(field("name", "id") or f"row_{count}", sequence, field("label"), field("split"))
     if not count:
         raise InputError(f"{path}: a header and no records; expected at least one sequence below the header")
@@ -180,7 +180,8 @@ def _split(text: str, delimiter: str) -> list[str]:
     return fields
 
 
-def _check_letters(sequence: str, path: Path, line: int) -> None:
+def check_letters(sequence: str, path: Path, line: int) -> None:
+    """Raises InputError at the first character that is not an ASCII letter, naming it and its position."""
     if sequence.isascii() and sequence.isalpha():
         return
     position, found = next((i, c) for i, c in enumerate(sequence, 1) if not (c.isascii() and c.isalpha()))

@@ -74,7 +74,7 @@ class DNATokenizer(PreTrainedTokenizer):
         return super()._encode_plus(text, text_pair, **kwargs)
 
     def _to_ids(self, text: Any) -> Any:
-        """Encodes plain sequences at once; what may hold special or added tokens is left to the base class."""
+        """Encodes plain sequences at once; what may hold special tokens is left to the base class."""
         if isinstance(text, list | tuple) and not (text and isinstance(text[0], int)):
             return type(text)(map(self._to_ids, text))
         if isinstance(text, str) and text and "[" not in text and len(self) == len(VOCABULARY):

@@ -1,12 +1,13 @@
-"""Real promoters that travel with the package: GUE prom_core_tata, Apache-2.0, see README.md beside this file."""
+"""Real promoters that travel with the package: GUE prom_core_tata, Apache-2.0, see the README beside it."""
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 
 from crocuta.data.labelled import Splits, make_splits
 
 
 def load_demo() -> Splits:
-    """Human core promoters with a TATA box against other DNA, 70 bp: 4,904 training, 613 and 613 sequences."""
+    """Human core promoters with a TATA box against other DNA, 70 bp; 4,904, 613 and 613 records."""
     folder = files(__name__)
     with (
         as_file(folder / "train.csv.gz") as train,
@@ -14,6 +15,4 @@ def load_demo() -> Splits:
         as_file(folder / "test.csv.gz") as test,
     ):
         splits = make_splits(train, valid, test)
-    return Splits(
-        splits.train, splits.valid, splits.test, "The published training, dev and test files of GUE."
-    )
+    return replace(splits, policy="The published training, dev and test files of GUE prom_core_tata.")
