@@ -185,17 +185,17 @@ def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: i
     if missing := [part for part in ("test", "valid") if part not in given]:
         given = given | _tenths(given["train"], missing, source, seed)
         names = [f"10% for {PARTS[part]}" for part in reversed(missing)]
-        policy = (
-            f"{policy} Of the training records, {listed(names)} were set aside by a hash of the sequence"
-            + (f" (seed {seed}); duplicates, reverse complements included, stay on one side.")
+        policy += (
+            f" Of the training records, {listed(names)} were set aside by a hash of the sequence (seed {seed});"
+            " duplicates, reverse complements included, stay on one side."
         )
-    present = np.unique(given["train"].labels)
-    if len(present) < 2:
+    train = given["train"]
+    if len(present := np.unique(train.labels)) < 2:
         found = abridged([train.classes[i] for i in present])
         raise InputError(f"{source}: training has only label {found}, expected at least two different labels")
     for part in ("valid", "test"):
-        _check_seen(given["train"], given[part], PARTS[part], source)
-    return Splits(given["train"], given["valid"], given["test"], policy.strip())
+        _check_seen(train, given[part], PARTS[part], source)
+    return Splits(train, given["valid"], given["test"], policy.strip())
 
 
 def _tenths(train: Labelled, missing: list[str], source: str, seed: int) -> dict[str, Labelled]:
