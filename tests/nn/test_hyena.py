@@ -7,6 +7,7 @@ from crocuta.nn.hyena import (
     BidirectionalHyenaOperator,
     HyenaFilter,
     HyenaOperator,
+    ShortConvolution,
     causal_convolution,
     delayed_convolution,
     fft_size,
@@ -59,6 +60,11 @@ def test_convolution_gradients(arrays, convolution):
     assert torch.autograd.gradcheck(convolution, (u, k[0], skip))
 
 
+def test_two_sided_convolution_gradients(arrays):
+    u, k, skip = (tensor.requires_grad_() for tensor in arrays)
+    assert torch.autograd.gradcheck(two_sided_convolution, (u, k, skip))
+
+
 def test_convolution_computes_in_float32_for_half_precision(arrays):
     u, k, skip = (tensor.to(torch.bfloat16) for tensor in arrays)
     y = causal_convolution(u, k[0], skip)
@@ -70,6 +76,16 @@ def test_convolution_computes_in_float32_for_half_precision(arrays):
 @pytest.mark.parametrize(("least", "size"), [(1, 1), (2, 2), (3, 3), (5, 6), (6, 6), (7, 8), (9, 12), (13, 16), (143, 192)])
 def test_fft_size(least, size):
     assert fft_size(least) == size
+
+
+@pytest.mark.parametrize(("kernel", "ahead"), [(3, 0), (3, 1), (5, 2), (1, 0)])
+def test_short_convolution_is_a_grouped_convolution(arrays, kernel, ahead):
+    u = arrays[0].requires_grad_()
+    short = ShortConvolution(D, kernel, ahead).double()
+    padded = torch.nn.functional.pad(u, (kernel - 1 - ahead, ahead))
+    expected = torch.nn.functional.conv1d(padded, short.weight, short.bias, groups=D)
+    torch.testing.assert_close(short(u), expected)
+    assert torch.autograd.gradcheck(lambda u, *_: short(u), (u, short.weight, short.bias))
 
 
 def test_filter_does_not_depend_on_the_length_asked():

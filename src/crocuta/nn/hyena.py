@@ -107,15 +107,39 @@ def fft_size(least: int) -> int:
     return 3 * power // 4 if 3 * power // 4 >= least else power
 
 
-def causal_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
-    """`y[t] = sum_{j <= t} k[j] u[t - j] + skip u[t]`: u (B, D, L), k (D, L), skip (D,).
+class _CircularConvolution(torch.autograd.Function):
+    """First L values of the circular convolution of size n of u (B, D, L) and k (D, up to n), by real FFTs.
 
-    Computed by real FFTs in at least float32, whatever the dtype of `u`.
+    Autograd would go back through complex FFTs of the full size and keep every spectrum; this keeps `u` and `k`.
     """
-    length, dtype = u.shape[-1], torch.promote_types(u.dtype, torch.float32)
-    n = fft_size(2 * length - 1)
-    spectrum = torch.fft.rfft(u.to(dtype), n=n) * torch.fft.rfft(k.to(dtype), n=n)
-    return torch.fft.irfft(spectrum, n=n)[..., :length].to(u.dtype) + u * skip[:, None]
+
+    @staticmethod
+    def forward(u: Tensor, k: Tensor, n: int) -> Tensor:
+        return torch.fft.irfft(torch.fft.rfft(u, n=n) * torch.fft.rfft(k, n=n), n=n)[..., : u.shape[-1]]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        u, k, ctx.n = inputs
+        ctx.save_for_backward(u, k)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        (u, k), n = ctx.saved_tensors, ctx.n
+        spectrum = torch.fft.rfft(gradients[0], n=n)
+        into_u = torch.fft.irfft(spectrum * torch.fft.rfft(k, n=n).conj(), n=n)[..., : u.shape[-1]]
+        into_k = torch.fft.irfft((spectrum * torch.fft.rfft(u, n=n).conj()).sum(0), n=n)[..., : k.shape[-1]]
+        return into_u, into_k, None
+
+
+def circular_convolution(u: Tensor, k: Tensor, n: int) -> Tensor:
+    """`_CircularConvolution` in at least float32, whatever the dtype of `u`."""
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    return _CircularConvolution.apply(u.to(dtype), k.to(dtype), n).to(u.dtype)
+
+
+def causal_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
+    """`y[t] = sum_{j <= t} k[j] u[t - j] + skip u[t]`: u (B, D, L), k (D, L), skip (D,)."""
+    return circular_convolution(u, k, fft_size(2 * u.shape[-1] - 1)) + u * skip[:, None]
 
 
 def two_sided_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
@@ -124,13 +148,11 @@ def two_sided_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
     The future filter's tap at lag 0 is left out, so that each position is weighed once; other arguments as in
     `causal_convolution`.
     """
-    length, dtype = u.shape[-1], torch.promote_types(u.dtype, torch.float32)
+    length = u.shape[-1]
     n = fft_size(2 * length - 1)
-    past, future = k.to(dtype)
-    future = F.pad(future[..., 1:], (1, 0))
-    transfer = torch.fft.rfft(past, n=n) + torch.fft.rfft(future, n=n).conj()
-    y = torch.fft.irfft(torch.fft.rfft(u.to(dtype), n=n) * transfer, n=n)[..., :length]
-    return y.to(u.dtype) + u * skip[:, None]
+    past, future = k
+    kernel = torch.cat([F.pad(past, (0, n - 2 * length + 1)), future[..., 1:].flip(-1)], dim=-1)
+    return circular_convolution(u, kernel, n) + u * skip[:, None]
 
 
 def delayed_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
@@ -138,10 +160,45 @@ def delayed_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
 
     Kept for checkpoints that were trained with it; arguments as in `causal_convolution`.
     """
-    length, dtype = u.shape[-1], torch.promote_types(u.dtype, torch.float32)
-    n = 2 * length
-    spectrum = torch.fft.rfft(F.pad(u.to(dtype), (length // 2, 0)), n=n) * torch.fft.rfft(k.to(dtype), n=n)
-    return torch.fft.irfft(spectrum, n=n)[..., :length].to(u.dtype) + u * skip[:, None]
+    length = u.shape[-1]
+    return circular_convolution(F.pad(u, (length // 2, 0)), k, 2 * length)[..., :length] + u * skip[:, None]
+
+
+class _ShortConvolution(torch.autograd.Function):
+    """`y[t] = bias + sum_j w[K - 1 - j] u[t - j]`, one multiply-add for each tap: half the time of grouped `conv1d`."""
+
+    @staticmethod
+    def forward(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        y = torch.addcmul(bias[:, None], u, weight[:, -1:])
+        for lag, tap in enumerate(weight.T.flip(0)[1:, :, None], start=1):
+            y[..., lag:].addcmul_(u[..., :-lag], tap)
+        return y
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        (u, weight), gradient = ctx.saved_tensors, gradients[0]
+        into_u = gradient * weight[:, -1:]
+        into_taps = [(gradient * u).sum((0, 2))]
+        for lag, tap in enumerate(weight.T.flip(0)[1:, :, None], start=1):
+            into_u[..., :-lag].addcmul_(gradient[..., lag:], tap)
+            into_taps.append((gradient[..., lag:] * u[..., :-lag]).sum((0, 2)))
+        return into_u, torch.stack(into_taps[::-1], dim=1), gradient.sum((0, 2))
+
+
+class ShortConvolution(nn.Conv1d):
+    """Depthwise convolution of (B, D, L) over the last `kernel` positions, and `ahead` of those to come."""
+
+    def __init__(self, channels: int, kernel: int, ahead: int = 0):
+        super().__init__(channels, channels, kernel, groups=channels)
+        self.ahead = ahead
+
+    def forward(self, u: Tensor) -> Tensor:
+        weight, bias = self.weight[:, 0].to(u.dtype), self.bias.to(u.dtype)  # type: ignore[union-attr]
+        return _ShortConvolution.apply(F.pad(u, (0, self.ahead)), weight, bias)[..., self.ahead :]
 
 
 class HyenaOperator(nn.Module):
@@ -152,7 +209,7 @@ class HyenaOperator(nn.Module):
     True as in the original training code, False as in its standalone code.
     """
 
-    directions = 1
+    directions, sees_ahead = 1, False
 
     def __init__(
         self,
@@ -170,15 +227,10 @@ class HyenaOperator(nn.Module):
         self.width, self.order, self.order_last = width, order, order_last
         inner = (order + 1) * width
         self.in_proj = nn.Linear(width, inner, bias=bias)
-        self.short_filter = nn.Conv1d(
-            inner, inner, short_filter_order, groups=inner, padding=self.short_padding(short_filter_order)
-        )
+        self.short_filter = ShortConvolution(inner, short_filter_order, ahead=self.sees_ahead * (short_filter_order // 2))
         self.filter_fn = HyenaFilter(self.directions * (order - 1) * width, max_length, **filter)
         self.out_proj = ResidualLinear(width, width, bias=bias)
         self.dropout = nn.Dropout(dropout)
-
-    def short_padding(self, kernel: int) -> int:
-        return kernel - 1
 
     def long_convolution(self, v: Tensor, k: Tensor, skip: Tensor) -> Tensor:
         return causal_convolution(v, k[0], skip[0])
@@ -197,7 +249,7 @@ class HyenaOperator(nn.Module):
         u = self.in_proj(x)
         if mask is not None:
             u = u * mask[..., None]
-        u = self.short_filter(u.transpose(1, 2))[..., :length]
+        u = self.short_filter(u.transpose(1, 2).contiguous())
         *gates, v = u.split(self.width, dim=1)
         k, skip = self.filters(length)
         for i, gate in enumerate(reversed(gates[1:])):
@@ -211,10 +263,7 @@ class HyenaOperator(nn.Module):
 class BidirectionalHyenaOperator(HyenaOperator):
     """Hyena operator that sees every token on both sides, through one filter for each direction."""
 
-    directions = 2
-
-    def short_padding(self, kernel: int) -> int:
-        return kernel // 2
+    directions, sees_ahead = 2, True
 
     def long_convolution(self, v: Tensor, k: Tensor, skip: Tensor) -> Tensor:
         return two_sided_convolution(v, k, skip.sum(0))

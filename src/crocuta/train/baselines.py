@@ -17,6 +17,7 @@ from crocuta.files import write_json
 from crocuta.models.base import ModelConfig, chunks
 from crocuta.models.baselines import LinearBaseline
 from crocuta.train.finetuning import Fit, build
+from crocuta.train.labels import problem
 
 INVERSE_REGULARISATIONS = tuple(10.0**power for power in range(-5, 2))
 
@@ -33,7 +34,7 @@ def fit_baseline(
     if resume and done.exists():
         return Fit(**json.loads(done.read_text()))
     start = time.perf_counter()
-    model = build(config, splits.train.classes, splits.problem)
+    model = build(config, splits.train.classes, problem(splits.train))
     assert isinstance(model, LinearBaseline)
     model.adapt(torch.from_numpy(splits.train.sequences.lengths))
     train = sparse_features(model, splits.train)

@@ -17,6 +17,7 @@ from crocuta.files import write_json
 from crocuta.models.base import Ensemble, ModelConfig, check_lengths
 from crocuta.train.baselines import fit_baseline
 from crocuta.train.finetuning import Fit, finetune
+from crocuta.train.labels import membership, problem
 from crocuta.train.manifest import describe, manifest
 from crocuta.train.recipe import Recipe
 from crocuta.train.run import RunFolder, judged, write_predictions
@@ -149,7 +150,7 @@ def results(entries: Sequence[Entry], splits: Splits, fits: dict, probabilities:
     }
     return {
         "classes": list(splits.train.classes),
-        "problem": splits.problem,
+        "problem": problem(splits.train),
         "metric": metric,
         "data": data_card(splits),
         **judged(models, splits.test, probabilities, metric),
@@ -173,8 +174,3 @@ def data_card(splits: Splits) -> dict[str, Any]:
         "lengths": {"edges": edges.tolist(), "by_class": by_class},
         "leakage": asdict(leakage(splits.train.sequences, splits.test.sequences)),
     }
-
-
-def membership(part: Labelled) -> np.ndarray:
-    """Which class each sequence has: bool (n, classes)."""
-    return part.labels.astype(bool) if part.labels.ndim == 2 else part.labels[:, None] == np.arange(len(part.classes))

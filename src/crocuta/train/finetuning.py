@@ -25,6 +25,7 @@ from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import ModelConfig, check_lengths
+from crocuta.train.labels import problem
 from crocuta.train.recipe import Recipe
 from crocuta.train.trainer import ClassifierTrainer, Collator, EncodedDataset
 
@@ -76,7 +77,7 @@ def finetune(
     if not resume and output.exists() and any(output.iterdir()):
         raise InputError(f"{output}: holds a training already; continue it with --resume, or choose another folder")
     set_seed(seed)
-    classifier = build(model, splits.train.classes, splits.problem)
+    classifier = build(model, splits.train.classes, problem(splits.train))
     for part in (splits.train, splits.valid):
         check_lengths(part.sequences, classifier.config, part.sequences.names)
     trainer, monitor = make_trainer(classifier, splits, output / "checkpoints", recipe, seed, metric, callbacks)
@@ -112,7 +113,7 @@ def make_trainer(
     callbacks: tuple[TrainerCallback, ...],
 ) -> tuple[ClassifierTrainer, "Monitor"]:
     def judge(prediction: EvalPrediction) -> dict[str, float]:
-        return dict(scores(prediction.label_ids, to_probabilities(prediction.predictions, splits.problem)))
+        return dict(scores(prediction.label_ids, to_probabilities(prediction.predictions, problem(splits.train))))
 
     monitor = Monitor()
     arguments = TrainingArguments(
@@ -126,7 +127,7 @@ def make_trainer(
         lr_scheduler_kwargs={"min_lr_rate": 0.1},
         warmup_steps=recipe.warmup,
         max_grad_norm=recipe.clip,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        bf16=has_fast_bfloat16(),
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
@@ -152,6 +153,13 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, monitor
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this device multiplies matrices in bfloat16 natively."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 def to_probabilities(logits: np.ndarray, problem: str) -> np.ndarray:
@@ -219,5 +227,5 @@ def summary(trainer: ClassifierTrainer, splits: Splits, monitor: Monitor, seed: 
         epochs=len(history),
         best_epoch=round(best / trainer.state.global_step * trainer.state.epoch),
         history=history,
-        valid=dict(scores(splits.valid.labels, to_probabilities(logits, splits.problem))),
+        valid=dict(scores(splits.valid.labels, to_probabilities(logits, problem(splits.train)))),
     )

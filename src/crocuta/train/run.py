@@ -26,6 +26,7 @@ from crocuta.data.records import read_records
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.base import Ensemble, check_lengths, chunks, name_labels
+from crocuta.train.labels import membership, problem
 from crocuta.train.manifest import manifest
 
 STREAMED = 4096  # sequences in memory while predicting
@@ -127,7 +128,7 @@ def evaluate(run: str | Path, data: str | Path, output: str | Path | None = None
     card = {
         **metrics["data"],
         "policy": f"Evaluated on {data.name}; trained elsewhere: {metrics['data']['policy']}",
-        "test": {"n": len(test), "by_class": test.counts.tolist()},
+        "test": {"n": len(test), "by_class": membership(test).sum(0).tolist()},
         "other_letters": test.sequences.other_letters,
         "leakage": None,
     }
@@ -164,9 +165,8 @@ def write_predictions(
     path: Path, test: Labelled, probabilities: Mapping[str, Sequence[np.ndarray]], seeds: Sequence[int]
 ) -> None:
     """Predictions on a test set with its true labels, for every model and seed."""
-    multi_label = test.labels.ndim == 2
-    truth = test.labels if multi_label else np.eye(len(test.classes))[test.labels]
-    labels = name_labels(truth, test.classes, multi_label)
+    multi_label = problem(test) == "multi_label"
+    labels = name_labels(membership(test), test.classes, multi_label)
     with replacing(path) as file:
         print("\t".join(("name", "label", "model", "seed", *prediction_columns(test.classes))), file=file)
         for name, runs in probabilities.items():

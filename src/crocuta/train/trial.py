@@ -9,6 +9,7 @@ import torch
 
 from crocuta.data.labelled import Splits
 from crocuta.train.finetuning import build
+from crocuta.train.labels import problem
 from crocuta.train.recipe import Recipe
 from crocuta.train.trainer import Collator, EncodedDataset, parameter_groups
 
@@ -24,7 +25,7 @@ class Cost(NamedTuple):
 def trial(model, splits: Splits, recipe: Recipe, steps: int = 3) -> Cost:
     """Trains a throw-away copy of a model for a few steps, the first of which is not timed."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier = build(model, splits.train.classes, splits.problem).to(device).train()
+    classifier = build(model, splits.train.classes, problem(splits.train)).to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(classifier, recipe))
     dataset = EncodedDataset(splits.train)
     longest = np.argsort(splits.train.sequences.lengths)[-recipe.batch_size :]

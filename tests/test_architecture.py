@@ -1,0 +1,94 @@
+"""The layers of CONTRIBUTING.md: imports run downward only, floors do not mix, and nothing heavy is imported early."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "crocuta"
+FLOORS = {
+    0: {"_version", "errors", "files"},
+    1: {"manifolds", "data"},
+    2: {"nn", "optim", "testing", "analysis", "retrieval"},
+    3: {"models"},
+    4: {"train", "report"},
+    5: {"presets", "doctor"},
+    6: {"cli"},
+}
+FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
+LIGHT = ["crocuta", "crocuta.cli", "crocuta.data", "crocuta.data.labelled", "crocuta.data.tasks"]
+HEAVY = ["transformers", "matplotlib", "h5py", "sklearn", "pandas"]
+
+
+def modules() -> dict[str, ast.Module]:
+    """Dotted name -> syntax tree, for every module of the package."""
+    trees = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = ("crocuta", *path.relative_to(SOURCE).with_suffix("").parts)
+        trees[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text())
+    return trees
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Names of crocuta that a module imports anywhere, functions included."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "relative imports hide the layer"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {name for name in found if name.split(".")[0] == "crocuta"}
+
+
+def unit(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOOR_OF else None
+
+
+def test_every_unit_has_a_floor():
+    names = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert names - {"__init__"} <= set(FLOOR_OF)
+
+
+def test_imports_run_downward():
+    for name, tree in modules().items():
+        importer = unit(name)
+        if importer is None:
+            continue
+        for target in {unit(imported) for imported in imports(tree)} - {None, importer}:
+            assert FLOOR_OF[target] < FLOOR_OF[importer], f"{name} (floor {FLOOR_OF[importer]}) imports {target}"
+
+
+def test_no_circles_inside_a_package():
+    trees = modules()
+    graph = {name: {target for target in imports(tree) if target in trees and target != name} for name, tree in trees.items()}
+    state: dict[str, str] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if state.get(name) == "open":
+            raise AssertionError(" -> ".join((*path[path.index(name) :], name)))
+        if name not in state:
+            state[name] = "open"
+            for target in graph[name]:
+                if not name.startswith(f"{target}."):  # a module may import from its package's earlier modules
+                    visit(target, (*path, name))
+            state[name] = "done"
+
+    for name in graph:
+        if not (SOURCE.parent / name.replace(".", "/")).is_dir():  # packages re-export, and are leaves here
+            visit(name, ())
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_pull_in_nothing_heavy(module):
+    code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == []
+
+
+def test_files_stay_readable():
+    long = {str(path): n for path in SOURCE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 400}
+    assert not long
