@@ -38,7 +38,7 @@ def forest(rows: Sequence[Row], title: str, zero: bool = False) -> Figure:
         axes.plot(row.points, np.full(len(row.points), y), "|", color=hue, markersize=8, markeredgewidth=1.2)
         axes.plot(row.value, y, shape, color=hue, markersize=6)
         above = y - 0.1 / height
-        value = number(row.value, 2 if zero else 3)
+        value = number(row.value)
         axes.text(0, above, label, transform=beside, va="bottom", linespacing=1.1, in_layout=False)
         axes.text(1, above, value, transform=beside, va="bottom", ha="right", in_layout=False)
         if zero:

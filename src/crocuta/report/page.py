@@ -48,7 +48,7 @@ def _content(runs: list[Run], folder: Path) -> dict[str, Any]:
     title = ", ".join(dict.fromkeys(run.task for run in runs))
     return {
         "title": title,
-        "answers": [words.answer(run) for run in runs],
+        "answers": [(run.name if several else "", words.answer(run)) for run in runs],
         "comparisons": _comparisons(runs, folder) if several else [],
         "sections": sections,
         "citations": words.citations(runs),

@@ -57,13 +57,14 @@ def scores_picture(runs: Sequence[Run], pairs: Sequence[dict[str, Any]]) -> list
 def error_pictures(run: Run) -> list[Picture]:
     """Where the answers are wrong, and whether the model knows."""
     title, several = run.title(run.lead), len(run.classes) > 2
-    over = ", averaged over classes (each against the rest) and seeds" if several else ", averaged over seeds"
+    means = ["classes (each against the rest)"] * several + ["seeds"] * (len(run.probabilities[run.lead]) > 1)
+    over = f", averaged over {' and '.join(means)}" if means else ""
     if run.labels.ndim == 2:
         sure = "a class"
         first = Picture(
             "classes",
             "Class by class",
-            f"Recall: how many members of a class {title} found. Precision: how many of its finds were right.",
+            f"Recall: how many members of a class {title} found. Precision: how many finds were right.",
             figures.found_by_class(run, run.lead),
         )
     else:

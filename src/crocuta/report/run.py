@@ -135,12 +135,16 @@ def _rows(path: Path, classes: list[str]) -> Iterator[tuple[str, str, str, str, 
         for number, line in enumerate(file, 2):
             fields = line.rstrip("\n").split("\t")
             try:
-                name, label, model, seed, _, *row = fields
-                yield name, label, model, seed, [float(value) for value in row]
+                probabilities = [float(value) for value in fields[5:]]
             except ValueError:
+                probabilities = []
+            if len(probabilities) != len(classes):
                 raise InputError(
-                    f"{path}, line {number}: expected {len(expected)} columns, numbers from the 6th"
-                ) from None
+                    f"{path}, line {number}: expected {len(expected)} columns with numbers from the 6th on,"
+                    f" found {len(fields)}: {line[:60].rstrip()!r}"
+                )
+            name, label, model, seed = fields[:4]
+            yield name, label, model, seed, probabilities
 
 
 def _labels(path: Path, labels: list[str], classes: list[str], multi_label: bool) -> np.ndarray:

@@ -113,7 +113,7 @@ def score_lines(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def class_rows(run: Run) -> list[tuple[str, list[str]]]:
-    """(class, number of training, validation and test sequences) of the data card; the last row counts all."""
+    """(class, number of training, validation and test sequences), the last row for all of them."""
     parts = [run.metrics["data"][part] for part in ("train", "valid", "test")]
     by_class = zip(*(part["by_class"] for part in parts), strict=True)
     rows = [(name, [f"{n:,}" for n in counts]) for name, counts in zip(run.classes, by_class, strict=True)]

@@ -38,7 +38,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no negative zero
 
 
 def plus_minus(mean: float | None, sd: float | None, digits: int = 3) -> str:
@@ -109,8 +109,8 @@ def methods(run: Run) -> list[str]:
         trained.append(f"Baselines trained on the same sequences: {_listed(baselines)}.")
     metric = inline(run.metric)
     judged = (
-        f"Models were judged on the test sequences only, by {metric} ({MEANINGS[run.metric]}). ± is the standard"
-        " deviation over training seeds; intervals are 95% percentile bootstrap intervals"
+        f"Models were judged on the test sequences only, by {metric} ({MEANINGS[run.metric]}). ± is the"
+        " standard deviation over training seeds; intervals are 95% percentile bootstrap intervals"
         f" ({run.metrics.get('resamples', 1000)} resamples of the test sequences, averaged over seeds)."
         " Paired differences use the same resamples for both models, with two-sided p-values that are not"
         " corrected for the number of comparisons. Intervals do not know about sequences that resemble each"

@@ -1,9 +1,11 @@
 """Run folders as the training code leaves them, with made-up predictions."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from crocuta.analysis.scores import scores
 from crocuta.analysis.summary import summarise
@@ -17,6 +19,12 @@ MODELS = {
 }
 
 
+@pytest.fixture(name="write_run", scope="session")
+def _write_run():
+    """The function that writes a run folder."""
+    return write_run
+
+
 def write_run(
     folder: Path,
     *,
@@ -26,12 +34,13 @@ def write_run(
     seeds: int = 3,
     metric: str = "mcc",
     multi_label: bool = False,
-    models: dict = MODELS,
+    models: Sequence[str] = tuple(MODELS),
     one_length: bool = False,
     noise: int = 0,
 ) -> Path:
     """Writes a complete run folder and returns it; `noise` changes the models, not the test set."""
     generator = np.random.default_rng(0)
+    described = {name: MODELS[name] for name in models}
     k = len(classes)
     if multi_label:
         labels = (generator.random((n, k)) < np.linspace(0.4, 0.05, k)).astype(int)
@@ -41,12 +50,14 @@ def write_run(
     names = [f"seq{i}" for i in range(n)]
     predictions = {
         name: [_predict(generator, labels, k, skill) for _ in range(seeds if kind == "model" else 1)]
-        for name, (_, kind, _, skill) in models.items()
+        for name, (_, kind, _, skill) in described.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _dump(folder / "config.json", _config(task, models, seeds))
+    _dump(folder / "config.json", _config(task, described, seeds))
     _dump(folder / "manifest.json", _manifest(seeds))
-    _dump(folder / "metrics.json", _metrics(labels, list(classes), predictions, models, metric, one_length))
+    _dump(
+        folder / "metrics.json", _metrics(labels, list(classes), predictions, described, metric, one_length)
+    )
     _write_predictions(folder / "predictions.tsv", names, labels, classes, predictions)
     return folder
 
