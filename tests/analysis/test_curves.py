@@ -73,10 +73,10 @@ def test_overconfidence_is_the_error():
 
 def test_many_classes_judge_the_predicted_one_and_seeds_are_pooled():
     certain, unsure = np.tile([0.0, 1.0, 0.0], (4, 1)), np.tile([0.5, 0.25, 0.25], (4, 1))
-    found = reliability(np.array([1, 1, 0, 0]), [certain, unsure])
+    found = reliability(np.array([1, 1, 0, 0]), [certain, certain, unsure])
     np.testing.assert_allclose(found.predicted, [0.5, 1.0])
     np.testing.assert_allclose(found.observed, [0.5, 0.5])
-    assert found.expected_calibration_error == pytest.approx(0.25)
+    assert found.expected_calibration_error == pytest.approx(0.5 * 8 / 12)
 
 
 def test_multi_label_counts_every_class():

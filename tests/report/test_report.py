@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -151,6 +152,22 @@ def test_answer_states_the_numbers_of_the_run(run):
 )
 def test_verdict_follows_the_interval(low, high, says):
     assert says in words.verdict({"difference": (low + high) / 2, "low": low, "high": high})
+
+
+@pytest.mark.parametrize(
+    ("task", "source"),
+    [
+        ("gue/mouse/0", "DNABERT-2"),
+        ("genomic_benchmarks/human_nontata_promoters", "Genomic benchmarks"),
+        ("nucleotide_transformer/enhancers", "Nucleotide Transformer"),
+        ("teb/LINEs", "Transposable Elements Benchmark"),
+    ],
+)
+def test_tasks_are_cited(run, task, source):
+    found = read_run(run)
+    cited = " ".join(words.citations([replace(found, config=found.config | {"task": task})]))
+    assert source in cited
+    assert "HyenaDNA" in cited
 
 
 def test_best_of_each_column_is_bold(page):
