@@ -23,8 +23,8 @@ CITATIONS = {
     " (GUE). ICLR 2024. arXiv:2306.15006.",
     "genomic": "Grešová K. et al. Genomic benchmarks: a collection of datasets for genomic sequence"
     " classification. BMC Genomic Data 24, 25 (2023).",
-    "nucleotide": "Dalla-Torre H. et al. Nucleotide Transformer: building and evaluating robust foundation models for"
-    " human genomics. Nature Methods 22, 287 (2025).",
+    "nucleotide": "Dalla-Torre H. et al. Nucleotide Transformer: building and evaluating robust foundation"
+    " models for human genomics. Nature Methods 22, 287 (2025).",
     "teb": "Khan R. R. et al. Hyperbolic genome embeddings (Transposable Elements Benchmark). ICLR 2025."
     " arXiv:2507.21648.",
 }
