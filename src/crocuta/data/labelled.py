@@ -186,7 +186,7 @@ def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: i
         given = given | _tenths(given["train"], missing, source, seed)
         names = [f"10% for {PARTS[part]}" for part in reversed(missing)]
         policy += (
-            f" Of the training records, {listed(names)} were set aside by a hash of the sequence (seed {seed});"
+            f" Of the training records, {listed(names)} were set aside by hash of the sequence (seed {seed});"
             " duplicates, reverse complements included, stay on one side."
         )
     train = given["train"]

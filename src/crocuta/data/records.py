@@ -159,7 +159,7 @@ def _check_columns(path: Path, first: Line, columns: list[str]) -> None:
     )
 
 
-_QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"\s*')
+_QUOTED = re.compile(r' *"((?:[^"]|"")*)" *')
 
 
 def _split(text: str, delimiter: str) -> list[str]:

@@ -3,8 +3,8 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -47,8 +47,8 @@ def open_lines(path: Path) -> Iterator[Iterator[Line]]:
         file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{path}: {_reason(path, error)}") from error
-    with file:
-        yield _lines(path, file)
+    with file, closing(_lines(path, file)) as lines:
+        yield lines
 
 
 def _reason(path: Path, error: OSError) -> str:
@@ -57,17 +57,17 @@ def _reason(path: Path, error: OSError) -> str:
     return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
 
 
-def _lines(path: Path, file: io.BufferedReader) -> Iterator[Line]:
+def _lines(path: Path, file: io.BufferedReader) -> Generator[Line, None, None]:
     number = 0
     try:
         packed = file.peek(2)[:2] == GZIP
         stream = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file  # type: ignore[arg-type]
         _check_text(path, stream.peek(512)[:4096])
-        text = io.TextIOWrapper(cast(BinaryIO, stream), "utf-8-sig", errors="surrogateescape")
-        for number, line in enumerate(text, 1):
-            if not line.isascii():
-                _check_utf8(path, number, line)
-            yield Line(number, line.rstrip("\n"))
+        with io.TextIOWrapper(cast(BinaryIO, stream), "utf-8-sig", errors="surrogateescape") as text:
+            for number, line in enumerate(text, 1):
+                if not line.isascii():
+                    _check_utf8(path, number, line)
+                yield Line(number, line.rstrip("\n"))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         fault = "truncated" if isinstance(error, EOFError) else "corrupt"
         raise InputError(
