@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from crocuta.errors import InputError
@@ -20,7 +21,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            Console(stderr=True, highlight=False).print(f"[bold red]Error:[/] {error}", soft_wrap=True, markup=True)
+            Console(stderr=True, highlight=False).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted; the same command with --resume goes on from here.")
@@ -125,7 +126,7 @@ def train(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Preset (see `crocuta doctor --models`) or folder of pretrained weights; repeat to compare."),
+        typer.Option("--model", "-m", help="Preset (see the documentation) or folder of pretrained weights; repeat to compare."),
     ] = None,
     output: OUTPUT = Path("run"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
@@ -280,5 +281,5 @@ def doctor() -> None:
 
     table = Table(show_header=False)
     for finding in examine():
-        table.add_row(finding.what, finding.found, finding.advice)
+        table.add_row(finding.what, finding.found, escape(finding.advice))
     console.print(table)

@@ -10,7 +10,7 @@ import numpy as np
 
 from crocuta.data.demo import load_demo
 from crocuta.data.labelled import Splits, make_splits
-from crocuta.data.tasks import TASKS, load_task, task_files
+from crocuta.data.tasks import find_task, load_task, task_files
 from crocuta.errors import InputError
 from crocuta.models.base import Ensemble, ModelConfig
 from crocuta.models.baselines import KmerConfig, LengthConfig
@@ -146,6 +146,7 @@ def train(
     test: str | PathLike | None = None,
     task: str | None = None,
     data_root: str | PathLike | None = None,
+    report: bool = True,
     **options: Any,
 ) -> RunFolder:
     """Trains and judges models on labelled sequences, and writes the run folder with its report.
@@ -159,6 +160,7 @@ def train(
         resume: continue an interrupted run.
         watcher: hears of progress.
         valid, test, task, data_root: see `read_data`.
+        report: write `report.html` (False: only numbers and models).
         options: `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
     """
     splits, files = read_data(data, valid=valid, test=test, task=task, data_root=data_root)
@@ -173,13 +175,14 @@ def train(
         resume=resume,
         watcher=watcher,
     )
-    write_report([run.path], run.path / "report.html")
+    if report:
+        write_report([run.path], run.path / "report.html")
     return run
 
 
 def headline(metric: str | None, task: str | None) -> str:
     """The metric that leads: the one asked for, else the task's, else MCC."""
-    return metric or (TASKS[task].metric if task in TASKS else "mcc")
+    return metric or (find_task(task).metric if task else "mcc")
 
 
 def demo(output: str | PathLike, *, resume: bool = False, watcher: Watcher | None = None) -> RunFolder:

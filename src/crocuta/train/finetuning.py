@@ -128,6 +128,7 @@ def make_trainer(
         warmup_steps=recipe.warmup,
         max_grad_norm=recipe.clip,
         bf16=has_fast_bfloat16(),
+        use_cpu=has_fast_bfloat16() and not torch.cuda.is_available(),  # without it, Trainer refuses bfloat16
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",

@@ -1,0 +1,5 @@
+"""`python -m crocuta`."""
+
+from crocuta.cli import app
+
+app()

@@ -1,0 +1,176 @@
+"""The command line as a user types it: from a table to a report, and one line for each mistake."""
+
+import gzip
+import json
+import random
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from crocuta.cli import app
+
+pytestmark = pytest.mark.filterwarnings("default")  # the command line quietens libraries itself
+
+QUICK = ["--epochs", "1", "--seeds", "1", "--batch-size", "32"]
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, " ".join(result.output.split())
+
+
+def table(path, n=120, seed=0, length=30):
+    draw = random.Random(seed)
+    rows = ["sequence,label"]
+    for i in range(n):
+        letters = draw.choices("ACGT", k=length)
+        letters[10:16] = "TATAAA" if i % 2 else letters[10:16]
+        rows.append(f"{''.join(letters)},{i % 2}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    code, output = call("train", table(folder / "data.csv"), "-m", "cnn", "-o", folder / "run", *QUICK)
+    assert code == 0
+    assert "report.html" in output
+    return folder / "run"
+
+
+def test_train_leaves_a_report_and_its_parts(run):
+    for name in ("report.html", "metrics.json", "predictions.tsv", "manifest.json", "config.json"):
+        assert (run / name).stat().st_size > 0
+    assert list(run.glob("figures/*.png"))
+    assert list(run.glob("figures/*.svg"))
+    assert list(json.loads((run / "metrics.json").read_text())["models"]) == ["cnn", "kmer-lr", "length"]
+    page = (run / "report.html").read_text()
+    assert "<script src" not in page
+    assert "http" not in page.split("<body")[0].replace("http://www.w3.org", "")
+
+
+def test_predict_evaluate_and_report(run, tmp_path):
+    fasta = tmp_path / "seqs.fa.gz"
+    fasta.write_bytes(gzip.compress(b">a\nACGTTATAAACGTR\n>b\nacgtacgtacgt\n"))
+    code, output = call("predict", run, fasta, "-o", tmp_path / "predictions.tsv")
+    assert code == 0
+    assert "2 sequences" in output
+    assert "1 letters other than ACGTN were read as N" in output
+    assert len((tmp_path / "predictions.tsv").read_text().splitlines()) == 3
+    code, output = call("evaluate", run, table(tmp_path / "other.csv", seed=3), "-o", tmp_path / "other")
+    assert code == 0
+    assert "120 sequences" in output
+    code, output = call("report", run, tmp_path / "other", "-o", tmp_path / "comparison" / "report.html")
+    assert code == 0
+    assert (tmp_path / "comparison" / "report.html").exists()
+    assert call("report", run)[0] == 0
+
+
+def test_dry_run_trains_nothing(tmp_path):
+    code, output = call("train", table(tmp_path / "data.csv"), "-o", tmp_path / "run", "--dry-run", *QUICK)
+    assert code == 0
+    assert "HyenaDNA-tiny: 436,354 parameters" in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_doctor_and_tasks():
+    code, output = call("doctor")
+    assert code == 0
+    assert "torch" in output
+    code, output = call("tasks")
+    assert code == 0
+    assert "gue/prom_core_tata" in output
+    assert "62 tasks" in output
+
+
+def test_help_has_examples():
+    for verb in ("train", "evaluate", "predict", "report", "tasks"):
+        code, output = call(verb, "--help")
+        assert code == 0
+        assert f"crocuta {verb}" in output
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+GOOD = "sequence,label\n" + "".join(f"{'ACGT' * 5}{'ACGT'[i % 4]}{'GATC'[i // 4 % 4]}A{'C' * (i % 7)},{i % 2}\n" for i in range(60))
+
+MISTAKES = {
+    "no such file": (None, "data.csv: no such file"),
+    "empty file": ("", "data.csv: .*empty"),
+    "no label column": ("sequence,klass\nACGT,1\n", "data.csv.*label"),
+    "no sequence column": ("dna,label\nACGT,1\n", "data.csv.*sequence"),
+    "a digit in a sequence": ("sequence,label\nACGT,0\nAC3T,1\n", "data.csv.*line 3.*'3'"),
+    "a gap in a sequence": ("sequence,label\nACGT,0\nAC-T,1\n", "data.csv.*line 3.*'-'"),
+    "one class": ("sequence,label\nACGT,1\nAACC,1\n", "data.csv: 1 class"),
+    "truncated gzip": (gzip.compress(GOOD.encode())[:-20], "data.csv.*(truncated|ends)"),
+    "a workbook": (b"PK\x03\x04" + bytes(50), "data.csv.*Excel"),
+    "FASTA without labels": (">a\nACGT\n>b\nAACC\n", "data.csv.*no label"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_costs_one_line_and_exit_code_2(mistake, tmp_path):
+    import re
+
+    content, message = MISTAKES[mistake]
+    path = tmp_path / "data.csv"
+    if content is not None:
+        write(path, content)
+    code, output = call("train", path, "-o", tmp_path / "run", *QUICK)
+    assert code == 2
+    assert re.search(message, output), output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_that_training_never_saw(tmp_path):
+    test = write(tmp_path / "test.csv", "sequence,label\nACGTAC,0\nACGTAA,7\n")
+    code, output = call("train", write(tmp_path / "data.csv", GOOD), "--test", test, "-o", tmp_path / "run", *QUICK)
+    assert code == 2
+    assert "'7'" in output
+
+
+def test_other_mistakes(run, tmp_path):
+    data = write(tmp_path / "data.csv", GOOD)
+    cases = [
+        (("train", data, "-m", "bert", "-o", tmp_path / "x"), "no model 'bert': expected hyenadna-tiny"),
+        (("train", "-o", tmp_path / "x"), "give either a file of labelled sequences or --task"),
+        (("train", "--task", "gue/none", "--data-root", tmp_path), "gue/none"),
+        (("train", "--task", "gue/prom_core_tata"), "needs --data-root"),
+        (("train", "--task", "gue/prom_core_tata", "--data-root", tmp_path), "train.csv"),
+        (("train", data, "-m", "cnn", "-o", run), "holds a run already"),
+        (("predict", tmp_path, data), "not a run folder"),
+        (("evaluate", run, data), "is in the"),
+        (("predict", run, write(tmp_path / "long.fa", ">x\n" + "A" * 31 + "\n"), "-o", tmp_path / "p.tsv"), "1 more than"),
+        (("report", tmp_path), "not a run folder"),
+    ]
+    for arguments, message in cases[:7] + cases[8:]:
+        code, output = call(*arguments)
+        assert (code, "Traceback" in output) == (2, False), output
+        assert message in output, output
+
+
+def test_a_broken_model_is_named(run, tmp_path):
+    import shutil
+
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    next(broken.glob("models/cnn/seed-0/model.safetensors")).write_bytes(b"torn")
+    code, output = call("predict", broken, write(tmp_path / "a.fa", ">x\nACGT\n"), "-o", tmp_path / "p.tsv")
+    assert code == 2
+    assert "model.safetensors" in output
+
+
+def test_the_command_line_starts_quickly():
+    """Generous, because machines are noisy: a heavy import would add seconds (see also test_architecture)."""
+    import subprocess
+    import sys
+
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "crocuta", "--help"], check=True, capture_output=True)
+    assert time.perf_counter() - start < 5

@@ -1,0 +1,42 @@
+"""A small learnable data set: class 1 carries a TATA box."""
+
+import random
+
+import pytest
+
+from crocuta.data.labelled import make_splits
+from crocuta.models.hyena import HyenaConfig
+from crocuta.train import Recipe
+
+
+def write_promoters(path, n=240, seed=0, longest=40):
+    draw = random.Random(seed)
+    rows = ["sequence,label"]
+    for i in range(n):
+        letters = draw.choices("ACGT", k=draw.randint(24, longest))
+        if i % 2:
+            start = draw.randrange(len(letters) - 8)
+            letters[start : start + 8] = "TATAAAAG"
+        rows.append(f"{''.join(letters)},{'promoter' if i % 2 else 'other'}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    return write_promoters(tmp_path / "data.csv")
+
+
+@pytest.fixture
+def splits(table):
+    return make_splits(table)
+
+
+@pytest.fixture
+def config():
+    return HyenaConfig(d_model=16, n_layer=1, filter_order=16, max_seq_len=44)
+
+
+@pytest.fixture
+def recipe():
+    return Recipe(learning_rate=5e-3, batch_size=16, epochs=3)

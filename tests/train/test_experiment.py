@@ -1,0 +1,118 @@
+"""A comparison leaves a whole run folder, goes on where it was cut, and is used again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from crocuta.errors import InputError
+from crocuta.models.baselines import KmerConfig, LengthConfig
+from crocuta.train import Entry, Recipe, evaluate, predict, run_experiment
+from crocuta.train.experiment import Watcher
+
+from .conftest import write_promoters
+
+
+@pytest.fixture
+def entries(config, recipe):
+    return [
+        Entry("hyena", "HyenaDNA", config, recipe),
+        Entry("kmer-lr", "k-mer regression", KmerConfig(longest_kmer=3)),
+        Entry("length", "length only", LengthConfig(features=4)),
+    ]
+
+
+@pytest.fixture
+def run(entries, splits, table, tmp_path):
+    return run_experiment(entries, splits, tmp_path / "run", seeds=(0, 1), data_files=[table])
+
+
+def test_everything_is_in_the_folder(run, splits):
+    metrics, n = run.metrics, len(splits.test)
+    assert [len(metrics["models"][name]["seeds"]) for name in ("hyena", "kmer-lr", "length")] == [2, 1, 1]
+    assert {row["baseline"] for row in metrics["paired"]} == {"kmer-lr", "length"}
+    assert metrics["data"]["test"]["n"] == n
+    assert metrics["data"]["leakage"]["duplicates"] == 0
+    assert sum(map(sum, metrics["data"]["lengths"]["by_class"].values())) == 240
+    rows = (run.path / "predictions.tsv").read_text().splitlines()
+    assert rows[0].split("\t") == ["name", "label", "model", "seed", "predicted", "p(other)", "p(promoter)"]
+    assert len(rows) == 1 + n * 4
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    assert manifest["data"][0]["bytes"] == 240 * 0 + manifest["data"][0]["bytes"]
+    assert len(manifest["data"][0]["sha256"]) == 64
+
+
+def test_scores_are_those_of_the_predictions(run):
+    rows = [line.split("\t") for line in (run.path / "predictions.tsv").read_text().splitlines()[1:]]
+    mine = [row for row in rows if row[2] == "hyena" and row[3] == "1"]
+    accuracy = np.mean([row[1] == row[4] for row in mine])
+    assert run.metrics["models"]["hyena"]["seeds"][1]["test"]["accuracy"] == pytest.approx(accuracy)
+
+
+class Cut(Watcher):
+    def begin(self, entry, seed):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return ()
+
+
+def test_an_interrupted_comparison_goes_on(entries, splits, run, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(entries, splits, tmp_path / "cut", seeds=(0, 1), watcher=Cut())
+    with pytest.raises(InputError, match="has not ended"):
+        predict(tmp_path / "cut", "unused.fa", tmp_path / "out.tsv")
+    resumed = run_experiment(entries, splits, tmp_path / "cut", seeds=(0, 1), resume=True)
+    for seed in (0, 1):
+        ours, whole = (r.metrics["models"]["hyena"]["seeds"][seed]["test"] for r in (resumed, run))
+        assert ours == whole
+
+
+def test_a_run_is_not_overwritten_nor_mixed(entries, splits, run, tmp_path, table):
+    with pytest.raises(InputError, match="holds a run already; continue it with --resume"):
+        run_experiment(entries, splits, run.path, seeds=(0, 1), data_files=[table])
+    with pytest.raises(InputError, match=r"cannot resume, seeds differs: the run has \[0, 1\], now asked \[0\]"):
+        run_experiment(entries, splits, run.path, seeds=(0,), data_files=[table], resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.doc").write_text("years of work")
+    with pytest.raises(InputError, match="not empty and not a run folder"):
+        run_experiment(entries, splits, tmp_path / "other")
+
+
+def test_evaluate_on_other_data(run, tmp_path):
+    other = write_promoters(tmp_path / "other.csv", n=60, seed=7)
+    result = evaluate(run.path, other)
+    assert result.path == run.path / "evaluations" / "other"
+    assert result.metrics["data"]["test"]["n"] == 60
+    assert result.metrics["models"]["kmer-lr"]["test"]["auroc"]["mean"] > 0.8
+    strange = tmp_path / "strange.csv"
+    strange.write_text("sequence,label\nACGTACGTACGTACGTACGTACGT,enhancer\nACGT,other\n")
+    with pytest.raises(InputError, match=r"strange\.csv.*'enhancer'"):
+        evaluate(run.path, strange)
+
+
+def test_predict_streams_and_leaves_nothing_half_written(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("crocuta.train.run.STREAMED", 3)
+    fasta = tmp_path / "seqs.fa"
+    fasta.write_text("".join(f">s{i}\nACGTTATAAAAGCCRGT\n" for i in range(10)))
+    seen = []
+    assert predict(run.path, fasta, tmp_path / "out.tsv", progress=seen.append) == (10, 10)
+    assert seen == [3, 3, 3, 1]
+    rows = (tmp_path / "out.tsv").read_text().splitlines()
+    assert rows[0].split("\t") == ["name", "predicted", "p(other)", "p(promoter)"]
+    assert [row.split("\t")[0] for row in rows[1:]] == [f"s{i}" for i in range(10)]
+    fasta.write_text(fasta.read_text() + ">long\n" + "ACGT" * 20 + "\n")
+    with pytest.raises(InputError, match=r"seqs\.fa: long has 80 nucleotides, 37 more than the model reads \(43\)"):
+        predict(run.path, fasta, tmp_path / "second.tsv")
+    assert sorted(path.name for path in tmp_path.glob("*second*")) == []
+
+
+def test_predict_knows_the_models_of_a_run(run, tmp_path):
+    with pytest.raises(InputError, match="no model 'bert'; it holds hyena, kmer-lr, length"):
+        predict(run.path, tmp_path / "seqs.fa", tmp_path / "out.tsv", model="bert")
+
+
+def test_both_strands_are_averaged(config, splits, tmp_path):
+    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=1, reverse_complement=True, both_strands=True)
+    run = run_experiment([Entry("hyena", "HyenaDNA", config, recipe)], splits, tmp_path / "run", seeds=(0,))
+    forward, backward = run.ensemble().predict(["ACGTTATAAAAGCC", "GGCTTTTATAACGT"]).probabilities
+    np.testing.assert_allclose(forward, backward, atol=1e-6)

@@ -1,0 +1,142 @@
+"""Training of one model: it learns, repeats, resumes, and fails loudly."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, TrainerCallback
+
+from crocuta.errors import InputError
+from crocuta.models.cnn import CNNConfig
+from crocuta.models.hyena import HyenaForCausalLM
+from crocuta.train import Recipe, finetune
+from crocuta.train.finetuning import build, last_whole_checkpoint
+from crocuta.train.trainer import Collator, first_non_finite, parameter_groups
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_model_learns_and_is_saved(splits, tmp_path):
+    fit = finetune(
+        CNNConfig(max_length=40, hidden_features=16),
+        splits,
+        tmp_path / "fit",
+        Recipe(learning_rate=3e-3, batch_size=16, epochs=8),
+    )
+    assert fit.valid["auroc"] > 0.9
+    assert fit.valid["mcc"] == max(row["valid_mcc"] for row in fit.history)
+    assert fit.history[fit.best_epoch - 1]["valid_mcc"] == fit.valid["mcc"]
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["parameters"] == fit.parameters
+    assert not (tmp_path / "fit" / "checkpoints").exists()
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "fit")
+    assert model.config.id2label == {0: "other", 1: "promoter"}
+
+
+def test_equal_seeds_give_equal_weights(splits, config, recipe, tmp_path):
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        finetune(config, splits, tmp_path / folder, recipe, seed=seed)
+    a, b, c = (weights(tmp_path / folder) for folder in "abc")
+    assert equal(a, b)
+    assert not equal(a, c)
+
+
+class Kill(TrainerCallback):
+    """Stops a training as a user's Ctrl-C would, in the middle of its second epoch."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.epoch > 1.4:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_a_killed_training_resumes_to_the_same_weights(splits, config, tmp_path, turn):
+    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=3, reverse_complement=turn)
+    whole = finetune(config, splits, tmp_path / "whole", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(config, splits, tmp_path / "cut", recipe, callbacks=(Kill(),))
+    resumed = finetune(config, splits, tmp_path / "cut", recipe, resume=True)
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert resumed.history == whole.history
+    again = finetune(config, splits, tmp_path / "cut", recipe, resume=True)
+    assert again == resumed
+
+
+def test_a_second_training_does_not_overwrite_the_first(splits, config, recipe, tmp_path):
+    finetune(config, splits, tmp_path / "fit", recipe)
+    with pytest.raises(InputError, match="holds a training already; continue it with --resume"):
+        finetune(config, splits, tmp_path / "fit", recipe)
+
+
+def test_torn_checkpoints_are_passed_over(tmp_path):
+    for step in (5, 10, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (5, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert not (tmp_path / "checkpoint-100").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_names_the_layer(splits, config, tmp_path):
+    recipe = Recipe(learning_rate=1e30, batch_size=16, epochs=3, warmup=0.0, clip=1e30)
+    message = r"training stopped at step \d+: the loss is (nan|inf).*(parameter|layer) .*; last good checkpoint"
+    with pytest.raises(InputError, match=message):
+        finetune(config, splits, tmp_path / "fit", recipe)
+
+
+def test_the_first_non_finite_layer_is_named(splits, config):
+    model = build(config, splits.train.classes, "single_label")
+    inputs = Collator(model.config)([(splits.train.sequences[0], splits.train.labels[0])])
+    with torch.no_grad():
+        model.hyena.backbone.layers[0].mlp.fc1.weight.fill_(1e38)
+    assert first_non_finite(model, inputs) == "the output of layer hyena.backbone.layers.0.mlp.fc1"
+    with torch.no_grad():
+        model.score.bias.fill_(torch.nan)
+    assert first_non_finite(model, inputs) == "parameter score.bias"
+
+
+def test_parameter_groups_follow_hyenadna(splits, config):
+    model = build(config, splits.train.classes, "single_label")
+    groups = parameter_groups(model, Recipe(learning_rate=1e-3, filter_learning_rate=1e-4, weight_decay=0.1))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    filters, plain, matrices = ({names[id(p)] for p in group["params"]} for group in groups)
+    assert len(filters | plain | matrices) == len(names)
+    assert all("filter_fn" in name for name in filters)
+    assert groups[0]["lr"] == 1e-4
+    assert groups[0]["weight_decay"] == groups[1]["weight_decay"] == 0
+    assert "hyena.backbone.embeddings.word_embeddings.weight" in plain
+    assert "hyena.backbone.layers.0.norm1.weight" in plain
+    assert "hyena.backbone.layers.0.mixer.in_proj.weight" in matrices
+
+
+def test_collator_turns_about_half_of_the_sequences(splits, config):
+    torch.manual_seed(0)
+    batch = [(splits.train.sequences[i], splits.train.labels[i]) for i in range(100)]
+    plain, turned = (Collator(config, turn)(batch)["input_ids"] for turn in (False, True))
+    changed = (plain != turned).any(dim=1)
+    assert 30 < changed.sum() < 70
+    tokens = (plain[changed] >= 7).sum(dim=1)
+    assert torch.equal(tokens, (turned[changed] >= 7).sum(dim=1))
+
+
+def test_a_pretrained_backbone_gets_a_new_head(splits, config, recipe, tmp_path):
+    torch.manual_seed(0)
+    HyenaForCausalLM(config).save_pretrained(tmp_path / "pretrained")
+    model = build(tmp_path / "pretrained", splits.train.classes, "single_label")
+    saved = load_file(tmp_path / "pretrained" / "model.safetensors")
+    key = "hyena.backbone.layers.0.mixer.in_proj.weight"
+    assert torch.equal(model.state_dict()[key], saved[key])
+    fit = finetune(tmp_path / "pretrained", splits, tmp_path / "fit", recipe)
+    assert fit.epochs == 3
+
+
+def test_a_sequence_longer_than_the_model_is_named(splits, recipe, tmp_path):
+    with pytest.raises(InputError, match=r"row_\d+ has \d\d nucleotides, \d+ more than the model reads \(30\)"):
+        finetune(CNNConfig(max_length=30), splits, tmp_path / "fit", recipe)
+    assert not (tmp_path / "fit").exists()
