@@ -10,8 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from crocuta.manifolds.numerics import TINY, Scalar, dot, norm, sqrt
+from crocuta.manifolds.numerics import TINY, Scalar, dot, norm, sqrt, widen
 from crocuta.manifolds.radial import differentiating_backward, second_order, sum_to_scalar, with_zero_time
+
+BLOCK = 2048  # rows mended at a time: float64 temporaries of that size stay in cache
 
 
 class Separation(NamedTuple):
@@ -65,22 +67,28 @@ class _Local(NamedTuple):
     """A distance and what its gradient needs."""
 
     distance: Tensor  # (..., 1)
-    direction: (
-        Tensor  # (A_y x - A_x y) sqrt(c) / sinh(d sqrt(c)): d's gradient times A_x, and minus that times A_y
-    )
+    direction: Tensor  # (A_y x - A_x y) sqrt(c) / sinh(d sqrt(c)): A_x times dd/dx, and -A_y times dd/dy
     cosh_x: Tensor
     cosh_y: Tensor
-    by_c: Tensor  # derivative with respect to the curvature, (..., 1)
+    by_c: Tensor | None  # derivative with respect to a learnable curvature, (..., 1)
 
 
-def _by_c(distance: Tensor, inverse: Tensor, square: Tensor, difference: Tensor, cosh_xy: Tensor, c: Scalar):
+def _by_c(
+    distance: Tensor, inverse: Tensor, square: Tensor, difference: Tensor, cosh_xy: Tensor, c: Scalar
+) -> Tensor | None:
     """dd/dc at fixed space parts; `difference` is A_x - A_y and `inverse` 1 / sinh(d sqrt(c))."""
+    if not isinstance(c, Tensor):
+        return None
     return ((4 * square - difference.square() / cosh_xy) * inverse / sqrt(c) - distance) / (2 * c)
 
 
 def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
-    """For any pair: `A_y x - A_x y = rise pivot/|pivot| + A_pivot w`, both terms free of cancellation."""
-    parts = separate(x, y, c)
+    """For any pair: `A_y x - A_x y = rise pivot/|pivot| + A_pivot w`, both terms free of cancellation.
+
+    In float64 inside: of x - y between near points, the radial part is cosh(r) times longer than it counts.
+    """
+    dtype = x.dtype
+    parts = separate(widen(x), widen(y), c)
     square = parts.square
     root = square.sqrt()
     distance = 2 / sqrt(c) * torch.asinh(root)
@@ -92,14 +100,15 @@ def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
     cosh_x, cosh_y = parts.cosh_x, parts.cosh_y
     bridge = sqrt(c) * (parts.norm_x * cosh_y + parts.norm_y * cosh_x) / (cosh_x + cosh_y)
     by_c = _by_c(distance, inverse, square, parts.rise * bridge, cosh_x * cosh_y, c)
-    return _Local(distance, direction, cosh_x, cosh_y, by_c)
+    parts = (distance, direction, cosh_x, cosh_y, by_c)
+    return _Local(*(part if part is None else part.to(dtype) for part in parts))  # type: ignore[arg-type]
 
 
 def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local, Tensor]:
     """For pairs well apart, from one inner product; also returns the mask of pairs where that loses digits.
 
-    cosh(d) - 1 carries the rounding of A_x A_y, so d keeps a relative error below 4e-7 where it is >= A_x A_y
-    / 8.
+    cosh(d) - 1 carries the rounding of A_x A_y, so d keeps a relative error below 4e-7 where
+    it is at least A_x A_y / 8.
     """
     cosh_x, cosh_y = (1 + c * norm(x).square()).sqrt(), (1 + c * norm(y).square()).sqrt()
     cosh_xy = cosh_x * cosh_y
@@ -109,13 +118,11 @@ def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local
     root = square.clamp_min(0.0).sqrt()
     distance = 2 / sqrt(c) * torch.asinh(root)
     if not with_gradient:
-        return _Local(distance, x, cosh_x, cosh_y, distance), close
+        return _Local(distance, x, cosh_x, cosh_y, None), close
     inverse = 0.5 / (root.clamp_min(TINY) * (1 + square).sqrt())
     scaled = sqrt(c) * inverse
     direction = torch.mul(x, cosh_y * scaled, out=buffer).addcmul_(y, cosh_x * scaled, value=-1)
-    by_c = distance
-    if isinstance(c, Tensor):
-        by_c = _by_c(distance, inverse, square, cosh_x - cosh_y, cosh_xy, c)
+    by_c = _by_c(distance, inverse, square, cosh_x - cosh_y, cosh_xy, c)
     return _Local(distance, direction, cosh_x, cosh_y, by_c), close
 
 
@@ -126,16 +133,12 @@ def _local(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> _Local:
     if torch.compiler.is_compiling() or x.device.type != "cpu":
         return _careful(x, y, c)
     quick, close = _quick(x, y, c, with_gradient)
-    rows = close.squeeze(-1)
-    count = int(rows.sum())
-    if 4 * count > rows.numel():
-        return _careful(x, y, c)
-    if count:
+    for block in close.squeeze(-1).nonzero().split(BLOCK):
+        rows = block.unbind(-1)
         mended = _careful(x[rows], y[rows], c)
-        quick.distance[rows] = mended.distance
-        if with_gradient:
-            quick.direction[rows] = mended.direction
-            quick.by_c[rows] = mended.by_c
+        for whole, part in zip(quick if with_gradient else quick[:1], mended, strict=False):
+            if whole is not None and part is not None:
+                whole[rows] = part
     return quick
 
 
@@ -147,9 +150,9 @@ class Dist(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, y: Tensor, c: Scalar) -> Tensor:
         local = _local(x[..., 1:], y[..., 1:], c, any(ctx.needs_input_grad))
-        learnable = isinstance(c, Tensor)
-        ctx.fixed_c = None if learnable else c
-        ctx.save_for_backward(x, y, *local[1:4], *((c, local.by_c) if learnable else ()))
+        ctx.fixed_c = None if isinstance(c, Tensor) else c
+        curvature = (c, local.by_c) if isinstance(c, Tensor) and local.by_c is not None else ()
+        ctx.save_for_backward(x, y, *local[1:4], *curvature)
         return local.distance.squeeze(-1)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -93,9 +94,14 @@ class Lorentz(Manifold):
     def expmap(self, x, u):
         c, dtype = self.c, torch.promote_types(x.dtype, u.dtype)
         s, u = widen(x[..., 1:]), widen(u[..., 1:])
+        reach = MAX_RADIUS[dtype]
         t = sqrt(c) * self._tangent_norm(s, u)
-        t = t.clamp(max=2 * MAX_RADIUS[dtype])  # beyond it even the way across the space overflows
-        return self.lift((torch.cosh(t) * s + sinhc(t) * u).to(dtype))
+        t = t.clamp(max=2 * reach)  # the way right across the space; beyond it cosh would overflow
+        s = torch.cosh(t) * s + sinhc(t) * u
+        # as in expmap0, points stop at the largest radius whose squares the dtype holds
+        return self.lift(
+            (s * (math.sinh(reach) / (sqrt(c) * norm(s)).clamp_min(TINY)).clamp(max=1.0)).to(dtype)
+        )
 
     @in_float32
     def logmap(self, x, y):

@@ -117,7 +117,7 @@ class PseudoHyperboloid(Manifold):
 
     def dist0(self, x):
         """`dist` from the origin."""
-        return self.dist(self.origin(self.dimension, dtype=x.dtype, device=x.device), x)
+        return self.dist(self.origin(self.time + self.space - 1, dtype=x.dtype, device=x.device), x)
 
     @in_float32
     def transport(self, x, y, u):
