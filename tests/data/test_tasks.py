@@ -244,6 +244,10 @@ def test_only_what_is_missing_is_asked_for(tmp_path):
 def test_missing_root(tmp_path):
     with pytest.raises(InputError, match="absent: no such folder; expected one that holds GUE/EMP/H3"):
         load_task("gue/H3", tmp_path / "absent")
+    with pytest.raises(
+        InputError, match="absent: no such folder; expected one that holds GUE or genomic_benchmarks"
+    ):
+        find_tasks(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("inside", [False, True])

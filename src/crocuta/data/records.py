@@ -109,7 +109,6 @@ def _table(path: Path, first: Line, lines: Iterator[Line]) -> Iterator[Record]:
     delimiter = next((mark for mark in DELIMITERS if mark in first.text), ",")
     columns = [column.strip().lower() for column in _split(first.text, delimiter)]
     _check_columns(path, first, columns)
-    where = {column: columns.index(column) for column in columns}
     count = 0
     for line in lines:
         if not line.text.strip():
@@ -121,19 +120,14 @@ def _table(path: Path, first: Line, lines: Iterator[Line]) -> Iterator[Record]:
                 f"{path}, line {line.number}: {len(fields)} fields, expected {len(columns)}"
                 f" ({_short(', '.join(columns))})"
             )
-
-        def field(*names: str, fields: list[str] = fields) -> str | None:
-            return next(
-                (fields[where[name]] for name in names if name in where and fields[where[name]]), None
-            )
-
-        sequence = field("sequence")
-        if sequence is None:
+        row = dict(zip(columns, fields, strict=True))
+        sequence, name = row["sequence"], row.get("name") or row.get("id") or f"row_{count}"
+        if not sequence:
             raise InputError(
                 f"{path}, line {line.number}: the sequence is blank; give its letters or drop the line"
             )
         check_letters(sequence, path, line.number)
-        yield Record(field("name", "id") or f"row_{count}", sequence, field("label"), field("split"))
+        yield Record(name, sequence, row.get("label") or None, row.get("split") or None)
     if not count:
         raise InputError(f"{path}: a header and no records; expected at least one sequence below the header")
 

@@ -56,6 +56,8 @@ LAYOUTS = {
     ),
 }
 
+SUITE_FOLDERS = [layout.roots[0] for layout in LAYOUTS.values()]
+
 
 def load_task(name: str, root: str | PathLike, seed: int = 0) -> Splits:
     """Reads a named task from `root`, the suite's folder or the one above it.
@@ -84,7 +86,13 @@ def task_files(name: str, root: str | PathLike) -> list[Path]:
 
 
 def find_tasks(root: str | PathLike) -> dict[str, str]:
-    """What is under `root`: task name to "complete", or what is missing; absent tasks are left out."""
+    """What is under `root`: task name to "complete", or what is missing; absent tasks are left out.
+
+    Raises:
+        InputError: `root` is not a folder.
+    """
+    if not Path(root).is_dir():
+        raise InputError(f"{root}: no such folder; expected one that holds {' or '.join(SUITE_FOLDERS)}")
     found = {name: _locate(task, root) for name, task in TASKS.items()}
     return {name: _status(TASKS[name], parts) for name, parts in found.items() if parts}
 
