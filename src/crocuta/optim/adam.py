@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from crocuta.manifolds import Manifold
+from crocuta.manifolds.numerics import widen
 from crocuta.optim.base import RiemannianOptimizer, blocks, descend
+from crocuta.optim.tangents import tangents
 
 
 class RiemannianAdam(RiemannianOptimizer):
@@ -101,14 +103,16 @@ class RiemannianAdam(RiemannianOptimizer):
         state, (beta1, beta2) = self._state(p, group), group["betas"]
         state["step"] += 1
         step = state["step"].item()
-        for rows, x, g in blocks(p, manifold, group["maximize"]):
-            m = torch.lerp(state["exp_avg"][rows], g, 1 - beta1)
-            # An indefinite metric gives no length to divide by; that of the coordinates serves.
-            square = manifold.inner(x, g, g).clamp_min(0) if manifold.riemannian else g.square().sum(-1)
-            v = torch.lerp(state["exp_avg_sq"][rows], square.unsqueeze(-1), 1 - beta2)
-            state["exp_avg_sq"][rows] = v
+        form = tangents(manifold)
+        for rows, x, g in blocks(p, group["maximize"]):
+            g = form.gradient(x, g)
+            m = torch.lerp(widen(state["exp_avg"][rows]), g, 1 - beta1)
+            v = torch.lerp(widen(state["exp_avg_sq"][rows]), form.square(x, g), 1 - beta2)
+            state["exp_avg_sq"][rows] = v.to(p.dtype)
             if group["amsgrad"]:
-                v = torch.maximum(state["max_exp_avg_sq"][rows], v)
-                state["max_exp_avg_sq"][rows] = v
+                v = torch.maximum(widen(state["max_exp_avg_sq"][rows]), v)
+                state["max_exp_avg_sq"][rows] = v.to(p.dtype)
             scale = (v / (1 - beta2**step)).sqrt_().add_(group["eps"]).mul_(1 - beta1**step)
-            p[rows], state["exp_avg"][rows] = descend(x, m / scale, m, manifold, group)
+            y, m = descend(form, x, m / scale, m, group)
+            state["exp_avg"][rows] = m.to(p.dtype)
+            p[rows] = manifold.project(y.to(p.dtype))

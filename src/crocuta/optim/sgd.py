@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from crocuta.manifolds import Manifold
+from crocuta.manifolds.numerics import widen
 from crocuta.optim.base import RiemannianOptimizer, blocks, descend
+from crocuta.optim.tangents import tangents
 
 
 class RiemannianSGD(RiemannianOptimizer):
@@ -77,14 +79,16 @@ class RiemannianSGD(RiemannianOptimizer):
     def step_points(self, p: Tensor, manifold: Manifold, group: dict[str, Any]) -> None:
         """A step along geodesics, and momentum carried along them."""
         momentum, state = group["momentum"], self.state[p]
-        first = not state
+        first = not state  # as in torch, dampening spares the first gradient
         if momentum and first:
             state["momentum_buffer"] = torch.zeros_like(p)
-        for rows, x, g in blocks(p, manifold, group["maximize"]):
-            if not momentum:
-                p[rows], _ = descend(x, g, g, manifold, group)
-                continue
-            # As torch does, dampening spares the first gradient.
-            m = momentum * state["momentum_buffer"][rows] + (g if first else (1 - group["dampening"]) * g)
-            u = g + momentum * m if group["nesterov"] else m
-            p[rows], state["momentum_buffer"][rows] = descend(x, u, m, manifold, group)
+        form = tangents(manifold)
+        for rows, x, g in blocks(p, group["maximize"]):
+            m = u = form.gradient(x, g)
+            if momentum and not first:
+                m = momentum * widen(state["momentum_buffer"][rows]) + (1 - group["dampening"]) * u
+            u = u + momentum * m if group["nesterov"] else m
+            y, m = descend(form, x, u, m, group)
+            if momentum:
+                state["momentum_buffer"][rows] = m.to(p.dtype)
+            p[rows] = manifold.project(y.to(p.dtype))

@@ -1,0 +1,150 @@
+"""How an optimiser handles tangents: gradients, lengths, and geodesic steps that carry momentum."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from crocuta.manifolds import Lorentz, Manifold, Product
+from crocuta.manifolds.numerics import TINY, asinhc, dot, norm, sinhc, sqrt
+
+MAX_STEP = 80.0  # in units of 1 / sqrt(c): the widest crossing of the space that the next line allows
+MAX_SINH = math.sinh(40.0)  # points stop at radius 40 / sqrt(c), up to which all maps are finite in float32
+
+
+class Tangents:
+    """Tangents in the manifold's own coordinates. Points and tangents have shape `(..., ambient)`."""
+
+    def __init__(self, manifold: Manifold):
+        self.manifold = manifold
+
+    def gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        """The Riemannian gradient, from the gradient g that autograd gives for x."""
+        return self.manifold.egrad2rgrad(x, g)
+
+    def square(self, x: Tensor, u: Tensor) -> Tensor:
+        """Squared length, shape `(..., 1)`; that of the coordinates where the metric is indefinite."""
+        if not self.manifold.riemannian:
+            return dot(u, u)
+        # a definite metric can still round to slightly below 0
+        return self.manifold.inner(x, u, u).clamp_min(0).unsqueeze(-1)
+
+    def to_origin(self, x: Tensor) -> Tensor:
+        """The tangent that leads from x to the origin."""
+        origin = self.manifold.expmap0(torch.zeros_like(self.manifold.logmap0(x)))
+        return self.manifold.logmap(x, origin)
+
+    def walk(self, x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Where u leads, and v carried there in parallel."""
+        y = self.manifold.expmap(x, u)
+        return y, self.manifold.transport(x, y, v)
+
+    def coordinates(self, x: Tensor, u: Tensor) -> Tensor:
+        """The tangent u, in this form, as the manifold's own methods take it."""
+        return u
+
+    def settle(self, x: Tensor, u: Tensor) -> Tensor:
+        """The tangent u of a manifold that moved a little, as one of the manifold that holds x now."""
+        return self.manifold.project_tangent(x, u)
+
+
+class LorentzTangents(Tangents):
+    """Tangents of the hyperboloid in an orthonormal frame: `[0, w]`, w the radial part and the part across.
+
+    In coordinates, a unit tangent that points outward at radius r has length cosh(r): in float32, at r = 20,
+    its rounding alone is 15 units across. In the frame, which is the tangent carried to the origin along the
+    radius, lengths and products are Euclidean, float32 keeps them to 1e-7 anywhere, and a moving curvature
+    leaves them alone. With e the direction of the point x, the space part of the coordinates is `w + (cosh r
+    - 1) <e, w> e`.
+    """
+
+    manifold: Lorentz
+
+    def gradient(self, x, g):
+        c, s, h = self.manifold.c, x[..., 1:], g[..., 1:]
+        cosh = (1 + c * norm(s).square()).sqrt()
+        h = h + g[..., :1] * sqrt(c) / cosh * s  # time follows space: dx_0 = <s, ds> / x_0
+        return _from_space(_stretch(s, h, cosh))
+
+    def square(self, x, u):
+        return dot(u, u)
+
+    def to_origin(self, x):
+        s = x[..., 1:]
+        return _from_space(-asinhc(sqrt(self.manifold.c) * norm(s)) * s)
+
+    def walk(self, x, u, v):
+        """In closed form, with t = sqrt(c) |u| and u, v in coordinates but their products from the frame:
+
+        y = cosh(t) x + sinhc(t) u  and  v + c <u, v> (sinhc(t) x + (cosh(t) - 1) / t^2 u).
+
+        `transport` would have to recover from two nearby points the direction that is known here.
+        """
+        c = self.manifold.c
+        t = (sqrt(c) * norm(u)).clamp(max=MAX_STEP)
+        along = c * dot(u, v)
+        s, u, v = x[..., 1:], u[..., 1:], v[..., 1:]
+        cosh = (1 + c * norm(s).square()).sqrt()
+        u, v, ratio = _stretch(s, u, cosh), _stretch(s, v, cosh), sinhc(t)
+        y = torch.cosh(t) * s + ratio * u
+        v = v + (along * ratio) * s + (along * sinhc(t / 2).square() / 2) * u
+        sinh = sqrt(c) * norm(y)
+        y = y * (MAX_SINH / sinh.clamp_min(MAX_SINH))
+        return self.manifold.lift(y), _from_space(_stretch(y, v, (1 + sinh.square()).rsqrt()))
+
+    def coordinates(self, x, u):
+        s = x[..., 1:]
+        u = _stretch(s, u[..., 1:], (1 + self.manifold.c * norm(s).square()).sqrt())
+        return self.manifold.project_tangent(x, _from_space(u))
+
+    def settle(self, x, u):
+        return u
+
+
+class ProductTangents(Tangents):
+    """Each factor's tangents in the form that suits it."""
+
+    manifold: Product
+
+    def _each(self, name: str, *tensors: Tensor) -> list:
+        parts = zip(self.manifold.factors, *map(self.manifold.split, tensors), strict=True)
+        return [getattr(tangents(manifold), name)(*part) for manifold, *part in parts]
+
+    def gradient(self, x, g):
+        return torch.cat(self._each("gradient", x, g), dim=-1)
+
+    def square(self, x, u):
+        return torch.stack(self._each("square", x, u)).sum(0)
+
+    def to_origin(self, x):
+        return torch.cat(self._each("to_origin", x), dim=-1)
+
+    def walk(self, x, u, v):
+        ends, carried = zip(*self._each("walk", x, u, v), strict=True)
+        return torch.cat(ends, dim=-1), torch.cat(carried, dim=-1)
+
+    def coordinates(self, x, u):
+        return torch.cat(self._each("coordinates", x, u), dim=-1)
+
+    def settle(self, x, u):
+        return torch.cat(self._each("settle", x, u), dim=-1)
+
+
+def tangents(manifold: Manifold) -> Tangents:
+    """The form of tangents that suits a manifold."""
+    for kind, form in ((Lorentz, LorentzTangents), (Product, ProductTangents)):
+        if isinstance(manifold, kind):
+            return form(manifold)
+    return Tangents(manifold)
+
+
+def _stretch(s: Tensor, u: Tensor, factor: Tensor) -> Tensor:
+    """Multiply the part of u along s by a factor `(..., 1)`."""
+    direction = s / norm(s).clamp_min(TINY)
+    return u + (factor - 1) * dot(direction, u) * direction
+
+
+def _from_space(u: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(u[..., :1]), u], dim=-1)
