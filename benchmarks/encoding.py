@@ -2,10 +2,12 @@
 
 import argparse
 import timeit
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from crocuta.data.encoding import VOCABULARY, encode, encode_counted
+from crocuta.data.encoding import VOCABULARY, encode, encode_counted, encode_joined
 
 
 def by_dictionary(sequence: str) -> np.ndarray:
@@ -21,12 +23,25 @@ def by_table(sequence: str) -> np.ndarray:
 TABLE = encode(bytes(range(256)))
 
 
-def megabases_per_second(function, sequences: list[str], repeats: int) -> float:
-    """Best of several repeats."""
-    seconds = min(
-        timeit.repeat(lambda: [function(sequence) for sequence in sequences], number=1, repeat=repeats)
-    )
-    return sum(map(len, sequences)) / seconds / 1e6
+def one_by_one(function: Callable) -> Callable:
+    """The same function for a list of sequences."""
+    return lambda sequences: [function(sequence) for sequence in sequences]
+
+
+SIDES = {
+    "dictionary": one_by_one(by_dictionary),
+    "table": one_by_one(by_table),
+    "encode": one_by_one(encode),
+    "counted": one_by_one(encode_counted),
+    "joined": encode_joined,
+}
+CASES = (  # what, letters, length of each sequence (0: one sequence)
+    ("one sequence, no N", "ACGT", 0),
+    ("one, 1/5 N, half lower", "ACGTNacgtn", 0),
+    ("one, every IUPAC letter", "ACGTNRYSWKMBDHV", 0),
+    ("300 letters each", "ACGT", 300),
+    ("70 letters each", "ACGT", 70),
+)
 
 
 def main() -> None:
@@ -35,22 +50,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
-    print(f"{'Mb/s':>24} {'dictionary':>11} {'table':>8} {'encode':>8} {'counted':>8}")
-    for what, letters, length in (
-        ("one sequence, no N", "ACGT", arguments.letters),
-        ("one, 1/5 N, 1/5 lower", "ACGTNacgtn", arguments.letters),
-        ("one, every IUPAC letter", "ACGTNRYSWKMBDHV", arguments.letters),
-        ("300 letters each", "ACGT", 300),
-        ("70 letters each", "ACGT", 70),
-    ):
+    print(f"{'Mb/s, best of ' + str(arguments.repeats):>24}", *(f"{side:>10}" for side in SIDES))
+    for what, letters, length in CASES:
         text = "".join(generator.choice(list(letters), arguments.letters))
-        sequences = [text[i : i + length] for i in range(0, len(text), length)]
-        few = sequences if len(sequences) == 1 else sequences[: len(sequences) // 10]
-        speeds = [megabases_per_second(by_dictionary, few, 1)]
-        speeds += [
-            megabases_per_second(f, sequences, arguments.repeats) for f in (by_table, encode, encode_counted)
+        step = length or len(text)
+        sequences = [text[i : i + step] for i in range(0, len(text), step)]
+        seconds = [
+            min(timeit.repeat(partial(side, sequences), number=1, repeat=arguments.repeats))
+            for side in SIDES.values()
         ]
-        print(f"{what:>24} {speeds[0]:11.0f} {speeds[1]:8.0f} {speeds[2]:8.0f} {speeds[3]:8.0f}")
+        print(f"{what:>24}", *(f"{len(text) / second / 1e6:10.0f}" for second in seconds))
 
 
 if __name__ == "__main__":

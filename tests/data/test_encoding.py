@@ -13,6 +13,7 @@ from crocuta.data.encoding import (
     decode,
     encode,
     encode_counted,
+    encode_joined,
     reverse_complement,
 )
 
@@ -42,6 +43,17 @@ def test_one_pass_equals_two(sequence):
     ids, others = encode_counted(sequence)
     assert ids.tolist() == encode(sequence).tolist()
     assert others == count_other_letters(sequence)
+
+
+@pytest.mark.parametrize("sequences", [[], [""], ["ACGT", "", b"rrA", "N", "é"], ["", "A", ""]])
+def test_joined_equals_one_by_one(sequences):
+    ids, offsets, others = encode_joined(sequences)
+    alone = [encode_counted(sequence) for sequence in sequences]
+    assert [part.tolist() for part in np.split(ids, offsets[1:-1])][: len(alone)] == [
+        i.tolist() for i, _ in alone
+    ]
+    assert others.tolist() == [other for _, other in alone]
+    assert (ids.dtype, offsets.dtype, others.dtype) == (np.uint8, np.int64, np.int64)
 
 
 def test_ids_are_small_and_writable():

@@ -1,5 +1,7 @@
 """DNA letters to token ids and back, vectorised: numpy and nothing else."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
@@ -41,6 +43,19 @@ def encode_counted(sequence: str | bytes) -> tuple[np.ndarray, int]:
     ids = np.frombuffer(bytearray(_as_bytes(sequence)).translate(_TO_COUNTED), np.uint8)
     others = int(np.count_nonzero(ids == _OTHER))
     return np.minimum(ids, np.uint8(_N), out=ids) if others else ids, others
+
+
+def encode_joined(sequences: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Encodes many sequences as one, which is far faster where they are short.
+
+    Returns ids uint8 (total letters,), offsets int64 (n + 1,), other letters of each int64 (n,).
+    """
+    letters = [_as_bytes(sequence) for sequence in sequences]
+    offsets = np.cumsum([0, *map(len, letters)], dtype=np.int64)
+    ids = np.frombuffer(bytearray(b"".join(letters)).translate(_TO_COUNTED), np.uint8)
+    places = np.flatnonzero(ids == _OTHER)
+    ids[places] = _N
+    return ids, offsets, np.diff(np.searchsorted(places, offsets))
 
 
 def count_other_letters(sequence: str | bytes) -> int:

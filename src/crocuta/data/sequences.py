@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crocuta.data.encoding import encode_counted
+from crocuta.data.encoding import encode_joined
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class Sequences:
         >>> Sequences.from_strings(["ACG", "TT"])[1].tolist()
         [10, 10]
         """
-        encoded = [encode_counted(sequence) for sequence in sequences]
-        names = list(names) if names is not None else [f"row_{i}" for i in range(1, len(encoded) + 1)]
-        if len(names) != len(encoded):
-            raise ValueError(f"{len(names)} names for {len(encoded)} sequences; give one name each")
-        return cls.from_ids([ids for ids, _ in encoded], names, [other for _, other in encoded])
+        ids, offsets, others = encode_joined(list(sequences))
+        count = len(others)
+        names = list(names) if names is not None else [f"row_{i}" for i in range(1, count + 1)]
+        if len(names) != count:
+            raise ValueError(f"{len(names)} names for {count} sequences; give one name each")
+        return cls(names, ids, offsets, others)
 
     @classmethod
     def from_ids(
