@@ -78,13 +78,18 @@ def test_correct_layer(c, learnable):
     assert_layer(Linear(Lorentz(c, learnable), 6, 4), compile=c == 1.0 and not learnable)
 
 
+class ToTangent(nn.Module):
+    manifold_out = None
+
+    def __init__(self):
+        super().__init__()
+        self.manifold_in = Poincare(0.5)
+
+    def forward(self, x, scale):
+        return scale * self.manifold_in.logmap0(x)
+
+
 def test_layers_between_kinds_of_space():
-    class ToTangent(nn.Module):
-        manifold_in, manifold_out = Poincare(0.5), None
-
-        def forward(self, x, scale):
-            return scale * self.manifold_in.logmap0(x)
-
     assert_layer(ToTangent(), in_features=3, call=lambda layer, x: layer(x, 2.0))
     assert_layer(nn.Linear(3, 2), None, None)
 

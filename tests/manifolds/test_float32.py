@@ -64,6 +64,31 @@ def test_distance_of_near_points(c, r, gap):
     assert ((m.dist(x, y) - truth).abs() / truth)[apart].max() <= 2e-6
 
 
+@pytest.mark.parametrize("c", CURVATURES)
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("r", [0.01, 0.3, 1.0, 2.0])
+def test_every_formula_gives_one_answer(c, r, learnable):
+    """Batches of mostly near, mostly far and mixed pairs, in float32, against the pairs one by one in
+    float64.
+    """
+    m = Lorentz(c, learnable)
+    fixed = Lorentz(c)
+    x = at_radius(fixed, r, count=24)
+    far, close = at_radius(fixed, r, count=24, seed=1), near(fixed, x, 1e-2 * r)
+    wide = Lorentz(c, learnable).double()
+    for share in (0, 6, 18, 24):
+        y = torch.cat([close[:share], far[share:]])
+        leaves = [x.clone().requires_grad_(), y.clone().requires_grad_(), *m.parameters()]
+        distance = m.dist(*leaves[:2])
+        gradients = torch.autograd.grad(distance.sum(), leaves)
+        wide_leaves = [x.double().requires_grad_(), y.double().requires_grad_(), *wide.parameters()]
+        rows = [wide.dist(wide_leaves[0][i], wide_leaves[1][i]) for i in range(24)]
+        truth = torch.stack(rows)
+        assert ((distance - truth).abs() / truth).max() <= 1e-6
+        for actual, expected in zip(gradients, torch.autograd.grad(truth.sum(), wide_leaves), strict=True):
+            torch.testing.assert_close(actual.double(), expected.double(), rtol=1e-4, atol=2e-6)
+
+
 def test_quick_and_careful_rows_mix():
     m = Lorentz()
     x = at_radius(m, 8.0, count=40)
