@@ -58,8 +58,9 @@ class Poincare(Manifold):
 
     @in_float32
     def expmap0(self, s):
-        t = sqrt(self.c) * norm(s)
-        return self.project(tanhc(t) * s)
+        wide = widen(s)  # near the rim every rounding costs e^r: leave only that of the result
+        point = tanhc(sqrt(widen_curvature(self.c, s)) * norm(wide)) * wide
+        return self.project(point.to(s.dtype))
 
     @in_float32
     def logmap0(self, x):
