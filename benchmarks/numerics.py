@@ -235,9 +235,8 @@ geoopt has no centroid on the hyperboloid; HyperCore's formula stands in its col
   at $r = 10$, a whole unit beyond $r = 17$. Distances between given points stay accurate at any radius; the points
   are what is coarse.
 - **Tangents of the hyperboloid**: the radial part is $\\cosh r$ times longer in coordinates than it counts, so the
-  direction of a tangent is known to about $2^{{-24}} \\cosh r$, and `expmap` stretches that by $\\sinh
-  d$. For two points
-  at $r = 5$ in opposite directions that is about 0.1% of the distance, at $r = 8$ everything. Inside,
+  direction of a tangent is known to about $2^{{-24}} \\cosh r$, and `expmap` stretches that by $\\sinh d$. For two
+  points at $r = 5$ in opposite directions that is about 0.1% of the distance, at $r = 8$ everything. Inside,
   `expmap`, `logmap`, `transport` and `centroid` compute in float64, so the rounding of the tangent is all there is.
 - **The Poincare ball**: a radius is known to about $2^{{-25}} e^r$, 5e-3 at $r = 12$. Points stop at $r = 15.9$.
 

@@ -42,14 +42,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run, table = folder / "run", sequences(folder / "data.csv", 400, labels=True)
-        measure("train", str(table), "-m", "cnn", "--seeds", "1", "--epochs", "1", "--no-baselines", "-o", str(run))
+        measure(
+            "train",
+            str(table),
+            "-m",
+            "cnn",
+            "--seeds",
+            "1",
+            "--epochs",
+            "1",
+            "--no-baselines",
+            "-o",
+            str(run),
+        )
         for count in COUNTS:
             fasta = sequences(folder / f"{count}.fa", count, labels=False)
             output = str(folder / "predictions.tsv")
             runs = [measure("predict", str(run), str(fasta), "-o", output) for _ in range(REPEATS)]
             seconds, memory = (sorted(values)[REPEATS // 2] for values in zip(*runs, strict=True))
-            rows.append({"sequences": count, "length": LENGTH, "seconds": round(seconds, 2), "peak_mb": round(memory)})
-            print(f"{count:,} sequences of {LENGTH} bp: {seconds:.1f} s, {memory:.0f} MB peak (medians of {REPEATS})")
+            rows.append(
+                {"sequences": count, "length": LENGTH, "seconds": round(seconds, 2), "peak_mb": round(memory)}
+            )
+            print(
+                f"{count:,} sequences of {LENGTH} bp: {seconds:.1f} s, {memory:.0f} MB peak (medians of {REPEATS})"
+            )
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=1) + "\n")
 

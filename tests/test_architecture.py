@@ -16,6 +16,7 @@ FLOORS = {
     4: {"train", "report"},
     5: {"presets", "doctor"},
     6: {"cli"},
+    7: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 LIGHT = ["crocuta", "crocuta.cli", "crocuta.data", "crocuta.data.labelled", "crocuta.data.tasks"]
@@ -49,7 +50,9 @@ def unit(name: str) -> str | None:
 
 
 def test_every_unit_has_a_floor():
-    names = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    names = {
+        path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert names - {"__init__"} <= set(FLOOR_OF)
 
 
@@ -59,12 +62,17 @@ def test_imports_run_downward():
         if importer is None:
             continue
         for target in {unit(imported) for imported in imports(tree)} - {None, importer}:
-            assert FLOOR_OF[target] < FLOOR_OF[importer], f"{name} (floor {FLOOR_OF[importer]}) imports {target}"
+            assert FLOOR_OF[target] < FLOOR_OF[importer], (
+                f"{name} (floor {FLOOR_OF[importer]}) imports {target}"
+            )
 
 
 def test_no_circles_inside_a_package():
     trees = modules()
-    graph = {name: {target for target in imports(tree) if target in trees and target != name} for name, tree in trees.items()}
+    graph = {
+        name: {target for target in imports(tree) if target in trees and target != name}
+        for name, tree in trees.items()
+    }
     state: dict[str, str] = {}
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -73,7 +81,9 @@ def test_no_circles_inside_a_package():
         if name not in state:
             state[name] = "open"
             for target in graph[name]:
-                if not name.startswith(f"{target}."):  # a module may import from its package's earlier modules
+                if not name.startswith(
+                    f"{target}."
+                ):  # a module may import from its package's earlier modules
                     visit(target, (*path, name))
             state[name] = "done"
 
@@ -85,7 +95,9 @@ def test_no_circles_inside_a_package():
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_pull_in_nothing_heavy(module):
     code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert found == []
 
 

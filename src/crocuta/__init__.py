@@ -8,7 +8,18 @@ from typing import Any
 
 from crocuta._version import __version__
 
-SUBMODULES = ("analysis", "data", "manifolds", "models", "nn", "optim", "presets", "report", "testing", "train")
+SUBMODULES = (
+    "analysis",
+    "data",
+    "manifolds",
+    "models",
+    "nn",
+    "optim",
+    "presets",
+    "report",
+    "testing",
+    "train",
+)
 
 __all__ = ["__version__", "load", *SUBMODULES]
 

@@ -21,7 +21,9 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            Console(stderr=True, highlight=False).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+            Console(stderr=True, highlight=False).print(
+                f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True
+            )
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted; the same command with --resume goes on from here.")
@@ -45,7 +47,9 @@ def version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Genome models that are long-range and hyperbolic: train, judge, predict.
 
@@ -98,10 +102,10 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def train_and_show(train: Callable, metric: str, **arguments) -> None:
+def train_and_show(train: Callable, headline: str, **arguments) -> None:
     from crocuta.train.progress import ProgressWatcher
 
-    with ProgressWatcher(console, metric) as watcher:
+    with ProgressWatcher(console, headline) as watcher:
         run = train(watcher=watcher, **arguments)
     show(run)
 
@@ -122,31 +126,48 @@ def demo(output: OUTPUT = Path("crocuta-demo"), resume: RESUME = False) -> None:
 @app.command()
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="CSV/TSV (`sequence,label[,split]`) or FASTA (`label=` in headers), plain or .gz.")
+        Path | None,
+        typer.Argument(
+            help="CSV/TSV (`sequence,label[,split]`) or FASTA (`label=` in headers), plain or .gz."
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Preset (see the documentation) or folder of pretrained weights; repeat to compare."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Preset (see the documentation) or folder of pretrained weights; repeat to compare.",
+        ),
     ] = None,
     output: OUTPUT = Path("run"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
     valid: Annotated[Path | None, typer.Option(help="Validation file; else a tenth is taken off.")] = None,
     test: Annotated[Path | None, typer.Option(help="Test file; else a tenth is taken off.")] = None,
-    task: Annotated[str | None, typer.Option(help="Named task in place of a file, e.g. gue/prom_core_tata.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Named task in place of a file, e.g. gue/prom_core_tata.")
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the task's files.")] = None,
     metric: Annotated[str | None, typer.Option(help="mcc, accuracy, f1, auroc or auprc.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0)] = None,
     weight_decay: Annotated[float | None, typer.Option(min=0)] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without progress before stopping.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Longest sequence the model shall read.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Epochs without progress before stopping.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Longest sequence the model shall read.")
+    ] = None,
     both_strands: Annotated[
         bool, typer.Option("--both-strands", help="Augment with reverse complements and average over them.")
     ] = False,
-    baselines: Annotated[bool, typer.Option(help="Train the k-mer and length baselines beside the models.")] = True,
+    baselines: Annotated[
+        bool, typer.Option(help="Train the k-mer and length baselines beside the models.")
+    ] = True,
     resume: RESUME = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate time and memory, train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate time and memory, train nothing.")
+    ] = False,
 ) -> None:
     """Train and judge models on labelled sequences; ends with a report.
 
@@ -169,8 +190,6 @@ def train(
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         "patience": patience,
-        "reverse_complement": both_strands or None,
-        "both_strands": both_strands or None,
     }
     options = {key: value for key, value in changes.items() if value is not None}
     options |= {"max_length": max_length, "baselines": baselines}
@@ -180,7 +199,8 @@ def train(
         return
     headline = presets.headline(metric, task)
     train_and_show(
-        presets.train, headline, models=models, output=output, seeds=seeds, metric=headline, resume=resume,
+        presets.train, headline, models=models, output=output, seeds=seeds, metric=headline,
+        both_strands=both_strands, resume=resume,
         **source, **options,
     )  # fmt: skip
 
@@ -189,7 +209,9 @@ def train(
 def evaluate(
     run: EXISTING_RUN,
     data: Annotated[Path, typer.Argument(help="Labelled sequences that the models have not seen.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics and predictions.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for metrics and predictions.")
+    ] = None,
 ) -> None:
     """Judge the models of a run on other labelled sequences.
 
@@ -218,7 +240,9 @@ def predict(
 
     from crocuta import train
 
-    with Progress(SpinnerColumn(), TextColumn("{task.completed:,} sequences"), console=console, transient=True) as bar:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.completed:,} sequences"), console=console, transient=True
+    ) as bar:
         task = bar.add_task("predicting", total=None)
         count, letters = train.predict(
             run,

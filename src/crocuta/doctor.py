@@ -31,9 +31,15 @@ def examine() -> Iterator[Finding]:
     yield Finding("python", platform.python_version(), "")
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
-        yield Finding("accelerator", f"{torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free", "")
+        yield Finding(
+            "accelerator",
+            f"{torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free",
+            "",
+        )
     else:
-        yield Finding("accelerator", "none", "fine for short sequences; for long ones install a CUDA build of torch")
+        yield Finding(
+            "accelerator", "none", "fine for short sequences; for long ones install a CUDA build of torch"
+        )
     memory = psutil.virtual_memory()
     yield Finding("processor", f"{platform.machine()}, {torch.get_num_threads()} threads", "")
     yield Finding("memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free", "")

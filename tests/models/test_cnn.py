@@ -23,7 +23,9 @@ def test_golden_evaluation(original):
     model, arrays = original
     ids = ORIGINAL_SYMBOLS[torch.from_numpy(arrays["in.token_ids"])]
     output = model.eval()(ids, labels=torch.from_numpy(arrays["in.labels"]))
-    np.testing.assert_allclose(output.logits.detach(), arrays["out.eval_logits_initial_stats"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        output.logits.detach(), arrays["out.eval_logits_initial_stats"], rtol=0, atol=1e-10
+    )
     assert output.loss.item() == pytest.approx(float(arrays["out.eval_loss_initial_stats"]), abs=1e-10)
 
 

@@ -108,7 +108,9 @@ def test_golden_variants(golden, variant, length):
     np.testing.assert_allclose(logits, arrays[f"{variant}.{length}.logits.f64"], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("original", "ours"), [("pool", "mean"), ("last", "last"), ("first", "first"), ("sum", "sum")])
+@pytest.mark.parametrize(
+    ("original", "ours"), [("pool", "mean"), ("last", "last"), ("first", "first"), ("sum", "sum")]
+)
 def test_golden_decoders(golden, original, ours):
     arrays = np.load(golden("hyenadna") / "decoders.golden.npz")
     x, weight, bias = (torch.from_numpy(arrays[key]) for key in ("h", "W", "b"))
@@ -141,7 +143,10 @@ def original_names(model):
         if key.endswith("implicit_filter.1.freq"):
             stem = key.removesuffix("implicit_filter.1.freq").replace(".mixer.", ".mixer.layer.")
             state |= {f"{stem}implicit_filter.{i}.freq": value.clone() for i in (3, 5)}
-            state |= {f"{stem}pos_emb.z": torch.zeros(1, 40, 5), f"{stem}modulation.deltas": torch.zeros(1, 1, 16)}
+            state |= {
+                f"{stem}pos_emb.z": torch.zeros(1, 40, 5),
+                f"{stem}modulation.deltas": torch.zeros(1, 1, 16),
+            }
     return state
 
 
@@ -192,10 +197,24 @@ def test_folder_of_the_port_loads_through_auto_model(tmp_path):
     model = HyenaForCausalLM(HyenaConfig(**SMALL)).eval()
     config = {
         **SMALL,
-        **{"activation_freq": 10, "auto_map": {"AutoConfig": "configuration_hyena.HyenaConfig"}, "d_inner": 64},
-        **{"architectures": ["HyenaDNAForCausalLM"], "checkpoint_mixer": False, "checkpoint_mlp": False, "emb_dim": 5},
+        **{
+            "activation_freq": 10,
+            "auto_map": {"AutoConfig": "configuration_hyena.HyenaConfig"},
+            "d_inner": 64,
+        },
+        **{
+            "architectures": ["HyenaDNAForCausalLM"],
+            "checkpoint_mixer": False,
+            "checkpoint_mlp": False,
+            "emb_dim": 5,
+        },
         **{"embed_dropout": 0.1, "filter_order": 64, "hyena_dropout": 0.0, "hyena_filter_dropout": 0.0},
-        **{"hyena_order": 2, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05, "model_type": "hyenadna"},
+        **{
+            "hyena_order": 2,
+            "initializer_range": 0.02,
+            "layer_norm_epsilon": 1e-05,
+            "model_type": "hyenadna",
+        },
         **{"num_inner_mlps": 2, "pad_token_id": 4, "pad_vocab_size_multiple": 8, "short_filter_order": 3},
         **{"tie_word_embeddings": False, "torch_dtype": "float32", "train_freq": True, "use_bias": True},
         **{"transformers_version": "4.35.0.dev0", "use_cache": False, "vocab_size": 12},
@@ -213,7 +232,9 @@ def test_folder_of_the_port_loads_through_auto_model(tmp_path):
     torch.testing.assert_close(loaded.eval()(ids).logits, model(ids).logits)
 
 
-@pytest.mark.parametrize("kind", [HyenaForCausalLM, HyenaForSequenceClassification, HyenaForTokenClassification])
+@pytest.mark.parametrize(
+    "kind", [HyenaForCausalLM, HyenaForSequenceClassification, HyenaForTokenClassification]
+)
 def test_save_and_load_round_trip(tmp_path, kind):
     model = kind(HyenaConfig(**SMALL, num_labels=3)).eval()
     model.save_pretrained(tmp_path)
@@ -276,7 +297,9 @@ def test_multi_label_loss_and_prediction():
     output = model(ids, labels=torch.tensor([[1, 0, 1], [0, 0, 0]]))
     assert torch.isfinite(output.loss)
     probabilities = model.predict(["ACGT"]).probabilities
-    torch.testing.assert_close(torch.from_numpy(probabilities), model(torch.tensor([[7, 8, 9, 10, 1]])).logits.sigmoid())
+    torch.testing.assert_close(
+        torch.from_numpy(probabilities), model(torch.tensor([[7, 8, 9, 10, 1]])).logits.sigmoid()
+    )
 
 
 def test_gradient_checkpointing_changes_no_number():

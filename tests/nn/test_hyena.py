@@ -73,7 +73,9 @@ def test_convolution_computes_in_float32_for_half_precision(arrays):
     torch.testing.assert_close(y.double(), exact, rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.parametrize(("least", "size"), [(1, 1), (2, 2), (3, 3), (5, 6), (6, 6), (7, 8), (9, 12), (13, 16), (143, 192)])
+@pytest.mark.parametrize(
+    ("least", "size"), [(1, 1), (2, 2), (3, 3), (5, 6), (6, 6), (7, 8), (9, 12), (13, 16), (143, 192)]
+)
 def test_fft_size(least, size):
     assert fft_size(least) == size
 

@@ -19,7 +19,9 @@ REFERENCE = {
 def test_pool_reads_tokens_only(name, side):
     torch.manual_seed(0)
     x, lengths = torch.randn(3, 9, 4), [9, 5, 1]
-    keep = {"left": lambda n: slice(9 - n, 9), "right": lambda n: slice(0, n), "none": lambda n: slice(0, 9)}[side]
+    keep = {"left": lambda n: slice(9 - n, 9), "right": lambda n: slice(0, n), "none": lambda n: slice(0, 9)}[
+        side
+    ]
     mask = torch.zeros(3, 9)
     for row, n in enumerate(lengths):
         mask[row, keep(n)] = 1

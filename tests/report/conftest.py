@@ -76,11 +76,11 @@ def _config(task, models, seeds):
         "weight_decay": 0.1,
         "batch_size": 64,
         "epochs": 12,
-        "reverse_complement": True,
     }
     trained = [name for name, model in models.items() if model[1] == "model"]
     return {
         "task": task,
+        "both_strands": True,
         "models": list(models),
         "seeds": list(range(seeds)),
         "recipe": dict.fromkeys(trained, recipe),

@@ -22,21 +22,21 @@ def write_promoters(path, n=240, seed=0, longest=40):
     return path
 
 
-@pytest.fixture
-def table(tmp_path):
-    return write_promoters(tmp_path / "data.csv")
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    return write_promoters(tmp_path_factory.mktemp("promoters") / "data.csv")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def splits(table):
     return make_splits(table)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config():
     return HyenaConfig(d_model=16, n_layer=1, filter_order=16, max_seq_len=44)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe():
     return Recipe(learning_rate=5e-3, batch_size=16, epochs=3)

@@ -13,7 +13,7 @@ from crocuta.train.experiment import Watcher
 from .conftest import write_promoters
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def entries(config, recipe):
     return [
         Entry("hyena", "HyenaDNA", config, recipe),
@@ -22,9 +22,10 @@ def entries(config, recipe):
     ]
 
 
-@pytest.fixture
-def run(entries, splits, table, tmp_path):
-    return run_experiment(entries, splits, tmp_path / "run", seeds=(0, 1), data_files=[table])
+@pytest.fixture(scope="module")
+def run(entries, splits, table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment") / "run"
+    return run_experiment(entries, splits, folder, seeds=(0, 1), data_files=[table])
 
 
 def test_everything_is_in_the_folder(run, splits):
@@ -38,7 +39,6 @@ def test_everything_is_in_the_folder(run, splits):
     assert rows[0].split("\t") == ["name", "label", "model", "seed", "predicted", "p(other)", "p(promoter)"]
     assert len(rows) == 1 + n * 4
     manifest = json.loads((run.path / "manifest.json").read_text())
-    assert manifest["data"][0]["bytes"] == 240 * 0 + manifest["data"][0]["bytes"]
     assert len(manifest["data"][0]["sha256"]) == 64
 
 
@@ -70,7 +70,9 @@ def test_an_interrupted_comparison_goes_on(entries, splits, run, tmp_path):
 def test_a_run_is_not_overwritten_nor_mixed(entries, splits, run, tmp_path, table):
     with pytest.raises(InputError, match="holds a run already; continue it with --resume"):
         run_experiment(entries, splits, run.path, seeds=(0, 1), data_files=[table])
-    with pytest.raises(InputError, match=r"cannot resume, seeds differs: the run has \[0, 1\], now asked \[0\]"):
+    with pytest.raises(
+        InputError, match=r"cannot resume, seeds differs: the run has \[0, 1\], now asked \[0\]"
+    ):
         run_experiment(entries, splits, run.path, seeds=(0,), data_files=[table], resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.doc").write_text("years of work")
@@ -101,7 +103,9 @@ def test_predict_streams_and_leaves_nothing_half_written(run, tmp_path, monkeypa
     assert rows[0].split("\t") == ["name", "predicted", "p(other)", "p(promoter)"]
     assert [row.split("\t")[0] for row in rows[1:]] == [f"s{i}" for i in range(10)]
     fasta.write_text(fasta.read_text() + ">long\n" + "ACGT" * 20 + "\n")
-    with pytest.raises(InputError, match=r"seqs\.fa: long has 80 nucleotides, 37 more than the model reads \(43\)"):
+    with pytest.raises(
+        InputError, match=r"seqs\.fa: long has 80 nucleotides, 37 more than the model reads \(43\)"
+    ):
         predict(run.path, fasta, tmp_path / "second.tsv")
     assert sorted(path.name for path in tmp_path.glob("*second*")) == []
 
@@ -112,7 +116,9 @@ def test_predict_knows_the_models_of_a_run(run, tmp_path):
 
 
 def test_both_strands_are_averaged(config, splits, tmp_path):
-    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=1, reverse_complement=True, both_strands=True)
-    run = run_experiment([Entry("hyena", "HyenaDNA", config, recipe)], splits, tmp_path / "run", seeds=(0,))
-    forward, backward = run.ensemble().predict(["ACGTTATAAAAGCC", "GGCTTTTATAACGT"]).probabilities
-    np.testing.assert_allclose(forward, backward, atol=1e-6)
+    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=1)
+    models = [Entry("hyena", "HyenaDNA", config, recipe), Entry("kmer-lr", "k-mers", KmerConfig(longest_kmer=3))]
+    run = run_experiment(models, splits, tmp_path / "run", seeds=(0,), both_strands=True)
+    for name in ("hyena", "kmer-lr"):
+        forward, backward = run.ensemble(name).predict(["ACGTTATAAAAGCC", "GGCTTTTATAACGT"]).probabilities
+        np.testing.assert_allclose(forward, backward, atol=1e-6)

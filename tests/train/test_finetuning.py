@@ -57,14 +57,14 @@ class Kill(TrainerCallback):
 
 @pytest.mark.parametrize("turn", [False, True])
 def test_a_killed_training_resumes_to_the_same_weights(splits, config, tmp_path, turn):
-    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=3, reverse_complement=turn)
-    whole = finetune(config, splits, tmp_path / "whole", recipe)
+    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=3)
+    whole = finetune(config, splits, tmp_path / "whole", recipe, both_strands=turn)
     with pytest.raises(KeyboardInterrupt):
-        finetune(config, splits, tmp_path / "cut", recipe, callbacks=(Kill(),))
-    resumed = finetune(config, splits, tmp_path / "cut", recipe, resume=True)
+        finetune(config, splits, tmp_path / "cut", recipe, both_strands=turn, callbacks=(Kill(),))
+    resumed = finetune(config, splits, tmp_path / "cut", recipe, both_strands=turn, resume=True)
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert resumed.history == whole.history
-    again = finetune(config, splits, tmp_path / "cut", recipe, resume=True)
+    again = finetune(config, splits, tmp_path / "cut", recipe, both_strands=turn, resume=True)
     assert again == resumed
 
 
@@ -85,7 +85,9 @@ def test_torn_checkpoints_are_passed_over(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_training_and_names_the_layer(splits, config, tmp_path):
     recipe = Recipe(learning_rate=1e30, batch_size=16, epochs=3, warmup=0.0, clip=1e30)
-    message = r"training stopped at step \d+: the loss is (nan|inf).*(parameter|layer) .*; last good checkpoint"
+    message = (
+        r"training stopped at step \d+: the loss is (nan|inf).*(parameter|layer) .*; last good checkpoint"
+    )
     with pytest.raises(InputError, match=message):
         finetune(config, splits, tmp_path / "fit", recipe)
 
@@ -137,6 +139,8 @@ def test_a_pretrained_backbone_gets_a_new_head(splits, config, recipe, tmp_path)
 
 
 def test_a_sequence_longer_than_the_model_is_named(splits, recipe, tmp_path):
-    with pytest.raises(InputError, match=r"row_\d+ has \d\d nucleotides, \d+ more than the model reads \(30\)"):
+    with pytest.raises(
+        InputError, match=r"row_\d+ has \d\d nucleotides, \d+ more than the model reads \(30\)"
+    ):
         finetune(CNNConfig(max_length=30), splits, tmp_path / "fit", recipe)
     assert not (tmp_path / "fit").exists()

@@ -19,10 +19,8 @@ def pad_batch(
     width = lengths.max(initial=1)
     input_ids = np.full((len(ids), width), PADDING, np.int64)
     column = np.arange(width)
-    if padding_side == "left":
-        mask = column >= (width - lengths)[:, None]
-    else:
-        mask = column < lengths[:, None]
+    ends = lengths[:, None]
+    mask = column >= width - ends if padding_side == "left" else column < ends
     separator = np.full(extra, SEPARATOR, np.uint8)
     input_ids[mask] = np.concatenate([part for row in ids for part in (row, separator)])
     return input_ids, mask.astype(np.int64)

@@ -75,10 +75,8 @@ class _Local(NamedTuple):
 
 def _by_c(
     distance: Tensor, inverse: Tensor, square: Tensor, difference: Tensor, cosh_xy: Tensor, c: Scalar
-) -> Tensor | None:
+) -> Tensor:
     """dd/dc at fixed space parts; `difference` is A_x - A_y and `inverse` 1 / sinh(d sqrt(c))."""
-    if not isinstance(c, Tensor):
-        return None
     return ((4 * square - difference.square() / cosh_xy) * inverse / sqrt(c) - distance) / (2 * c)
 
 
@@ -107,38 +105,42 @@ def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
 def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local, Tensor]:
     """From one inner product, or one difference where that suits more pairs; and the mask of pairs it fails.
 
-    cosh(d) - 1 carries the rounding of A_x A_y and 4 sinh^2(d/2) = c|x - y|^2 - (A_x - A_y)^2 that of c|x -
-    y|^2: d keeps a relative error below 4e-7 where the result is at least 1/8, or 1/4, of what it is a
-    difference of.
+    cosh(d) - 1 carries the rounding of A_x A_y, and 4 sinh^2(d / 2) = c |x - y|^2 - (A_x - A_y)^2 that of its
+    first term: d keeps a relative error below 4e-7 where the result is at least 1/8, or 1/4, of what it is a
+    difference of. In place wherever possible: fresh memory is what such a map spends its time on.
     """
-    norm_x, norm_y = norm(x), norm(y)
-    cosh_x, cosh_y = (1 + c * norm_x.square()).sqrt(), (1 + c * norm_y.square()).sqrt()
-    cosh_xy, fall = cosh_x * cosh_y, cosh_x - cosh_y
-    buffer = x * y  # temporaries of x's size are dear: the gradient's direction is written over this one
-    square = (cosh_xy - 1 - c * buffer.sum(-1, keepdim=True)) / 2
-    close = 16 * square < cosh_xy
+    cosh_x, cosh_y = norm(x).square_().mul_(c).add_(1).sqrt_(), norm(y).square_().mul_(c).add_(1).sqrt_()
+    cosh_xy = cosh_x * cosh_y
+    buffer = x * y  # the gradient's direction will be written over it
+    square = (cosh_xy - buffer.sum(-1, keepdim=True).mul_(c)).sub_(1).div_(2)
+    close = square * 16 < cosh_xy
     by_difference = 4 * int(close.sum()) > close.numel()
+    fall = None
     if by_difference:
         delta = x - y
-        chord = norm(delta).square()
+        chord = norm(delta).square_().mul_(c)
         # |x|^2 - |y|^2 from the difference
-        fall = c * (chord + 2 * torch.mul(delta, y, out=buffer).sum(-1, keepdim=True)) / (cosh_x + cosh_y)
-        square = (c * chord - fall.square()) / 4
-        close = ~(16 * square >= c * chord) | (chord == 0)
+        change = torch.mul(delta, y, out=buffer).sum(-1, keepdim=True).mul_(2 * c).add_(chord)
+        fall = change / (cosh_x + cosh_y)
+        square = (chord - fall.square()).div_(4)
+        close = ~(square * 16 >= chord) | (chord == 0)
         buffer = delta
-    root = square.clamp_min(0.0).sqrt()
-    distance = 2 / sqrt(c) * torch.asinh(root)
+    root = square.clamp_min(0.0).sqrt_()
+    cosh_half = (square + 1).sqrt_()
+    # asinh(root), by the function that torch vectorises
+    distance = (square / (cosh_half + 1)).add_(root).log1p_().mul_(2 / sqrt(c))
     if not with_gradient:
         return _Local(distance, x, cosh_x, cosh_y, None), close
-    inverse = 0.5 / (root.clamp_min(TINY) * (1 + square).sqrt())
-    scaled = sqrt(c) * inverse
-    if by_difference:
+    inverse = cosh_half.mul_(root.clamp_(min=TINY)).reciprocal_().div_(2)
+    scaled = inverse * sqrt(c)
+    if fall is not None:
         direction = buffer.mul_(cosh_y * scaled).addcmul_(y, fall * scaled, value=-1)
     else:
         direction = torch.mul(x, cosh_y * scaled, out=buffer).addcmul_(y, cosh_x * scaled, value=-1)
-    return _Local(
-        distance, direction, cosh_x, cosh_y, _by_c(distance, inverse, square, fall, cosh_xy, c)
-    ), close
+    by_c = None
+    if isinstance(c, Tensor):
+        by_c = _by_c(distance, inverse, square, fall if fall is not None else cosh_x - cosh_y, cosh_xy, c)
+    return _Local(distance, direction, cosh_x, cosh_y, by_c), close
 
 
 def _local(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> _Local:

@@ -9,9 +9,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForSequenceClassification, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import encode, reverse_complement
@@ -96,7 +103,9 @@ class SequenceClassifier(PreTrainedModel):
             return logits.sigmoid().cpu().numpy()
         return logits.softmax(-1).cpu().numpy()
 
-    def predict(self, sequences: Sequence[str], batch_size: int = 128, both_strands: bool = False) -> Predictions:
+    def predict(
+        self, sequences: Sequence[str], batch_size: int = 128, both_strands: bool = False
+    ) -> Predictions:
         """Classes of DNA strings; see `Ensemble.predict`."""
         return Ensemble([self], both_strands).predict(sequences, batch_size)
 
@@ -115,8 +124,7 @@ class Ensemble:
     def load(cls, folders: Iterable[str | PathLike], both_strands: bool = False) -> "Ensemble":
         """Models from folders that `save_pretrained` made, on the accelerator where there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        members = [AutoModelForSequenceClassification.from_pretrained(folder).to(device) for folder in folders]
-        return cls(members, both_strands)
+        return cls([load_classifier(folder).to(device) for folder in folders], both_strands)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -125,7 +133,9 @@ class Ensemble:
     def probabilities(self, ids: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
         """Mean class probabilities (n, classes) of encoded sequences."""
         strands = [ids, [reverse_complement(row) for row in ids]] if self.both_strands else [ids]
-        return np.mean([member.probabilities(s, batch_size) for member in self.members for s in strands], axis=0)
+        return np.mean(
+            [member.probabilities(s, batch_size) for member in self.members for s in strands], axis=0
+        )
 
     def predict(self, sequences: Sequence[str], batch_size: int = 128) -> Predictions:
         """Classes of DNA strings, upper or lower case; letters other than ACGT are read as N.
@@ -138,15 +148,35 @@ class Ensemble:
             check_lengths(ids, member.config)
         probabilities = self.probabilities(ids, batch_size)
         return Predictions(
-            name_labels(probabilities, self.classes, self.config.problem_type == "multi_label_classification"),
+            name_labels(
+                probabilities, self.classes, self.config.problem_type == "multi_label_classification"
+            ),
             probabilities,
         )
+
+
+def load_classifier(folder: str | PathLike) -> Any:
+    """A model that `save_pretrained` saved.
+
+    Raises:
+        InputError: its files are missing, torn or of another kind.
+    """
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{folder}: model.safetensors or config.json cannot be read ({reason});"
+            " expected a whole folder from save_pretrained"
+        ) from error
 
 
 def name_labels(probabilities: np.ndarray, classes: Sequence[str], multi_label: bool) -> list[str]:
     """Names of the most probable classes; of all classes above one half, joined by `;`, if multi-label."""
     if multi_label:
-        return [";".join(name for name, p in zip(classes, row, strict=True) if p > 0.5) for row in probabilities]
+        return [
+            ";".join(name for name, p in zip(classes, row, strict=True) if p > 0.5) for row in probabilities
+        ]
     return [classes[i] for i in probabilities.argmax(axis=1)]
 
 

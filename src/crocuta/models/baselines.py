@@ -6,11 +6,11 @@ logits, so that they are saved, loaded and judged in the same way as a network.
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from crocuta.data.encoding import VOCABULARY
-from crocuta.models.base import SequenceClassifier, ModelConfig, classification_loss, register
+from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 
 
 class KmerConfig(ModelConfig):

@@ -1,15 +1,16 @@
 """Convolutional networks on one-hot DNA: the Euclidean twin of HGE's hyperbolic CNNs (arXiv 2507.21648)."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from crocuta.data.encoding import VOCABULARY
-from crocuta.models.base import SequenceClassifier, ModelConfig, classification_loss, register
+from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 
 CHANNELS = "ACTGN"  # the original's order of input channels
 
@@ -59,7 +60,7 @@ class CNNForSequenceClassification(SequenceClassifier):
         super().__init__(config)
         widths = [len(CHANNELS)] + [config.channels] * config.n_block
         self.blocks = nn.ModuleList(
-            CNNBlock(c_in, c_out, config.kernel_size) for c_in, c_out in zip(widths, widths[1:], strict=False)
+            CNNBlock(c_in, c_out, config.kernel_size) for c_in, c_out in pairwise(widths)
         )
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(config.channels * config.max_length, config.hidden_features)
@@ -81,7 +82,9 @@ class CNNForSequenceClassification(SequenceClassifier):
         """
         length, limit = input_ids.shape[1], self.config.max_length
         if length > limit:
-            raise ValueError(f"input of {length:,} nucleotides is {length - limit:,} longer than max_length = {limit:,}")
+            raise ValueError(
+                f"input of {length:,} nucleotides is {length - limit:,} longer than max_length = {limit:,}"
+            )
         x = F.pad(one_hot(input_ids, self.score.weight.dtype), (0, limit - length))
         mask = None if attention_mask is None else F.pad(attention_mask, (0, limit - length))[:, None]
         for i, block in enumerate(self.blocks):

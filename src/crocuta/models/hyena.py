@@ -22,9 +22,15 @@ from transformers.modeling_outputs import (
     TokenClassifierOutput,
 )
 
-from crocuta.models.base import SequenceClassifier, ModelConfig, classification_loss, register
+from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 from crocuta.models.hyena_convert import convert
-from crocuta.nn.hyena import BidirectionalHyenaOperator, DelayedHyenaOperator, HyenaFilter, HyenaOperator, Sine
+from crocuta.nn.hyena import (
+    BidirectionalHyenaOperator,
+    DelayedHyenaOperator,
+    HyenaFilter,
+    HyenaOperator,
+    Sine,
+)
 from crocuta.nn.linear import ResidualLinear
 from crocuta.nn.pool import POOLS
 
@@ -255,7 +261,9 @@ class HyenaModel(HyenaPreTrainedModel):
         embedded = inputs_embeds if inputs_embeds is not None else self.get_input_embeddings()(input_ids)
         length, limit = embedded.shape[1], self.config.max_seq_len
         if length > limit:
-            raise ValueError(f"input of {length:,} tokens is {length - limit:,} longer than max_seq_len = {limit:,}")
+            raise ValueError(
+                f"input of {length:,} tokens is {length - limit:,} longer than max_seq_len = {limit:,}"
+            )
         stream = self.backbone(embedded, attention_mask)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return BaseModelOutput(last_hidden_state=stream[-1], hidden_states=tuple(stream) if wanted else None)
@@ -290,7 +298,9 @@ class HyenaForCausalLM(HyenaPreTrainedModel):
         """Logits (B, L, padded vocabulary); `labels` are the input ids (shifted here), -100 where not to be learned."""
         output = self.hyena(input_ids, attention_mask, **kwargs)
         logits = self.lm_head(output.last_hidden_state)
-        loss = None if labels is None else F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        loss = (
+            None if labels is None else F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        )
         return CausalLMOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
 
 

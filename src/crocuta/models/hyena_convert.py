@@ -37,7 +37,9 @@ def convert(checkpoint: Mapping | str | PathLike) -> dict[str, Tensor]:
             converted[name] = tensor
     if not any(key.startswith("hyena.backbone.") for key in converted):
         shown = ", ".join(list(state)[:3]) or "none"
-        raise InputError(f"not a HyenaDNA checkpoint: no key of a backbone among {len(state)} keys (first: {shown})")
+        raise InputError(
+            f"not a HyenaDNA checkpoint: no key of a backbone among {len(state)} keys (first: {shown})"
+        )
     return converted
 
 
@@ -80,4 +82,6 @@ def read_checkpoint(path: str | PathLike) -> Mapping:
         raise InputError(f"{name}: no such file") from None
     except Exception as error:  # torch and safetensors raise many kinds for a broken file
         reason = str(error).splitlines()[0]
-        raise InputError(f"{name}: not a readable checkpoint ({reason}); expected .safetensors or .ckpt") from error
+        raise InputError(
+            f"{name}: not a readable checkpoint ({reason}); expected .safetensors or .ckpt"
+        ) from error

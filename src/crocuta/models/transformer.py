@@ -6,11 +6,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, initialization
+from transformers import AutoModelForSequenceClassification, initialization
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from crocuta.models.base import SequenceClassifier, ModelConfig, classification_loss, register
+from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 from crocuta.nn.attention import RotaryAttention
 from crocuta.nn.linear import ResidualLinear
 from crocuta.nn.pool import MeanPool

@@ -22,7 +22,9 @@ def position_features(length: int, max_length: int, features: int, device: torch
     """
     bands = (features - 1) // 2
     time = torch.linspace(0, 1, max_length, device=device)[:length, None]
-    angle = 2 * math.pi * torch.linspace(0, max_length - 1, max_length, device=device)[:length, None] / max_length
+    angle = (
+        2 * math.pi * torch.linspace(0, max_length - 1, max_length, device=device)[:length, None] / max_length
+    )
     frequency = torch.linspace(1e-4, bands - 1, bands, device=device)
     wave = torch.exp(-1j * frequency * angle)
     return torch.cat([time, wave.real, wave.imag], dim=-1)
@@ -45,7 +47,9 @@ class ImplicitFilter(nn.ModuleDict):
     Keys count modules as the original does (`0` linear, `1` sine, `2` linear, `4` ...), so that its checkpoints fit.
     """
 
-    def __init__(self, features: int, width: int, channels: int, inner_layers: int, frequency: float, learnable: bool):
+    def __init__(
+        self, features: int, width: int, channels: int, inner_layers: int, frequency: float, learnable: bool
+    ):
         layers = {"0": nn.Linear(features, width), "1": Sine(width, frequency, learnable)}
         layers |= {str(2 * i): nn.Linear(width, width) for i in range(1, inner_layers + 1)}
         layers |= {str(2 * inner_layers + 2): nn.Linear(width, channels, bias=False)}
@@ -81,7 +85,9 @@ class HyenaFilter(nn.Module):
         self.max_length, self.features = max_length, features
         self.modulate, self.modulation_shift, self.normalized = modulate, modulation_shift, normalized
         self.bias = nn.Parameter(torch.randn(channels))
-        self.implicit_filter = ImplicitFilter(features, width, channels, inner_layers, frequency, learn_frequency)
+        self.implicit_filter = ImplicitFilter(
+            features, width, channels, inner_layers, frequency, learn_frequency
+        )
 
     def forward(self, length: int) -> Tensor:
         """Filters of shape (length, channels)."""
@@ -227,7 +233,9 @@ class HyenaOperator(nn.Module):
         self.width, self.order, self.order_last = width, order, order_last
         inner = (order + 1) * width
         self.in_proj = nn.Linear(width, inner, bias=bias)
-        self.short_filter = ShortConvolution(inner, short_filter_order, ahead=self.sees_ahead * (short_filter_order // 2))
+        self.short_filter = ShortConvolution(
+            inner, short_filter_order, ahead=self.sees_ahead * (short_filter_order // 2)
+        )
         self.filter_fn = HyenaFilter(self.directions * (order - 1) * width, max_length, **filter)
         self.out_proj = ResidualLinear(width, width, bias=bias)
         self.dropout = nn.Dropout(dropout)

@@ -152,10 +152,8 @@ def _recipe(run: Run, name: str) -> str:
     text += "".join(f", {word} {recipe[key]:g}" for key, word in known.items() if recipe.get(key) is not None)
     if recipe.get("epochs"):
         text += f", at most {recipe['epochs']} epochs (the epoch with the best validation score was kept)"
-    if recipe.get("reverse_complement"):
-        text += ", with random reverse complements"
-    if recipe.get("both_strands"):
-        text += ", and predictions averaged over both strands"
+    if run.config.get("both_strands"):
+        text += ", with random reverse complements, predictions averaged over both strands"
     seeds = len(model["seeds"])
     return f"{text}; {seeds} {'seed' if seeds == 1 else 'seeds'}."
 

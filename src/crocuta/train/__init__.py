@@ -6,4 +6,14 @@ from crocuta.train.finetuning import Fit, finetune
 from crocuta.train.recipe import Recipe
 from crocuta.train.run import RunFolder, evaluate, predict
 
-__all__ = ["Entry", "Fit", "Recipe", "RunFolder", "evaluate", "finetune", "fit_baseline", "predict", "run_experiment"]
+__all__ = [
+    "Entry",
+    "Fit",
+    "Recipe",
+    "RunFolder",
+    "evaluate",
+    "finetune",
+    "fit_baseline",
+    "predict",
+    "run_experiment",
+]

@@ -3,18 +3,22 @@
 import json
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 
 from crocuta.analysis.scores import scores
 from crocuta.data.batch import pad_batch
-from crocuta.data.labelled import Labelled, Splits
+from crocuta.data.encoding import reverse_complement
+from crocuta.data.labelled import Splits
 from crocuta.files import write_json
-from crocuta.models.base import ModelConfig, chunks
+from crocuta.models.base import Ensemble, ModelConfig, chunks
 from crocuta.models.baselines import LinearBaseline
 from crocuta.train.finetuning import Fit, build
 from crocuta.train.labels import problem
@@ -23,11 +27,20 @@ INVERSE_REGULARISATIONS = tuple(10.0**power for power in range(-5, 2))
 
 
 def fit_baseline(
-    config: ModelConfig, splits: Splits, output: str | Path, *, seed: int = 0, metric: str = "mcc", resume: bool = False
+    config: ModelConfig,
+    splits: Splits,
+    output: str | Path,
+    *,
+    seed: int = 0,
+    metric: str = "mcc",
+    both_strands: bool = False,
+    resume: bool = False,
 ) -> Fit:
     """Fits a `LinearBaseline` by scikit-learn's logistic regression and saves it in `output`.
 
     The inverse regularisation with the best validation score wins, 1e-5 to 10; the fit itself is deterministic.
+    With `both_strands` each training sequence counts twice, once as its reverse complement, and validation averages
+    over both. Other arguments as in `finetune`.
     """
     output = Path(output)
     done = output / "fit.json"
@@ -37,13 +50,17 @@ def fit_baseline(
     model = build(config, splits.train.classes, problem(splits.train))
     assert isinstance(model, LinearBaseline)
     model.adapt(torch.from_numpy(splits.train.sequences.lengths))
-    train = sparse_features(model, splits.train)
+    train, labels = sparse_features(model, splits.train.sequences), splits.train.labels
+    if both_strands:
+        turned = sparse_features(model, (reverse_complement(row) for row in splits.train.sequences))
+        train, labels = sparse.vstack([train, turned], format="csr"), np.concatenate([labels, labels])
+    judge = Ensemble([model], both_strands)
     history = []
     best, best_score = None, -np.inf
     for step, inverse in enumerate(INVERSE_REGULARISATIONS, start=1):
-        weight, bias = fit_logistic(train, splits.train.labels, inverse)
+        weight, bias = fit_logistic(train, labels, inverse)
         load(model, weight, bias)
-        valid = scores(splits.valid.labels, model.probabilities(splits.valid.sequences))
+        valid = scores(splits.valid.labels, judge.probabilities(splits.valid.sequences))
         history.append({"epoch": step, "inverse_regularisation": inverse, f"valid_{metric}": valid[metric]})
         if valid[metric] > best_score:
             best, best_score, best_step, best_valid = (weight, bias), valid[metric], step, dict(valid)
@@ -63,13 +80,11 @@ def fit_baseline(
     return fit
 
 
-def sparse_features(model: LinearBaseline, data: Labelled):
-    """Feature matrix (n, features) of a data set, as scipy CSR: most k-mers do not occur in a sequence."""
-    from scipy import sparse
-
+def sparse_features(model: LinearBaseline, sequences: Iterable[np.ndarray]) -> sparse.csr_matrix:
+    """Feature matrix (n, features) of encoded sequences: most k-mers do not occur in a sequence."""
     blocks = []
-    for rows in chunks(range(len(data)), 512):
-        ids, mask = pad_batch([data.sequences[row] for row in rows])
+    for rows in chunks(sequences, 512):
+        ids, mask = pad_batch(rows)
         features = model.features(torch.from_numpy(ids), torch.from_numpy(mask))
         blocks.append(sparse.csr_matrix(features.numpy().astype(np.float32)))
     return sparse.vstack(blocks, format="csr")
@@ -77,11 +92,11 @@ def sparse_features(model: LinearBaseline, data: Labelled):
 
 def fit_logistic(features, labels: np.ndarray, inverse: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (classes, features) and intercepts (classes,) of logits; one question per column if multi-label."""
-    from sklearn.linear_model import LogisticRegression
-
     def solve(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # not yet converged to the last digit: validation judges the result
+            warnings.simplefilter(
+                "ignore"
+            )  # not yet converged to the last digit: validation judges the result
             solver = LogisticRegression(C=inverse, max_iter=200, tol=1e-3).fit(features, target)
         return solver.coef_, solver.intercept_
 

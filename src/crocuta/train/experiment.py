@@ -10,7 +10,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from crocuta.analysis.scores import scores
-from crocuta.data.labelled import Labelled, Splits
+from crocuta.data.labelled import Splits
 from crocuta.data.leakage import leakage
 from crocuta.errors import InputError
 from crocuta.files import write_json
@@ -51,6 +51,7 @@ def run_experiment(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     metric: str = "mcc",
+    both_strands: bool = False,
     task: str | None = None,
     data_files: Sequence[Path] = (),
     resume: bool = False,
@@ -64,6 +65,7 @@ def run_experiment(
         output: the run folder; see `crocuta.train.run`.
         seeds: one training each.
         metric: chooses epochs on validation, and leads the tables.
+        both_strands: augment with reverse complements, and predict by the mean over both strands.
         task: name of the task, for the report.
         data_files: files whose digests go into the manifest.
         resume: continue a run that was interrupted; what had ended is not done again.
@@ -75,15 +77,16 @@ def run_experiment(
     for entry in entries:
         if isinstance(entry.model, ModelConfig):
             check_lengths(splits.test.sequences, entry.model, splits.test.sequences.names)
-    claim(output, configuration(entries, seeds, metric, task, splits, data_files), resume)
+    common = {"metric": metric, "both_strands": both_strands}
+    claim(output, {"task": task, **common, **configuration(entries, seeds, splits, data_files)}, resume)
     fits: dict[str, list[Fit]] = {}
     probabilities: dict[str, list[np.ndarray]] = {}
     for entry in entries:
         for seed in seeds if entry.recipe else seeds[:1]:
             callbacks = watcher.begin(entry, seed)
             folder = output / "models" / entry.name / f"seed-{seed}"
-            fit = train_one(entry, splits, folder, seed, metric, resume, callbacks)
-            ensemble = Ensemble.load([folder], both_strands=bool(entry.recipe and entry.recipe.both_strands))
+            fit = train_one(entry, splits, folder, callbacks, seed=seed, resume=resume, **common)
+            ensemble = Ensemble.load([folder], both_strands)
             predicted = ensemble.probabilities(splits.test.sequences)
             fits.setdefault(entry.name, []).append(fit)
             probabilities.setdefault(entry.name, []).append(predicted)
@@ -94,11 +97,9 @@ def run_experiment(
     return RunFolder(output)
 
 
-def configuration(entries, seeds, metric, task, splits: Splits, data_files) -> dict[str, Any]:
-    """What identifies a run: a resumed one must ask for the same."""
+def configuration(entries, seeds, splits: Splits, data_files) -> dict[str, Any]:
+    """What identifies a run, beside its task and metric: a resumed one must ask for the same."""
     return {
-        "task": task,
-        "metric": metric,
         "classes": list(splits.train.classes),
         "models": [entry.name for entry in entries],
         "titles": {entry.name: entry.title for entry in entries},
@@ -118,7 +119,9 @@ def claim(output: Path, wanted: dict[str, Any], resume: bool) -> None:
         write_json(path, wanted)
         return
     if not resume:
-        raise InputError(f"{output}: holds a run already; continue it with --resume, or choose another folder with -o")
+        raise InputError(
+            f"{output}: holds a run already; continue it with --resume, or choose another folder with -o"
+        )
     found = json.loads(path.read_text())
     for key, value in json.loads(json.dumps(wanted)).items():
         if found.get(key) != value:
@@ -128,16 +131,16 @@ def claim(output: Path, wanted: dict[str, Any], resume: bool) -> None:
             )
 
 
-def train_one(entry: Entry, splits, folder: Path, seed: int, metric: str, resume: bool, callbacks) -> Fit:
-    if entry.recipe is None:
-        assert isinstance(entry.model, ModelConfig)
-        return fit_baseline(entry.model, splits, folder, seed=seed, metric=metric, resume=resume)
-    return finetune(
-        entry.model, splits, folder, entry.recipe, seed=seed, metric=metric, resume=resume, callbacks=callbacks
-    )
+def train_one(entry: Entry, splits: Splits, folder: Path, callbacks: tuple, **options: Any) -> Fit:
+    if entry.recipe is not None:
+        return finetune(entry.model, splits, folder, entry.recipe, callbacks=callbacks, **options)
+    assert isinstance(entry.model, ModelConfig)
+    return fit_baseline(entry.model, splits, folder, **options)
 
 
-def results(entries: Sequence[Entry], splits: Splits, fits: dict, probabilities: dict, metric: str) -> dict[str, Any]:
+def results(
+    entries: Sequence[Entry], splits: Splits, fits: dict, probabilities: dict, metric: str
+) -> dict[str, Any]:
     """The content of metrics.json."""
     models = {
         entry.name: {
@@ -169,7 +172,10 @@ def data_card(splits: Splits) -> dict[str, Any]:
         by_class[name] = np.histogram(lengths, edges)[0].tolist()
     return {
         "policy": splits.policy,
-        **{name: {"n": len(part), "by_class": membership(part).sum(0).tolist()} for name, part in parts.items()},
+        **{
+            name: {"n": len(part), "by_class": membership(part).sum(0).tolist()}
+            for name, part in parts.items()
+        },
         "other_letters": int(sum(part.sequences.other_letters for part in whole)),
         "lengths": {"edges": edges.tolist(), "by_class": by_class},
         "leakage": asdict(leakage(splits.train.sequences, splits.test.sequences)),

@@ -52,6 +52,7 @@ def finetune(
     *,
     seed: int = 0,
     metric: str = "mcc",
+    both_strands: bool = False,
     resume: bool = False,
     callbacks: tuple[TrainerCallback, ...] = (),
 ) -> Fit:
@@ -64,6 +65,7 @@ def finetune(
         recipe: see `Recipe`.
         seed: draws weights, order of examples and augmentation; equal seeds give equal results on one machine.
         metric: validation score that chooses the epoch (see `crocuta.analysis.scores`).
+        both_strands: turn each training sequence to its reverse complement with probability one half.
         resume: go on from the last whole checkpoint in `output`, or return at once if training had ended.
 
     Raises:
@@ -75,12 +77,16 @@ def finetune(
     if resume and done.exists():
         return Fit(**json.loads(done.read_text()))
     if not resume and output.exists() and any(output.iterdir()):
-        raise InputError(f"{output}: holds a training already; continue it with --resume, or choose another folder")
+        raise InputError(
+            f"{output}: holds a training already; continue it with --resume, or choose another folder"
+        )
     set_seed(seed)
     classifier = build(model, splits.train.classes, problem(splits.train))
     for part in (splits.train, splits.valid):
         check_lengths(part.sequences, classifier.config, part.sequences.names)
-    trainer, monitor = make_trainer(classifier, splits, output / "checkpoints", recipe, seed, metric, callbacks)
+    trainer, monitor = make_trainer(
+        classifier, splits, output / "checkpoints", recipe, seed, metric, both_strands, callbacks
+    )
     checkpoint = last_whole_checkpoint(output / "checkpoints") if resume else None
     trainer.train(resume_from_checkpoint=checkpoint)
     fit = summary(trainer, splits, monitor, seed)
@@ -110,10 +116,13 @@ def make_trainer(
     recipe: Recipe,
     seed: int,
     metric: str,
+    both_strands: bool,
     callbacks: tuple[TrainerCallback, ...],
 ) -> tuple[ClassifierTrainer, "Monitor"]:
     def judge(prediction: EvalPrediction) -> dict[str, float]:
-        return dict(scores(prediction.label_ids, to_probabilities(prediction.predictions, problem(splits.train))))
+        return dict(
+            scores(prediction.label_ids, to_probabilities(prediction.predictions, problem(splits.train)))
+        )
 
     monitor = Monitor()
     arguments = TrainingArguments(
@@ -146,6 +155,7 @@ def make_trainer(
         model=model,
         args=arguments,
         recipe=recipe,
+        both_strands=both_strands,
         data_collator=Collator(model.config),
         train_dataset=EncodedDataset(splits.train),
         eval_dataset=EncodedDataset(splits.valid),
@@ -216,7 +226,8 @@ def summary(trainer: ClassifierTrainer, splits: Splits, monitor: Monitor, seed: 
             row["train_loss"] = entry["loss"]
         row |= {key.replace("eval_", "valid_"): entry[key] for key in entry if key.startswith("eval_")}
     history = [
-        {key: row[key] for key in row if not key.endswith(("_runtime", "_per_second"))} for row in epochs.values()
+        {key: row[key] for key in row if not key.endswith(("_runtime", "_per_second"))}
+        for row in epochs.values()
     ]
     logits = trainer.predict(trainer.eval_dataset).predictions
     best = trainer.state.best_global_step or trainer.state.global_step

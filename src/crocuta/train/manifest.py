@@ -1,5 +1,6 @@
 """Where a run comes from: versions, machine, command, and digests of the data."""
 
+import hashlib
 import platform
 import sys
 from collections.abc import Sequence
@@ -32,7 +33,11 @@ def manifest(data_files: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]
 
 
 def describe(path: Path) -> dict[str, Any]:
-    return {"path": str(path), "sha256": sha256(path), "bytes": path.stat().st_size}
+    """Name, digest and size of a file; of a folder, those of its files taken together in the order of their names."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digests = [sha256(file) for file in files]
+    digest = digests[0] if path.is_file() else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return {"path": str(path), "sha256": digest, "bytes": sum(file.stat().st_size for file in files)}
 
 
 def device_name() -> str:

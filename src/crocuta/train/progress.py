@@ -39,7 +39,9 @@ class ProgressWatcher(Watcher):
         if self.task is not None:
             self.progress.remove_task(self.task)
         which = f"seed {seed}" if entry.recipe else "deterministic"
-        self.console.print(f"[bold]{entry.title:28}[/] {which:14} test {self.metric} [bold cyan]{score:.3f}[/]")
+        self.console.print(
+            f"[bold]{entry.title:28}[/] {which:14} test {self.metric} [bold cyan]{score:.3f}[/]"
+        )
 
 
 class EpochCallback(TrainerCallback):
@@ -61,4 +63,6 @@ class EpochCallback(TrainerCallback):
         if score is None or self.watcher.console.is_terminal:
             return
         epoch = f"epoch {round(state.epoch)}/{state.num_train_epochs}"
-        self.watcher.console.print(f"{self.description}: {epoch}, validation {self.watcher.metric} {score:.3f}")
+        self.watcher.console.print(
+            f"{self.description}: {epoch}, validation {self.watcher.metric} {score:.3f}"
+        )

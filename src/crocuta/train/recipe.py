@@ -8,17 +8,14 @@ class Recipe:
     """AdamW with linear warm-up and a cosine that ends at a tenth of the learning rate; early stopping on validation.
 
     `filter_learning_rate` is that of Hyena's filter networks (None: the same). `patience` counts epochs without a
-    better validation score. `reverse_complement` turns each training sequence with probability one half;
-    `both_strands` averages predictions over a sequence and its reverse complement.
+    better validation score.
     """
 
-    learning_rate: float = 6e-4
+    learning_rate: float = 1e-3
     filter_learning_rate: float | None = None
     weight_decay: float = 0.1
-    batch_size: int = 64
+    batch_size: int = 32
     epochs: int = 20
     warmup: float = 0.05
     patience: int = 8
     clip: float = 1.0
-    reverse_complement: bool = False
-    both_strands: bool = False

@@ -61,7 +61,7 @@ class RunFolder:
         folders = sorted(path.parent for path in (self.path / "models" / name).glob(f"{pattern}/config.json"))
         if not folders:
             raise InputError(f"{self.path}: no model {name!r}; it holds {', '.join(self.config['models'])}")
-        return Ensemble.load(folders, self.config["recipe"].get(name, {}).get("both_strands", False))
+        return Ensemble.load(folders, self.config["both_strands"])
 
 
 def predict(
@@ -141,7 +141,10 @@ def evaluate(run: str | Path, data: str | Path, output: str | Path | None = None
 
 
 def judged(
-    models: Mapping[str, Mapping[str, Any]], test: Labelled, probabilities: Mapping[str, Sequence[np.ndarray]], metric: str
+    models: Mapping[str, Mapping[str, Any]],
+    test: Labelled,
+    probabilities: Mapping[str, Sequence[np.ndarray]],
+    metric: str,
 ) -> dict[str, Any]:
     """Models (title, kind, seeds, ...) with their scores on a test set, and the paired differences between them."""
     baselines = [name for name, model in models.items() if model["kind"] == "baseline"]

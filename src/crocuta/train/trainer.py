@@ -50,26 +50,31 @@ class Collator:
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
     """Filter networks (own learning rate, no decay), vectors and embeddings (no decay), and matrices (decay)."""
-    filters = {p for module in model.modules() if isinstance(module, HyenaFilter) for p in module.parameters()}
-    embeddings = {p for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
-    rest = [p for p in model.parameters() if p.requires_grad and p not in filters]
-    plain = [p for p in rest if p.ndim < 2 or p in embeddings]
-    matrices = [p for p in rest if p.ndim >= 2 and p not in embeddings]
+
+    def inside(kind: type[nn.Module]) -> set[nn.Parameter]:
+        return {p for module in model.modules() if isinstance(module, kind) for p in module.parameters()}
+
+    filters, embeddings = inside(HyenaFilter), inside(nn.Embedding)
     filter_rate = recipe.filter_learning_rate or recipe.learning_rate
     groups = [
-        {"params": [p for p in filters if p.requires_grad], "weight_decay": 0.0, "lr": filter_rate},
-        {"params": plain, "weight_decay": 0.0, "lr": recipe.learning_rate},
-        {"params": matrices, "weight_decay": recipe.weight_decay, "lr": recipe.learning_rate},
+        {"params": [], "weight_decay": 0.0, "lr": filter_rate},
+        {"params": [], "weight_decay": 0.0, "lr": recipe.learning_rate},
+        {"params": [], "weight_decay": recipe.weight_decay, "lr": recipe.learning_rate},
     ]
+    for p in filter(
+        lambda p: p.requires_grad, model.parameters()
+    ):  # in the model's order: checkpoints rely on it
+        kind = 0 if p in filters else 1 if p.ndim < 2 or p in embeddings else 2
+        groups[kind]["params"].append(p)
     return [group for group in groups if group["params"]]
 
 
 class ClassifierTrainer(Trainer):
     """Trainer of a classification model; stops at the first loss that is not finite."""
 
-    def __init__(self, *args, recipe: Recipe, **kwargs):
+    def __init__(self, *args, recipe: Recipe, both_strands: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
-        self.recipe = recipe
+        self.recipe, self.both_strands = recipe, both_strands
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -79,13 +84,15 @@ class ClassifierTrainer(Trainer):
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         evaluation_collator = self.data_collator
-        self.data_collator = Collator(self.model.config, self.recipe.reverse_complement)
+        self.data_collator = Collator(self.model.config, self.both_strands)
         try:
             return super().get_train_dataloader()
         finally:
             self.data_collator = evaluation_collator
 
-    def training_step(self, model: nn.Module, inputs: dict, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+    def training_step(
+        self, model: nn.Module, inputs: dict, num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             where = first_non_finite(model, self._prepare_inputs(inputs))

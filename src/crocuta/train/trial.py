@@ -40,7 +40,9 @@ def trial(model, splits: Splits, recipe: Recipe, steps: int = 3) -> Cost:
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-        used = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+        used = (
+            torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+        )
         memory = max(memory, used / 2**20)
     batches = -(-len(splits.train) // recipe.batch_size)
     return Cost(classifier.num_parameters(), float(np.median(times[1:])) * batches, memory)
