@@ -50,7 +50,9 @@ def hyenadna(size: str) -> Preset:
     """A HyenaDNA of a released size, new weights; its filters span the longest sequence of the data."""
 
     def build(longest: int) -> HyenaConfig:
-        return HyenaConfig(**RELEASED[size] | {"max_seq_len": longest + 2, "initializer_range": SCRATCH_INITIALIZER})
+        return HyenaConfig(
+            **RELEASED[size] | {"max_seq_len": longest + 2, "initializer_range": SCRATCH_INITIALIZER}
+        )
 
     return Preset(f"hyenadna-{size}", f"HyenaDNA-{size}", build, HYENA_RECIPE)
 
@@ -136,6 +138,7 @@ def read_data(
         if data_root is None:
             raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
         return load_task(task, data_root), task_files(task, data_root)
+    assert data is not None
     splits = make_splits(data, valid, test)
     return splits, [Path(path) for path in (data, valid, test) if path is not None]
 

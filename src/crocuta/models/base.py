@@ -22,6 +22,7 @@ from transformers import (
 
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import encode, reverse_complement
+from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
 
 # Keys that folders saved by transformers carry beside a model's own.
@@ -49,9 +50,17 @@ class ModelConfig(PreTrainedConfig):
         super().__post_init__(**{key: value for key, value in kwargs.items() if key not in self.retired_keys})
 
     @property
+    def num_classes(self) -> int:
+        """Number of classes; transformers' `num_labels`, which may be None there."""
+        return len(self.id2label or ())
+
+    @property
     def longest_sequence(self) -> int | None:
         """Nucleotides of the longest sequence that the model reads, None where there is no limit."""
         return None
+
+
+Encoded = Sequence[np.ndarray] | Sequences
 
 
 class Predictions(NamedTuple):
@@ -83,12 +92,12 @@ class SequenceClassifier(PreTrainedModel):
     config: ModelConfig
 
     @torch.inference_mode()
-    def probabilities(self, ids: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
+    def probabilities(self, ids: Encoded, batch_size: int = 128) -> np.ndarray:
         """Class probabilities (n, classes) of encoded sequences; batches hold sequences of like length."""
         was_training = self.training
         self.eval()
         order = np.argsort([len(row) for row in ids], kind="stable")
-        result = np.empty((len(ids), self.config.num_labels), np.float32)
+        result = np.empty((len(ids), self.config.num_classes), np.float32)
         for rows in chunks(order, batch_size):
             result[rows] = self._batch_probabilities([ids[row] for row in rows])
         self.train(was_training)
@@ -128,9 +137,9 @@ class Ensemble:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self.config.id2label[i] for i in range(self.config.num_labels))  # type: ignore[index]
+        return tuple(self.config.id2label[i] for i in range(self.config.num_classes))  # type: ignore[index]
 
-    def probabilities(self, ids: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
+    def probabilities(self, ids: Encoded, batch_size: int = 128) -> np.ndarray:
         """Mean class probabilities (n, classes) of encoded sequences."""
         strands = [ids, [reverse_complement(row) for row in ids]] if self.both_strands else [ids]
         return np.mean(
@@ -177,13 +186,15 @@ def name_labels(probabilities: np.ndarray, classes: Sequence[str], multi_label: 
         return [
             ";".join(name for name, p in zip(classes, row, strict=True) if p > 0.5) for row in probabilities
         ]
-    return [classes[i] for i in probabilities.argmax(axis=1)]
+    return [classes[int(i)] for i in probabilities.argmax(axis=1)]
 
 
-def check_lengths(ids: Sequence[np.ndarray], config: ModelConfig, names: Sequence[str] | None = None) -> None:
+def check_lengths(ids: Encoded, config: ModelConfig, names: Sequence[str] | None = None) -> None:
     """Raises InputError for the first sequence that is longer than the model reads."""
     limit = config.longest_sequence
-    for i, row in enumerate(ids if limit is not None else ()):
+    if limit is None:
+        return
+    for i, row in enumerate(ids):
         if len(row) > limit:
             name = names[i] if names is not None else f"sequence {i + 1}"
             raise InputError(

@@ -38,7 +38,7 @@ class LinearBaseline(SequenceClassifier):
 
     def __init__(self, config: KmerConfig | LengthConfig):
         super().__init__(config)
-        self.score = nn.Linear(config.features, config.num_labels)
+        self.score = nn.Linear(config.features, config.num_classes)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Weights are fitted, not drawn: zeros until then."""

@@ -64,7 +64,7 @@ class CNNForSequenceClassification(SequenceClassifier):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(config.channels * config.max_length, config.hidden_features)
-        self.score = nn.Linear(config.hidden_features, config.num_labels)
+        self.score = nn.Linear(config.hidden_features, config.num_classes)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

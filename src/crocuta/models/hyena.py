@@ -1,7 +1,7 @@
 """HyenaDNA: a causal language model of single nucleotides (Nguyen et al. 2023, arXiv 2306.15794)."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +112,7 @@ class HyenaConfig(ModelConfig):
 
 
 # The seven released models; one token more than the length for [SEP], one for [CLS].
-RELEASED = {
+RELEASED: dict[str, dict[str, Any]] = {
     "tiny-1k": {"d_model": 128, "n_layer": 2, "max_seq_len": 1_024 + 2},
     "tiny-1k-d256": {"d_model": 256, "n_layer": 2, "max_seq_len": 1_024 + 2},
     "tiny-16k-d128": {"d_model": 128, "n_layer": 2, "max_seq_len": 16_384 + 2},
@@ -155,8 +155,9 @@ class HyenaEmbeddings(nn.Module):
 class HyenaMLP(nn.Module):
     def __init__(self, config: HyenaConfig):
         super().__init__()
-        self.fc1 = nn.Linear(config.d_model, config.d_inner)
-        self.fc2 = ResidualLinear(config.d_inner, config.d_model)
+        inner = config.d_inner or 4 * config.d_model
+        self.fc1 = nn.Linear(config.d_model, inner)
+        self.fc2 = ResidualLinear(inner, config.d_model)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
@@ -212,7 +213,7 @@ class HyenaPreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.Conv1d):  # short filters keep torch's default, as in the original
             initialization.kaiming_uniform_(module.weight, a=math.sqrt(5))
             bound = 1 / math.sqrt(module.weight[0].numel())
-            initialization.uniform_(module.bias, -bound, bound)
+            initialization.uniform_(module.bias, -bound, bound)  # pyright: ignore[reportArgumentType]
             return
         super()._init_weights(module)
         if isinstance(module, ResidualLinear):
@@ -223,11 +224,14 @@ class HyenaPreTrainedModel(PreTrainedModel):
         elif isinstance(module, Sine):
             initialization.constant_(module.freq, float(self.config.activation_freq))
 
+    def embeddings(self) -> "HyenaEmbeddings":
+        return self.base_model.backbone.embeddings  # pyright: ignore[reportAttributeAccessIssue, reportReturnType]
+
     def get_input_embeddings(self) -> nn.Module:
-        return self.base_model.backbone.embeddings.word_embeddings
+        return self.embeddings().word_embeddings
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        self.base_model.backbone.embeddings.word_embeddings = value
+        self.embeddings().word_embeddings = value  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class HyenaModel(HyenaPreTrainedModel):
@@ -312,7 +316,7 @@ class HyenaForSequenceClassification(HyenaPreTrainedModel, SequenceClassifier):
         self.hyena = HyenaModel(config)
         self.pool = POOLS[config.pool]()
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.score = nn.Linear(config.d_model, config.num_labels)
+        self.score = nn.Linear(config.d_model, config.num_classes)
         self.post_init()
 
     def forward(
@@ -336,7 +340,7 @@ class HyenaForTokenClassification(HyenaPreTrainedModel):
         super().__init__(config)
         self.hyena = HyenaModel(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.score = nn.Linear(config.d_model, config.num_labels)
+        self.score = nn.Linear(config.d_model, config.num_classes)
         self.post_init()
 
     def forward(

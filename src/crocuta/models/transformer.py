@@ -64,7 +64,7 @@ class TransformerForSequenceClassification(SequenceClassifier):
         self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.d_model)
         self.pool = MeanPool()
-        self.score = nn.Linear(config.d_model, config.num_labels)
+        self.score = nn.Linear(config.d_model, config.num_classes)
         self.post_init()
 
     @torch.no_grad()

@@ -91,7 +91,7 @@ class HyenaFilter(nn.Module):
 
     def forward(self, length: int) -> Tensor:
         """Filters of shape (length, channels)."""
-        weight = self.implicit_filter["0"].weight
+        weight = next(self.implicit_filter.parameters())
         z = position_features(length, self.max_length, self.features, weight.device).to(weight.dtype)
         h = self.implicit_filter(z)
         if self.modulate:

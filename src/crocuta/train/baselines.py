@@ -5,7 +5,9 @@ import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -29,7 +31,7 @@ INVERSE_REGULARISATIONS = tuple(10.0**power for power in range(-5, 2))
 def fit_baseline(
     config: ModelConfig,
     splits: Splits,
-    output: str | Path,
+    output: str | PathLike,
     *,
     seed: int = 0,
     metric: str = "mcc",
@@ -56,7 +58,7 @@ def fit_baseline(
         train, labels = sparse.vstack([train, turned], format="csr"), np.concatenate([labels, labels])
     judge = Ensemble([model], both_strands)
     history = []
-    best, best_score = None, -np.inf
+    best, best_score, best_step, best_valid = None, -np.inf, 0, {}
     for step, inverse in enumerate(INVERSE_REGULARISATIONS, start=1):
         weight, bias = fit_logistic(train, labels, inverse)
         load(model, weight, bias)
@@ -64,6 +66,7 @@ def fit_baseline(
         history.append({"epoch": step, "inverse_regularisation": inverse, f"valid_{metric}": valid[metric]})
         if valid[metric] > best_score:
             best, best_score, best_step, best_valid = (weight, bias), valid[metric], step, dict(valid)
+    assert best is not None
     load(model, *best)
     fit = Fit(
         seed=seed,
@@ -80,8 +83,8 @@ def fit_baseline(
     return fit
 
 
-def sparse_features(model: LinearBaseline, sequences: Iterable[np.ndarray]) -> sparse.csr_matrix:
-    """Feature matrix (n, features) of encoded sequences: most k-mers do not occur in a sequence."""
+def sparse_features(model: LinearBaseline, sequences: Iterable[np.ndarray]) -> Any:
+    """Feature matrix (n, features) of encoded sequences, as scipy CSR: most k-mers do not occur in a sequence."""
     blocks = []
     for rows in chunks(sequences, 512):
         ids, mask = pad_batch(rows)
@@ -92,6 +95,7 @@ def sparse_features(model: LinearBaseline, sequences: Iterable[np.ndarray]) -> s
 
 def fit_logistic(features, labels: np.ndarray, inverse: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (classes, features) and intercepts (classes,) of logits; one question per column if multi-label."""
+
     def solve(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with warnings.catch_warnings():
             warnings.simplefilter(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Entry:
 
     name: str
     title: str
-    model: ModelConfig | str | Path
+    model: ModelConfig | str | PathLike
     recipe: Recipe | None = None
 
 
@@ -47,7 +48,7 @@ class Watcher:
 def run_experiment(
     entries: Sequence[Entry],
     splits: Splits,
-    output: str | Path,
+    output: str | PathLike,
     *,
     seeds: Sequence[int] = (0, 1, 2),
     metric: str = "mcc",

@@ -1,9 +1,12 @@
 """Training of one classification model with one seed, resumable at every epoch."""
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+# (transformers declares unions wider than what it returns)
 
 import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +48,9 @@ class Fit:
 
 
 def finetune(
-    model: ModelConfig | str | Path,
+    model: ModelConfig | str | PathLike,
     splits: Splits,
-    output: str | Path,
+    output: str | PathLike,
     recipe: Recipe | None = None,
     *,
     seed: int = 0,
@@ -96,7 +99,7 @@ def finetune(
     return fit
 
 
-def build(model: ModelConfig | str | Path, classes: tuple[str, ...], problem: str) -> PreTrainedModel:
+def build(model: ModelConfig | str | PathLike, classes: tuple[str, ...], problem: str) -> PreTrainedModel:
     """A classifier of `classes`: new from a configuration, or on top of pretrained weights."""
     labels = {
         "id2label": dict(enumerate(classes)),

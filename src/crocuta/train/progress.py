@@ -21,7 +21,7 @@ class ProgressWatcher(Watcher):
             console=console,
             transient=True,
         )
-        self.task: TaskID | None = None
+        self.task = TaskID(0)
 
     def __enter__(self) -> "ProgressWatcher":
         self.progress.start()
@@ -36,8 +36,7 @@ class ProgressWatcher(Watcher):
         return (EpochCallback(self, description),)
 
     def end(self, entry: Entry, seed: int, score: float) -> None:
-        if self.task is not None:
-            self.progress.remove_task(self.task)
+        self.progress.remove_task(self.task)
         which = f"seed {seed}" if entry.recipe else "deterministic"
         self.console.print(
             f"[bold]{entry.title:28}[/] {which:14} test {self.metric} [bold cyan]{score:.3f}[/]"

@@ -13,6 +13,7 @@ run/
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class RunFolder:
         InputError: `path` is no run folder, or its training has not ended.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | PathLike):
         self.path = Path(path)
         if not (self.path / "config.json").exists():
             raise InputError(f"{path}: not a run folder (no config.json); `crocuta train` makes one")
@@ -65,9 +66,9 @@ class RunFolder:
 
 
 def predict(
-    run: str | Path,
-    sequences: str | Path,
-    output: str | Path,
+    run: str | PathLike,
+    sequences: str | PathLike,
+    output: str | PathLike,
     *,
     model: str | None = None,
     batch_size: int = 256,
@@ -104,7 +105,7 @@ def predict(
     return count, letters
 
 
-def evaluate(run: str | Path, data: str | Path, output: str | Path | None = None) -> RunFolder:
+def evaluate(run: str | PathLike, data: str | PathLike, output: str | PathLike | None = None) -> RunFolder:
     """Judges every model of a run on other labelled sequences.
 
     Args:

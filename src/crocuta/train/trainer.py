@@ -1,4 +1,6 @@
 """transformers' Trainer with crocuta's parameter groups, batches and loud failures."""
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+# (transformers declares unions wider than what it returns)
 
 from collections.abc import Sequence
 

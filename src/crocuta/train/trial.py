@@ -1,4 +1,6 @@
 """What a training would cost, from a few steps of it."""
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+# (transformers declares unions wider than what it returns)
 
 import time
 from typing import NamedTuple
