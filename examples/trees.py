@@ -18,7 +18,7 @@ def read_tree(path: Path | None, collapse: float = 0.0) -> list[tuple[int, int]]
     if path is None or path.suffix == ".npz":
         return np.load(path)["edges"].tolist() if path else [((i - 1) // 3, i) for i in range(1, 121)]
     edges, above, node, length = [], [], 0, {}
-    for token in re.findall(r"'[^']*'|[(),]|:[^(),;]+", path.read_text()):
+    for token in re.findall(r"'[^']*'|\[[^]]*\]|[(),]|:[^(),;[]+", path.read_text()):
         if token == ")":
             node = above.pop()
         elif token[0] == ":":
@@ -101,12 +101,12 @@ def draw(m: Lorentz, x: Tensor, parent: dict[int, int], path: Path, rim: float =
     r = s.norm(dim=-1, keepdim=True)
     lines = (s / r.clamp_min(1e-9) * torch.tanh(r * rim / r.max() / 2)).transpose(0, 1)
     end = lines[:, -1]
-    colour = plt.get_cmap("hsv")((torch.atan2(end[:, 1], end[:, 0]) / (2 * math.pi)) % 1)
+    colour = plt.get_cmap("hsv")((torch.atan2(end[:, 1], end[:, 0]) / (2 * math.pi) % 1).numpy())
     figure, axes = plt.subplots(figsize=(9, 9))
     axes.add_patch(plt.Circle((0, 0), 1, facecolor="#10131a", edgecolor="#9aa4b5", linewidth=1))
-    for line, c in zip(lines, colour, strict=True):
+    for line, c in zip(lines.numpy(), colour, strict=True):
         axes.plot(*line.T, color=c, linewidth=0.7, alpha=0.9, solid_capstyle="round")
-    axes.scatter(*end.T, c=colour, s=3, linewidths=0)
+    axes.scatter(*end.numpy().T, c=colour, s=3, linewidths=0)
     axes.set(xlim=(-1.01, 1.01), ylim=(-1.01, 1.01), aspect="equal")
     axes.axis("off")
     figure.savefig(path, dpi=150, bbox_inches="tight", transparent=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds import Lorentz, Manifold, Product
-from crocuta.manifolds.numerics import TINY, asinhc, dot, norm, sinhc, sqrt
+from crocuta.manifolds.numerics import asinhc, dot, norm, sinhc, sqrt
 
 MAX_STEP = 80.0  # in units of 1 / sqrt(c): the widest crossing of the space that the next line allows
 MAX_SINH = math.sinh(40.0)  # points stop at radius 40 / sqrt(c), up to which all maps are finite in float32
@@ -56,24 +56,24 @@ class LorentzTangents(Tangents):
     In coordinates, a unit tangent that points outward at radius r has length cosh(r): in float32, at r = 20,
     its rounding alone is 15 units across. In the frame, which is the tangent carried to the origin along the
     radius, lengths and products are Euclidean, float32 keeps them to 1e-7 anywhere, and a moving curvature
-    leaves them alone. With e the direction of the point x, the space part of the coordinates is `w + (cosh r
-    - 1) <e, w> e`.
+    leaves them alone. With C = cosh(r), the space part of the coordinates is `w + c / (C + 1) <x_s, w> x_s`.
     """
 
     manifold: Lorentz
 
     def gradient(self, x, g):
-        c, s, h = self.manifold.c, x[..., 1:], g[..., 1:]
-        cosh = (1 + c * norm(s).square()).sqrt()
-        h = h + g[..., :1] * sqrt(c) / cosh * s  # time follows space: dx_0 = <s, ds> / x_0
-        return _from_space(_stretch(s, h, cosh))
+        c, s = self.manifold.c, _without_time(x)
+        square = dot(s, s)
+        cosh = (1 + c * square).sqrt()
+        by_time = sqrt(c) / cosh * g[..., :1]  # time follows space: dx_0 = sqrt(c) <x_s, ds> / C
+        return _without_time(g + (by_time + c / (cosh + 1) * (dot(s, g) + by_time * square)) * s)
 
     def square(self, x, u):
         return dot(u, u)
 
     def to_origin(self, x):
-        s = x[..., 1:]
-        return _from_space(-asinhc(sqrt(self.manifold.c) * norm(s)) * s)
+        s = _without_time(x)
+        return -asinhc(sqrt(self.manifold.c) * norm(s)) * s
 
     def walk(self, x, u, v):
         """In closed form, with t = sqrt(c) |u| and u, v in coordinates but their products from the frame:
@@ -82,22 +82,24 @@ class LorentzTangents(Tangents):
 
         `transport` would have to recover from two nearby points the direction that is known here.
         """
-        c = self.manifold.c
+        c, s = self.manifold.c, _without_time(x)
+        outward = c / (1 + (1 + c * dot(s, s)).sqrt())  # from the frame to coordinates: + outward <s, w> s
         t = (sqrt(c) * norm(u)).clamp(max=MAX_STEP)
-        along = c * dot(u, v)
-        s, u, v = x[..., 1:], u[..., 1:], v[..., 1:]
-        cosh = (1 + c * norm(s).square()).sqrt()
-        u, v, ratio = _stretch(s, u, cosh), _stretch(s, v, cosh), sinhc(t)
-        y = torch.cosh(t) * s + ratio * u
-        v = v + (along * ratio) * s + (along * sinhc(t / 2).square() / 2) * u
+        ratio, along, radial = sinhc(t), c * dot(u, v), outward * dot(s, u)
+        bend = along * sinhc(t / 2).square() / 2
+        y = (torch.cosh(t) + ratio * radial) * s + ratio * u
+        v = v + (outward * dot(s, v) + along * ratio + bend * radial) * s + bend * u
         sinh = sqrt(c) * norm(y)
         y = y * (MAX_SINH / sinh.clamp_min(MAX_SINH))
-        return self.manifold.lift(y), _from_space(_stretch(y, v, (1 + sinh.square()).rsqrt()))
+        cosh = (1 + sinh.square()).sqrt()
+        v = v - c / (cosh * (cosh + 1)) * dot(y, v) * y  # and back, at y
+        y[..., :1] = cosh / sqrt(c)
+        return y, v
 
     def coordinates(self, x, u):
-        s = x[..., 1:]
-        u = _stretch(s, u[..., 1:], (1 + self.manifold.c * norm(s).square()).sqrt())
-        return self.manifold.project_tangent(x, _from_space(u))
+        s = _without_time(x)
+        outward = self.manifold.c / (1 + (1 + self.manifold.c * dot(s, s)).sqrt())
+        return self.manifold.project_tangent(x, u + outward * dot(s, u) * s)
 
     def settle(self, x, u):
         return u
@@ -140,11 +142,8 @@ def tangents(manifold: Manifold) -> Tangents:
     return Tangents(manifold)
 
 
-def _stretch(s: Tensor, u: Tensor, factor: Tensor) -> Tensor:
-    """Multiply the part of u along s by a factor `(..., 1)`."""
-    direction = s / norm(s).clamp_min(TINY)
-    return u + (factor - 1) * dot(direction, u) * direction
-
-
-def _from_space(u: Tensor) -> Tensor:
-    return torch.cat([torch.zeros_like(u[..., :1]), u], dim=-1)
+def _without_time(x: Tensor) -> Tensor:
+    """`[0, x_s]`: products of space parts without slices, which break a row's alignment."""
+    x = x.clone()
+    x[..., 0] = 0
+    return x
