@@ -16,7 +16,7 @@ from pathlib import Path
 
 # Epochs by task, the same for every network: what two cores can do in an hour.
 TASKS = {"gue/prom_core_tata": 20, "gue/prom_300_tata": 10, "gue/mouse/0": 15, "gue/tf/0": 5}
-MODELS = ("kmer-lr", "cnn", "hyenadna-tiny")
+MODELS = ("kmer-lr", "cnn", "cnn-max", "hyenadna-tiny")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -53,7 +53,9 @@ def train(task: str, model: str, arguments: argparse.Namespace) -> None:
     command += ["--epochs", arguments.epochs or TASKS[task], "--no-baselines"]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // arguments.jobs))}
     with open(f"{output}.log", "w") as log:
-        done = subprocess.run([str(part) for part in command], env=os.environ | threads, stdout=log, stderr=log)
+        done = subprocess.run(
+            [str(part) for part in command], env=os.environ | threads, stdout=log, stderr=log
+        )
     print(f"{task} {model}: {'done' if done.returncode == 0 else f'failed, see {output}.log'}", flush=True)
 
 

@@ -66,6 +66,12 @@ PRESETS = {
         replace(hyenadna("tiny-1k"), name="hyenadna-tiny", title="HyenaDNA-tiny"),
         *(hyenadna(size) for size in RELEASED),
         Preset("cnn", "CNN", lambda longest: CNNConfig(max_length=longest, dropout=0.5), CNN_RECIPE),
+        Preset(
+            "cnn-max",
+            "CNN, max-pooled",
+            lambda longest: CNNConfig(max_length=longest, dropout=0.2, pool="max"),
+            CNN_RECIPE,
+        ),
         Preset("transformer", "Transformer", lambda longest: TransformerConfig(), TRANSFORMER_RECIPE),
         *BASELINES,
     )

@@ -60,3 +60,12 @@ def test_round_trip_through_auto_model(tmp_path):
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     ids = torch.randint(7, 12, (2, 20))
     assert torch.equal(again(ids).logits, model(ids).logits)
+
+
+@pytest.mark.parametrize("pool", ["max", "mean"])
+def test_pooled_cnn_reads_any_length_and_ignores_padding(pool):
+    torch.manual_seed(0)
+    model = CNNForSequenceClassification(CNNConfig(max_length=20, pool=pool)).eval()
+    alone = model.predict(["ACGTTGCATT"]).probabilities[0]
+    beside = model.predict(["ACGTTGCATT", "ACGTACGTACGTACGTACGTACGTACGTACGT"]).probabilities[0]
+    np.testing.assert_allclose(beside, alone, atol=1e-6)

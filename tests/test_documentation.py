@@ -1,0 +1,43 @@
+"""What users copy runs: README's Python, and the examples in reduced form."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = "sequence,label\n" + "".join(
+    f"{'ACGT' * 3}{'TATA' if i % 2 else 'GCGC'}{'ACGT'[i % 4]}{'CAGT'[i // 4 % 4]}{'A' * (i % 9)},{i % 2}\n"
+    for i in range(120)
+)
+EXAMPLES = {
+    "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
+}
+
+
+def python_blocks(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_python_in_the_documentation_runs(page, tmp_path):
+    (tmp_path / "data.csv").write_text(DATA)
+    code = "\n".join(python_blocks(ROOT / page)).replace("...", "")
+    code = code.replace('"run", seeds=3)', '"run", seeds=1, epochs=1)')
+    if "presets.train" not in code:
+        train = 'from crocuta import presets\npresets.train("data.csv", ["cnn"], "run", seeds=1, epochs=1)\n'
+        code = train + code
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_runs(example, tmp_path):
+    path = ROOT / "examples" / example
+    assert len(path.read_text().splitlines()) <= 120
+    command = [sys.executable, "-W", "ignore", str(path), *EXAMPLES[example]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
