@@ -117,7 +117,10 @@ def test_predict_knows_the_models_of_a_run(run, tmp_path):
 
 def test_both_strands_are_averaged(config, splits, tmp_path):
     recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=1)
-    models = [Entry("hyena", "HyenaDNA", config, recipe), Entry("kmer-lr", "k-mers", KmerConfig(longest_kmer=3))]
+    models = [
+        Entry("hyena", "HyenaDNA", config, recipe),
+        Entry("kmer-lr", "k-mers", KmerConfig(longest_kmer=3)),
+    ]
     run = run_experiment(models, splits, tmp_path / "run", seeds=(0,), both_strands=True)
     for name in ("hyena", "kmer-lr"):
         forward, backward = run.ensemble(name).predict(["ACGTTATAAAAGCC", "GGCTTTTATAACGT"]).probabilities
