@@ -56,7 +56,8 @@ def train(task: str, model: str, arguments: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "crocuta", "train", "--task", task, "--model", model, "--output", output]
     command += ["--data-root", arguments.data_root, "--seeds", arguments.seeds, "--both-strands", "--resume"]
     command += ["--epochs", arguments.epochs or FEWER.get((task, model), TASKS[task]), "--no-baselines"]
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // arguments.jobs))}
+    share = max(1, (os.cpu_count() or 1) // arguments.jobs)  # threads beyond that wait for each other
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(share))}
     with open(f"{output}.log", "w") as log:
         done = subprocess.run(
             [str(part) for part in command], env=os.environ | threads, stdout=log, stderr=log

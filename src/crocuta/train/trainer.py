@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer
 
+from crocuta import optim
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import reverse_complement
 from crocuta.data.labelled import Labelled
@@ -51,23 +52,19 @@ class Collator:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
-    """Filter networks (own learning rate, no decay), vectors and embeddings (no decay), and matrices (decay)."""
+    """`crocuta.optim.parameter_groups`, with Hyena's filter networks (own learning rate) and embeddings undecayed."""
 
     def inside(kind: type[nn.Module]) -> set[nn.Parameter]:
         return {p for module in model.modules() if isinstance(module, kind) for p in module.parameters()}
 
-    filters, embeddings = inside(HyenaFilter), inside(nn.Embedding)
-    filter_rate = recipe.filter_learning_rate or recipe.learning_rate
-    groups = [
-        {"params": [], "weight_decay": 0.0, "lr": filter_rate},
-        {"params": [], "weight_decay": 0.0, "lr": recipe.learning_rate},
-        {"params": [], "weight_decay": recipe.weight_decay, "lr": recipe.learning_rate},
-    ]
-    for p in filter(
-        lambda p: p.requires_grad, model.parameters()
-    ):  # in the model's order: checkpoints rely on it
-        kind = 0 if p in filters else 1 if p.ndim < 2 or p in embeddings else 2
-        groups[kind]["params"].append(p)
+    apart = {"filters": inside(HyenaFilter), "embeddings": inside(nn.Embedding)}
+    rates = {"filters": recipe.filter_learning_rate or recipe.learning_rate, "embeddings": recipe.learning_rate}
+    groups = optim.parameter_groups(model, recipe.learning_rate, weight_decay=recipe.weight_decay)
+    for name, members in apart.items():
+        taken = [p for group in groups for p in group["params"] if p in members]
+        for group in groups:
+            group["params"] = [p for p in group["params"] if p not in members]
+        groups.append({"name": name, "params": taken, "lr": rates[name], "weight_decay": 0.0})
     return [group for group in groups if group["params"]]
 
 
