@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/crocuta demo -o demo-run
+	$(BIN)/crocuta demo -o demo-run --resume
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow and not gpu"
