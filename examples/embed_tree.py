@@ -42,7 +42,9 @@ class TreeEmbedding(nn.Module):
             value, vector = torch.lobpcg((centred.mean(1, keepdim=True) - centred) / 2, k=n)
             points, scale = vector * value.clamp_min(0).sqrt(), 1.0
         else:
-            scale = radius / D[next(iter(parent))].max().item()
+            scale = min(
+                6.0, radius / D[next(iter(parent))].max().item()
+            )  # an edge of 6 loses 2% already in 2-D
             points = sarkar(parent, n, scale)
             points = lorentz_to_poincare(points) if space == "Poincare" else points
         self.points = nn.Parameter(points)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from crocuta.manifolds import Lorentz, Poincare, Product
+from crocuta.manifolds import Lorentz, Poincare, Product, PseudoHyperboloid
 from crocuta.optim import RiemannianAdam, RiemannianSGD, parameter_groups
 from crocuta.optim.tangents import tangents
 
@@ -100,15 +100,23 @@ def test_points_and_momentum_follow_a_moving_curvature(name, optimizer, settings
     assert model.loss().item() < start
 
 
+@pytest.mark.parametrize("manifold", [Poincare(1.0, True), PseudoHyperboloid((2, 3), 1.0, True)], ids=str)
 @optimizers
-def test_a_curvature_moved_by_someone_else_is_noticed(optimizer, settings):
-    model, opt = build(optimizer, settings, Lorentz(learnable=True))
-    train(model, opt, 2)
-    with torch.no_grad():
-        model.manifold.log_c += 0.5
-    assert model.manifold.violation(model.weight).max().item() > 1e-3
-    opt.step()
-    model.manifold.check(model.weight)
+def test_a_curvature_moved_by_someone_else_is_noticed_before_the_step(manifold, optimizer, settings):
+    results = []
+    for projected_by_hand in (False, True):
+        model, opt = build(optimizer, settings, copy.deepcopy(manifold))
+        train(model, opt, 2)
+        with torch.no_grad():
+            model.manifold.log_c += 2.0
+            assert projected_by_hand or model.manifold.violation(model.weight).max().item() > 1e-2
+            if projected_by_hand:
+                model.weight.copy_(model.manifold.project(model.weight))
+        model.manifold.log_c.grad = None
+        opt.step()
+        model.manifold.check(model.weight)
+        results.append(model.weight.detach())
+    torch.testing.assert_close(*results)
 
 
 def test_shared_curvature_is_stepped_once():
