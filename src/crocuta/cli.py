@@ -136,7 +136,8 @@ def train(
         typer.Option(
             "--model",
             "-m",
-            help="Preset (see the documentation) or folder of pretrained weights; repeat to compare.",
+            help="hyenadna-tiny (default), cnn, cnn-max, transformer, hyenadna-small-32k, ..., or the folder of"
+            " pretrained weights; repeat to compare.",
         ),
     ] = None,
     output: OUTPUT = Path("run"),
@@ -148,7 +149,7 @@ def train(
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the task's files.")] = None,
     metric: Annotated[str | None, typer.Option(help="mcc, accuracy, f1, auroc or auprc.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set, at most.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0)] = None,
     weight_decay: Annotated[float | None, typer.Option(min=0)] = None,
