@@ -29,7 +29,9 @@ def test_python_in_the_documentation_runs(page, tmp_path):
     if "presets.train" not in code:
         train = 'from crocuta import presets\npresets.train("data.csv", ["cnn"], "run", seeds=1, epochs=1)\n'
         code = train + code
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -38,7 +38,7 @@ def project_to_ball(x: Tensor, c: Scalar) -> Tensor:
 class Poincare(Manifold):
     """Hyperbolic space as the ball of radius `1/sqrt(c)`, metric `(2 / (1 - c|x|^2))^2`.
 
-    `expmap0(u)` takes ball coordinates: length |u| lands at geodesic distance 2|u|.
+    `expmap0(u)` takes ball coordinates: length `|u|` lands at geodesic distance 2|u|.
 
     Near the rim the coordinates hold few digits of `1 - c|x|^2`; it is evaluated from them exactly (in
     float64), and nothing else here cancels. In float32 a point's radius r is known to about `2^-25 e^r / 2`:

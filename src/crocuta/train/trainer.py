@@ -58,7 +58,10 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
         return {p for module in model.modules() if isinstance(module, kind) for p in module.parameters()}
 
     apart = {"filters": inside(HyenaFilter), "embeddings": inside(nn.Embedding)}
-    rates = {"filters": recipe.filter_learning_rate or recipe.learning_rate, "embeddings": recipe.learning_rate}
+    rates = {
+        "filters": recipe.filter_learning_rate or recipe.learning_rate,
+        "embeddings": recipe.learning_rate,
+    }
     groups = optim.parameter_groups(model, recipe.learning_rate, weight_decay=recipe.weight_decay)
     for name, members in apart.items():
         taken = [p for group in groups for p in group["params"] if p in members]
