@@ -32,7 +32,7 @@ def loaded(case, name, mean="state.running_mean_0", dispersion="state.running_va
 @pytest.mark.parametrize("name", ["bn3d", "bn2d"])
 def test_batch_norm_steps_against_hge(golden_case, name, k):
     case = golden_case("hge", name, k)
-    m, layer = loaded(case, name)
+    _, layer = loaded(case, name)
     for step in (1, 2):
         case.close(layer(case[f"in.x{step}"]), case[f"out.train_y{step}"], 1e-8)
         case.close(layer.running_mean, case[f"state.running_mean_{step}"][1:], 1e-8)

@@ -74,10 +74,8 @@ class _LorentzBatchNorm(nn.Module):
         """Space part of the centroid of each sample's centroid, (num_features,)."""
         c = self.manifold.c
         total: Tensor = Sums.apply(x, weight, c)  # type: ignore[assignment]
-        if weight is None:
-            count = total.new_full((len(x), 1), x.shape[1])
-        else:
-            count = widen(weight.sum(1, keepdim=True))
+        everywhere = x.new_ones(x.shape[:2]) if weight is None else weight
+        count = widen(everywhere.sum(1, keepdim=True))
         centres = centroid_of_sums(total, count, c)
         present = (count > 0).to(centres.dtype)
         centres = torch.cat([(centres.square().sum(-1, keepdim=True) + 1 / c).sqrt(), centres], dim=-1)

@@ -212,18 +212,22 @@ def _log(name: str, value: float, module: nn.Module, learnable: bool) -> Tensor:
 class Midpoint(torch.autograd.Function):
     """`a (x_s + w y_s)`, lifted, `a = scale / (sqrt(c) |x + w y|_L)`, with a hand-written gradient.
 
-    `c |x + w y|_L^2 = (1 + w)^2` where x = y and more elsewhere, which is where rounding is held.
+    `|x + w y|_L^2 = (1 + w)^2 / c + w |x - y|_L^2`: from the difference, which has digits where x and y are near.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, y: Tensor, weight: Tensor, scale: Tensor | None, c: Scalar) -> Tensor:
         ctx.shapes = (x.shape, y.shape)
-        z = torch.addcmul(x, y, weight.to(x.dtype))
-        length, time = norm(z[..., 1:]), z[..., :1]
-        square = torch.maximum((time - length) * (time + length), (1 + weight).square().to(x.dtype) / c)
+        weight = weight.to(x.dtype)
+        delta = x - y
+        rise = delta[..., :1].abs()
+        chord = norm(delta[..., 1:])
+        chord = ((chord - rise) * (chord + rise)).clamp_min(0.0)  # squared; below 0 by rounding only
+        square = weight * chord + (1 + weight).square() / c
         a = torch.rsqrt(square) * ((1.0 if scale is None else scale) / sqrt(c))
+        z = torch.addcmul(x, y, weight, out=None if torch.compiler.is_compiling() else delta)
         z = z.mul_(a)
-        z[..., :1] = ((length * a).square_() + 1 / c).sqrt_()
+        z[..., :1] = (norm(z[..., 1:]).square() + 1 / c).sqrt()
         optional = [t for t in (scale, c) if isinstance(t, Tensor)]
         ctx.given = (scale is not None, None if isinstance(c, Tensor) else c)
         ctx.save_for_backward(x, y, weight, z, a, square, *optional)
@@ -238,19 +242,15 @@ class Midpoint(torch.autograd.Function):
         c = next(rest) if ctx.given[1] is None else ctx.given[1]
         ratio = g[..., :1] / out[..., :1]
         gs = torch.addcmul(g[..., 1:], ratio, out[..., 1:])
-        # out_s = a z_s: by_a a = <gs, out_s>; a falls with half of square = t^2 - |z_s|^2
+        # out_s = a z_s, z = x + w y, and a falls with half of square = z_0^2 - |z_s|^2
         by_log_a = dot(gs, out[..., 1:])
-        time = x[..., :1] + weight * y[..., :1]
-        held = square <= (1 + weight).square().to(x.dtype) / c * (1 + 1e-7)
-        by_square = torch.where(held, 0.0, -0.5 * by_log_a / square)
-        gz = torch.cat([2 * by_square * time, gs.mul_(a).addcmul_(out[..., 1:], -2 * by_square / a)], dim=-1)
-        by_weight = (gz * y).sum()
-        by_weight = by_weight - torch.where(held, by_log_a, 0.0).sum() / (1 + weight)
+        fall = by_log_a / square
+        time = torch.addcmul(x[..., :1], y[..., :1], weight)
+        gz = torch.cat([-fall * time, gs.mul_(a).addcmul_(out[..., 1:], fall / a)], dim=-1)
+        by_weight = (gz * y).sum().to(weight.dtype).reshape(weight.shape)
         by_scale = None if scale is None else (by_log_a.sum() / scale).to(scale.dtype).reshape(scale.shape)
         by_c = None
         if isinstance(c, Tensor) and ctx.needs_input_grad[4]:
-            by_c = sum_to_scalar(torch.where(held, 0.0, -by_log_a / 2), c) / c
-            by_c = by_c + sum_to_scalar(ratio, c) * (-0.5 / c**2)
-        gx, gy = gz, gz * weight.to(gz.dtype)
-        by_weight = by_weight.to(weight.dtype).reshape(weight.shape)
-        return gx.sum_to_size(ctx.shapes[0]), gy.sum_to_size(ctx.shapes[1]), by_weight, by_scale, by_c
+            by_c = sum_to_scalar(by_log_a, c) / (-2 * c) + sum_to_scalar(ratio, c) * (-0.5 / c**2)
+        gy = (gz * weight).sum_to_size(ctx.shapes[1])
+        return gz.sum_to_size(ctx.shapes[0]), gy, by_weight, by_scale, by_c
