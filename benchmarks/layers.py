@@ -85,7 +85,11 @@ def cases() -> dict[str, tuple[Callable[[], Side], Callable[[], Side], float]]:
 
     def pair(ours, theirs, bar, shape, channels_first=None, count=1):
         other = shape if channels_first is None else channels_first
-        return lambda: Side(ours, points(*shape, count=count)), lambda: Side(theirs, flat(*other, count=count)), bar
+        return (
+            lambda: Side(ours, points(*shape, count=count)),
+            lambda: Side(theirs, flat(*other, count=count)),
+            bar,
+        )
 
     sequence, sequence_first = (100, 300, 31), (100, 32, 300)
     image, image_first = (16, 28, 28, 63), (16, 64, 28, 28)
@@ -94,7 +98,11 @@ def cases() -> dict[str, tuple[Callable[[], Side], Callable[[], Side], float]]:
         "LorentzBoostLinear 256": pair(LorentzBoostLinear(m, 256, 256), nn.Linear(256, 256), 1.75, tokens),
         "TangentLinear 256": pair(TangentLinear(m, 256, 256), nn.Linear(256, 256), 8.9, tokens),
         "LorentzConv1d 32, 9": pair(
-            LorentzConv1d(m, 31, 31, 9, padding=4), nn.Conv1d(32, 32, 9, padding=4), 1.4, sequence, sequence_first
+            LorentzConv1d(m, 31, 31, 9, padding=4),
+            nn.Conv1d(32, 32, 9, padding=4),
+            1.4,
+            sequence,
+            sequence_first,
         ),
         "LorentzConv2d 64, 3": pair(
             LorentzConv2d(m, 63, 63, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1), 1.4, image, image_first
@@ -103,8 +111,12 @@ def cases() -> dict[str, tuple[Callable[[], Side], Callable[[], Side], float]]:
             LorentzBatchNorm1d(m, 31), nn.BatchNorm1d(32), 4.0, sequence, sequence_first
         ),
         "LorentzBatchNorm2d 64": pair(LorentzBatchNorm2d(m, 63), nn.BatchNorm2d(64), 4.0, image, image_first),
-        "LorentzLayerNorm 256": pair(LorentzLayerNorm(m, 255), nn.LayerNorm(256), 2.0, (16, 256, 255), (16, 256, 256)),
-        "LorentzRMSNorm 256": pair(LorentzRMSNorm(m, 255), nn.RMSNorm(256), 2.0, (16, 256, 255), (16, 256, 256)),
+        "LorentzLayerNorm 256": pair(
+            LorentzLayerNorm(m, 255), nn.LayerNorm(256), 2.0, (16, 256, 255), (16, 256, 256)
+        ),
+        "LorentzRMSNorm 256": pair(
+            LorentzRMSNorm(m, 255), nn.RMSNorm(256), 2.0, (16, 256, 255), (16, 256, 256)
+        ),
         "LorentzResidual 256": pair(LorentzResidual(m), Sum(), 4.0, (16, 256, 255), (16, 256, 256), count=2),
         "LorentzSpaceAddition 256": pair(
             LorentzSpaceAddition(m), Sum(), 4.0, (16, 256, 255), (16, 256, 256), count=2
