@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crocuta.manifolds import Lorentz
+from crocuta.manifolds import Lorentz, Manifold
 from crocuta.manifolds.numerics import in_float32, widen
+from crocuta.manifolds.radial import ExpMap0, Lift, LogMap0
 from crocuta.nn.lorentz_linear import positive
 from crocuta.nn.recentre import Recentre, Sums, centroid_of_sums
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class _LorentzBatchNorm(nn.Module):
-    """Batch normalisation of points; subclasses say how many axes an input has."""
+    """Batch normalisation of points; subclasses say how many axes an input has. Of the manifold it uses `c`."""
 
     axes: tuple[int, ...]  # allowed numbers of axes
 
-    def __init__(self, manifold: Lorentz, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+    def __init__(self, manifold: Manifold, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
         positive(num_features=num_features)
         self.manifold, self.num_features, self.eps, self.momentum = manifold, num_features, eps, momentum
@@ -61,7 +62,7 @@ class _LorentzBatchNorm(nn.Module):
         if self.training:
             mean, fixed = self._mean(points, weight), None
         else:
-            mean, fixed = self.manifold.expmap0(self.running_mean)[1:], self.running_dispersion
+            mean, fixed = ExpMap0.apply(self.running_mean, c)[1:], self.running_dispersion
         flat_weight = None if weight is None else weight.flatten()
         y, dispersion = Recentre.apply(  # type: ignore[misc]
             points.reshape(-1, shape[-1]), mean.to(x.dtype), beta, gamma, fixed, flat_weight, self.eps, c
@@ -84,11 +85,11 @@ class _LorentzBatchNorm(nn.Module):
     @torch.no_grad()
     def _remember(self, mean: Tensor, dispersion: Tensor) -> None:
         """Move the running statistics: the mean as a centroid of points, kept as a tangent at the origin."""
-        m, rate = self.manifold, self.momentum
-        before = m.expmap0(widen(self.running_mean))
-        both = torch.stack([before, m.lift(widen(mean))])
-        after = m.centroid(both, torch.tensor([1 - rate, rate], dtype=both.dtype, device=both.device))
-        self.running_mean.copy_(m.logmap0(after))
+        c, rate = self.manifold.c, self.momentum
+        before: Tensor = ExpMap0.apply(widen(self.running_mean), c)  # type: ignore[assignment]
+        now: Tensor = Lift.apply(widen(mean), c)  # type: ignore[assignment]
+        after = centroid_of_sums((1 - rate) * before + rate * now, torch.ones_like(now[:1]), c)
+        self.running_mean.copy_(LogMap0.apply(F.pad(after, (1, 0)), c))  # type: ignore[arg-type]
         self.running_dispersion.lerp_(dispersion.to(self.running_dispersion.dtype), rate)
 
     def extra_repr(self) -> str:
