@@ -152,14 +152,15 @@ class _Attention(_HeadProjections):
 
     def _attend(self, x: Tensor, context: Tensor | None, c: Scalar, **masks) -> Tensor:
         """Points of a hyperboloid to one point per head, (B, L, H, n + 1)."""
-        q, k, v = (_lift(s, c).transpose(1, 2) for s in self._project(x, x if context is None else context))
+        q, k, v = (lift_at(s, c).transpose(1, 2) for s in self._project(x, x if context is None else context))
         dropout = self.dropout if self.training else 0.0
         heads = lorentz_attention(q, k, v, c, self.log_scale.exp(), dropout_p=dropout, **masks)
         return heads.transpose(1, 2)
 
 
 @in_float32
-def _lift(s: Tensor, c: Scalar) -> Tensor:
+def lift_at(s: Tensor, c: Scalar) -> Tensor:
+    """Space part to point of the hyperboloid of curvature -c."""
     return Lift.apply(s, c)  # type: ignore[return-value]
 
 

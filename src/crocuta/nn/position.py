@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from crocuta.manifolds import Lorentz
 from crocuta.manifolds.numerics import widen
+from crocuta.nn.lorentz_linear import LorentzLinear
+from crocuta.nn.lorentz_pointwise import LorentzResidual
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -61,3 +64,90 @@ class Rotary(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.head_dim}, base={self.base:g}"
+
+
+class LorentzLearnedPosition(nn.Module):
+    """Joins a learned point per position to the points of a sequence, by the weighted midpoint.
+
+    (HyperCore's `LorentzEmbeddings`.) The positions' points are kept as space vectors and lifted.
+
+    Shapes: `(batch, length, n + 1)`, unchanged; position 0 is the first, or `start`.
+
+    >>> m = Lorentz()
+    >>> LorentzLearnedPosition(m, 100, 8)(m.random((2, 10, 8))).shape
+    torch.Size([2, 10, 9])
+    """
+
+    def __init__(self, manifold: Lorentz, max_length: int, features: int, std: float = 0.02):
+        super().__init__()
+        self.manifold, self.max_length, self.in_features = manifold, max_length, features
+        self.weight = nn.Parameter(torch.empty(max_length, features))
+        self.residual = LorentzResidual(manifold)
+        nn.init.normal_(self.weight, std=std)
+
+    def forward(
+        self, x: Float[Tensor, "batch length n+1"], start: int = 0
+    ) -> Float[Tensor, "batch length n+1"]:
+        """Points to points; raises `ValueError` beyond `max_length`."""
+        end = start + x.shape[-2]
+        if end > self.max_length:
+            raise ValueError(f"x must end by position max_length = {self.max_length}, got {end}")
+        return self.residual(x, self.manifold.lift(self.weight[start:end]).expand_as(x))
+
+
+class LorentzSinusoidalPosition(nn.Module):
+    """Joins a fixed point per position to the points of a sequence, by the weighted midpoint.
+
+    Space part of position t: `sin(t base^(-2 i / n))` and `cos(t base^(-2 i / n))` in turn (Vaswani et al. 2017, sec.
+    3.5) over `sqrt(n / 2)`, a vector of length 1; lifted.
+
+    Shapes: `(batch, length, n + 1)`, unchanged; position 0 is the first, or `start`.
+
+    >>> m = Lorentz()
+    >>> LorentzSinusoidalPosition(m, 8)(m.random((2, 10, 8))).shape
+    torch.Size([2, 10, 9])
+    """
+
+    def __init__(self, manifold: Lorentz, features: int, base: float = 10_000.0):
+        super().__init__()
+        if features < 2 or not base > 1:
+            raise ValueError(f"features must be at least 2 and base above 1, got {features} and {base}")
+        self.manifold, self.in_features, self.base = manifold, features, base
+        self.residual = LorentzResidual(manifold)
+
+    def forward(
+        self, x: Float[Tensor, "batch length n+1"], start: int = 0
+    ) -> Float[Tensor, "batch length n+1"]:
+        """Points to points."""
+        n = self.in_features
+        positions = torch.arange(start, start + x.shape[-2], device=x.device)
+        angle = angles(positions, (n + 1) // 2, self.base, n)
+        wave = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)[..., :n] / (n / 2) ** 0.5
+        return self.residual(x, self.manifold.lift(wave.to(x.dtype)).expand_as(x))
+
+
+class LorentzRelativePosition(nn.Module):
+    """A point joined with a linear map of itself: `x (+) e L(x)`, before attention takes queries and keys from it.
+
+    (Yang et al. 2024, Hypformer, arXiv 2407.01290, sec. 4.3, which calls this relative positional encoding: where a
+    point lies among the others stands in for an index, as in sets and graphs.) `(+)` is the weighted midpoint.
+
+    Args:
+        weight: initial e; learned.
+
+    Shapes: `(..., n + 1)`, unchanged.
+
+    >>> m = Lorentz()
+    >>> LorentzRelativePosition(m, 8)(m.random((2, 10, 8))).shape
+    torch.Size([2, 10, 9])
+    """
+
+    def __init__(self, manifold: Lorentz, features: int, weight: float = 1.0):
+        super().__init__()
+        self.manifold, self.in_features = manifold, features
+        self.linear = LorentzLinear(manifold, features, features)
+        self.residual = LorentzResidual(manifold, weight)
+
+    def forward(self, x: Float[Tensor, "*batch n+1"]) -> Float[Tensor, "*batch n+1"]:
+        """Points to points."""
+        return self.residual(x, self.linear(x))
