@@ -64,6 +64,7 @@ class _LorentzConv(nn.Module):
 
     convolve: Callable
     axes: int
+    kernel_size: tuple[int, ...]
 
     def __init__(self, manifold: Lorentz, in_channels: int, out_channels: int, groups: int, bias: bool):
         super().__init__()
