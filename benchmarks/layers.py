@@ -159,11 +159,6 @@ def main() -> None:
         machine = {"torch": torch.__version__, "processor": platform.machine(), "cores": os.cpu_count()}
         result = {"machine": machine, "threads": 1, "rounds": arguments.rounds, "layers": rows}
         RESULT.write_text(json.dumps(result, indent=1) + "\n")
-            json.dumps(
-                {"machine": machine, "threads": 1, "rounds": arguments.rounds, "layers": rows}, indent=1
-            )
-            + "\n"
-        )
 
 
 if __name__ == "__main__":
