@@ -34,10 +34,10 @@ def test_batch_norm_steps_against_hge(golden_case, name, k):
     case = golden_case("hge", name, k)
     _, layer = loaded(case, name)
     for step in (1, 2):
-        case.close(layer(case[f"in.x{step}"]), case[f"out.train_y{step}"], 1e-8)
-        case.close(layer.running_mean, case[f"state.running_mean_{step}"][1:], 1e-8)
-        case.close(layer.running_dispersion, case[f"state.running_var_{step}"].squeeze(), 1e-8)
-    case.close(layer.eval()(case["in.x3"]), case["out.eval_y3"], 1e-8)
+        case.close(layer(case[f"in.x{step}"]), case[f"out.train_y{step}"])
+        case.close(layer.running_mean, case[f"state.running_mean_{step}"][1:])
+        case.close(layer.running_dispersion, case[f"state.running_var_{step}"].squeeze())
+    case.close(layer.eval()(case["in.x3"]), case["out.eval_y3"])
 
 
 @pytest.mark.parametrize("k", KS)
@@ -53,10 +53,10 @@ def test_batch_norm_gradients_against_hge(golden_case, name, mode, functional, k
     start = 1 if functional == "Lspace" else 0
     (case["functional.w"] * layer(x))[..., start:].sum().backward()
     prefix = f"{mode}.grad.{functional}"
-    case.close(s.grad, case[f"{prefix}.x_space"], 1e-8)
-    case.close(layer.beta.grad, case[f"{prefix}.beta_space_chart"], 1e-8)
-    case.close(layer.gamma.grad, case[f"{prefix}.gamma"].squeeze(), 1e-8)
-    case.close(case.by_k(m).squeeze(), case[f"{prefix}.k"], 1e-7)
+    case.close(s.grad, case[f"{prefix}.x_space"])
+    case.close(layer.beta.grad, case[f"{prefix}.beta_space_chart"])
+    case.close(layer.gamma.grad, case[f"{prefix}.gamma"].squeeze())
+    case.close(case.by_k(m).squeeze(), case[f"{prefix}.k"])
 
 
 @pytest.mark.parametrize("k", KS)
