@@ -1,0 +1,110 @@
+"""Layers: those of hyperbolic space by name, e.g. `crocuta.nn.LorentzLinear`; the rest in their modules.
+
+A Lorentz layer takes its manifold first and counts intrinsic dimensions: `LorentzLinear(manifold, 64, 32)` maps
+points `(..., 65)` to points `(..., 33)`.
+"""
+
+from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, LorentzPositionalEmbedding, PoincareEmbedding
+from crocuta.nn.hyperbolic_loss import EntailmentConeLoss, HyperbolicContrastiveLoss
+from crocuta.nn.lorentz_attention import (
+    LorentzCentroidMultiheadAttention,
+    LorentzFocusedAttention,
+    LorentzMultiheadAttention,
+)
+from crocuta.nn.lorentz_conv import (
+    LorentzConv1d,
+    LorentzConv2d,
+    LorentzConvTranspose1d,
+    LorentzConvTranspose2d,
+)
+from crocuta.nn.lorentz_head import LorentzMLR
+from crocuta.nn.lorentz_linear import (
+    LorentzBoostLinear,
+    LorentzCentroidClassifier,
+    LorentzLinear,
+    TangentLinear,
+)
+from crocuta.nn.lorentz_norm import (
+    LorentzBatchNorm1d,
+    LorentzBatchNorm2d,
+    LorentzLayerNorm,
+    LorentzRMSNorm,
+)
+from crocuta.nn.lorentz_pointwise import (
+    LorentzActivation,
+    LorentzDropout,
+    LorentzFlatten,
+    LorentzResidual,
+    LorentzScaledResidual,
+    LorentzSpaceAddition,
+    concatenate,
+    split,
+)
+from crocuta.nn.lorentz_pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
+from crocuta.nn.lorentz_resnet import LorentzBasicBlock, LorentzBottleneckBlock
+from crocuta.nn.lorentz_transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
+from crocuta.nn.patch import LorentzPatchEmbedding
+from crocuta.nn.poincare_attention import PoincareMultiheadAttention
+from crocuta.nn.poincare_conv import PoincareConv1d, PoincareConv2d
+from crocuta.nn.poincare_head import PoincareMLR
+from crocuta.nn.poincare_linear import PoincareLinear
+from crocuta.nn.poincare_norm import PoincareBatchNorm1d, PoincareBatchNorm2d, PoincareResidual
+from crocuta.nn.position import (
+    LorentzLearnedPosition,
+    LorentzRelativePosition,
+    LorentzSinusoidalPosition,
+    Rotary,
+)
+
+__all__ = [
+    "EntailmentConeLoss",
+    "HyperbolicContrastiveLoss",
+    "LorentzActivation",
+    "LorentzAvgPool1d",
+    "LorentzAvgPool2d",
+    "LorentzBasicBlock",
+    "LorentzBatchNorm1d",
+    "LorentzBatchNorm2d",
+    "LorentzBoostLinear",
+    "LorentzBottleneckBlock",
+    "LorentzCentroidClassifier",
+    "LorentzCentroidMultiheadAttention",
+    "LorentzConv1d",
+    "LorentzConv2d",
+    "LorentzConvTranspose1d",
+    "LorentzConvTranspose2d",
+    "LorentzDropout",
+    "LorentzEmbedding",
+    "LorentzFeedForward",
+    "LorentzFlatten",
+    "LorentzFocusedAttention",
+    "LorentzGlobalPool",
+    "LorentzLayerNorm",
+    "LorentzLearnedPosition",
+    "LorentzLinear",
+    "LorentzMLR",
+    "LorentzMultiheadAttention",
+    "LorentzPatchEmbedding",
+    "LorentzPositionalEmbedding",
+    "LorentzRMSNorm",
+    "LorentzRelativePosition",
+    "LorentzResidual",
+    "LorentzScaledResidual",
+    "LorentzSinusoidalPosition",
+    "LorentzSpaceAddition",
+    "LorentzSwiGLU",
+    "LorentzTransformerBlock",
+    "PoincareBatchNorm1d",
+    "PoincareBatchNorm2d",
+    "PoincareConv1d",
+    "PoincareConv2d",
+    "PoincareEmbedding",
+    "PoincareLinear",
+    "PoincareMLR",
+    "PoincareMultiheadAttention",
+    "PoincareResidual",
+    "Rotary",
+    "TangentLinear",
+    "concatenate",
+    "split",
+]

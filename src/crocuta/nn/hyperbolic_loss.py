@@ -1,0 +1,108 @@
+"""Losses of embeddings: entailment cones and contrast by distance."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crocuta.manifolds import Lorentz, Manifold
+from crocuta.manifolds.numerics import in_float32
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class EntailmentConeLoss(nn.Module):
+    """How far each point lies outside the cone of the one that should entail it, on average.
+
+    `max(0, exterior_angle(x, y) - half_aperture(x))` (Desai et al. 2023, MERU, eq. 6), radians. With `negative`, pairs
+    that must not entail are pushed out of the cone by a margin: `max(0, margin - that)` (Ganea et al. 2018, arXiv
+    1804.01882, eq. 33).
+
+    Args:
+        manifold: the hyperboloid of the points.
+        minimum_radius: of the cones, see `Lorentz.half_aperture`.
+        margin: radians that a negative pair has to stay outside the cone.
+
+    >>> m = Lorentz()
+    >>> general, special = m.random((5, 8)), m.random((5, 8))
+    >>> EntailmentConeLoss(m)(general, special).shape
+    torch.Size([])
+    """
+
+    def __init__(self, manifold: Lorentz, minimum_radius: float = 0.1, margin: float = 0.1):
+        super().__init__()
+        if not (minimum_radius > 0 and margin >= 0):
+            raise ValueError(
+                f"minimum_radius must be positive and margin not negative, got {minimum_radius} and {margin}"
+            )
+        self.manifold, self.minimum_radius, self.margin = manifold, minimum_radius, margin
+
+    def excess(
+        self, x: Float[Tensor, "*batch n+1"], y: Float[Tensor, "*batch n+1"]
+    ) -> Float[Tensor, "*batch"]:
+        """Radians by which y lies outside x's cone; negative inside."""
+        return self.manifold.exterior_angle(x, y) - self.manifold.half_aperture(x, self.minimum_radius)
+
+    def forward(
+        self,
+        x: Float[Tensor, "*batch n+1"],
+        y: Float[Tensor, "*batch n+1"],
+        negative: Tensor | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean over pairs (x general, y special); `negative` is true for pairs that must not entail."""
+        excess = self.excess(x, y)
+        loss = torch.relu(excess)
+        if negative is not None:
+            loss = torch.where(negative != 0, torch.relu(self.margin - excess), loss)
+        return loss.mean()
+
+
+class HyperbolicContrastiveLoss(nn.Module):
+    """Cross entropy of picking each point's partner among a batch by geodesic distance, both ways.
+
+    Logits are `-d(x_i, y_j) / temperature` (Desai et al. 2023, MERU, sec. 3.2), on any manifold that has distances.
+    The temperature is learned through its logarithm and held at 0.01 or more, as in CLIP.
+
+    Shapes: x and y `(B, ambient)`, partners in the same row; a number.
+
+    >>> m = Lorentz()
+    >>> HyperbolicContrastiveLoss(m)(m.random((5, 8)), m.random((5, 8))).shape
+    torch.Size([])
+    """
+
+    minimum_temperature = 0.01
+    block = 1 << 22  # coordinates of pairs at a time: bounds temporaries
+
+    def __init__(self, manifold: Manifold, temperature: float = 0.07):
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        self.manifold = manifold
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+
+    def logits(
+        self, x: Float[Tensor, "rows ambient"], y: Float[Tensor, "columns ambient"]
+    ) -> Float[Tensor, "rows columns"]:
+        """`-d(x_i, y_j) / temperature`."""
+        return self._logits(x, y, self.log_temperature)
+
+    @in_float32
+    def _logits(self, x: Tensor, y: Tensor, log_temperature: Tensor) -> Tensor:
+        rows = max(1, self.block // y.numel())
+        distance = torch.cat([self.manifold.dist(part[:, None], y) for part in x.split(rows)])
+        return -distance / log_temperature.clamp_min(math.log(self.minimum_temperature)).exp()
+
+    def forward(
+        self, x: Float[Tensor, "rows ambient"], y: Float[Tensor, "rows ambient"]
+    ) -> Float[Tensor, ""]:
+        """Mean of both directions' cross entropies; raises `ValueError` where rows do not pair up."""
+        if x.shape != y.shape:
+            raise ValueError(f"x and y must pair up row by row, got {tuple(x.shape)} and {tuple(y.shape)}")
+        logits = self.logits(x, y)
+        target = torch.arange(len(x), device=x.device)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.mT, target)) / 2

@@ -1,0 +1,201 @@
+"""Linear maps between hyperboloids, and the classifier by distance to class points."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crocuta.manifolds import Lorentz, Manifold
+from crocuta.manifolds.numerics import TINY, in_float32, norm, sqrt
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """A 16-bit result of an autocast product, widened: what follows is geometry."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def fan_in_uniform(fan_in: int, *parameters: nn.Parameter | None) -> None:
+    """Draw parameters from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as torch's linear and convolution layers do."""
+    bound = 1 / math.sqrt(fan_in)
+    for parameter in parameters:
+        if parameter is not None:
+            nn.init.uniform_(parameter, -bound, bound)
+
+
+def positive(**sizes: int) -> None:
+    """Raise a `ValueError` for a size that is not positive."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be positive, got {size}")
+
+
+class LorentzLinear(nn.Module):
+    """`lift(W x + b)`: W acts on all n + 1 coordinates, the result is a space part, time is recomputed.
+
+    (Chen et al. 2022, arXiv 2105.14686, eq. 3, in the form of Yang et al. 2024, arXiv 2407.01290: rotations and
+    boosts are among its values.) On another output curvature the space part is scaled by
+    `sqrt(c_in / c_out)`, the similarity between the two.
+
+    Args:
+        manifold: the hyperboloid of the inputs.
+        in_features, out_features: intrinsic dimensions.
+        bias: add a learned space vector.
+        manifold_out: the hyperboloid of the outputs; by default `manifold`.
+
+    Shapes: `(..., in_features + 1)` to `(..., out_features + 1)`; `weight` is `(out_features, in_features + 1)`.
+
+    >>> m = Lorentz()
+    >>> LorentzLinear(m, 64, 32)(m.expmap0(torch.randn(5, 64))).shape
+    torch.Size([5, 33])
+    """
+
+    def __init__(
+        self,
+        manifold: Lorentz,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        manifold_out: Lorentz | None = None,
+    ):
+        super().__init__()
+        positive(in_features=in_features, out_features=out_features)
+        self.manifold_in, self.manifold_out = manifold, manifold if manifold_out is None else manifold_out
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.empty(out_features, in_features + 1))
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias as `nn.Linear` does."""
+        fan_in_uniform(self.in_features + 1, self.weight, self.bias)
+
+    def forward(self, x: Float[Tensor, "*batch n+1"]) -> Float[Tensor, "*batch m+1"]:
+        """Points of `manifold_in` to points of `manifold_out`."""
+        s = F.linear(x, self.weight, self.bias)
+        if self.manifold_out is not self.manifold_in:
+            s = at_least_float32(s) * sqrt(self.manifold_in.c / self.manifold_out.c)
+        return self.manifold_out.lift(s)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class LorentzBoostLinear(nn.Module):
+    """HyboNet's linear layer: time `t = exp(s) sigmoid((W x)_0) + 1/sqrt(c) + 0.5`, space rescaled to fit.
+
+    (Chen et al. 2022, arXiv 2105.14686, eq. 5.) The weight's first row predicts how far out the result lies
+    (at most `exp(s)` beyond the margin), the others its direction.
+
+    Shapes: `(..., in_features + 1)` to `(..., out_features + 1)`; `weight` is
+    `(out_features + 1, in_features + 1)`, `log_scale` is s.
+
+    >>> m = Lorentz()
+    >>> LorentzBoostLinear(m, 64, 32)(m.expmap0(torch.randn(5, 64))).shape
+    torch.Size([5, 33])
+    """
+
+    margin = 0.5
+
+    def __init__(
+        self, manifold: Lorentz, in_features: int, out_features: int, bias: bool = True, scale: float = 10.0
+    ):
+        super().__init__()
+        positive(in_features=in_features, out_features=out_features)
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        self.manifold = manifold
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.empty(out_features + 1, in_features + 1))
+        self.bias = nn.Parameter(torch.empty(out_features + 1)) if bias else None
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        fan_in_uniform(in_features + 1, self.weight, self.bias)
+
+    def forward(self, x: Float[Tensor, "*batch n+1"]) -> Float[Tensor, "*batch m+1"]:
+        """Points to points of the same manifold."""
+        return self._place(F.linear(x, self.weight, self.bias), self.log_scale)
+
+    @in_float32
+    def _place(self, y: Tensor, log_scale: Tensor) -> Tensor:
+        radius = 1 / sqrt(self.manifold.c)
+        beyond = log_scale.exp() * torch.sigmoid(y[..., :1]) + self.margin  # t - 1/sqrt(c)
+        length = (beyond * (beyond + 2 * radius)).sqrt()
+        return self.manifold.lift(y[..., 1:] * (length / norm(y[..., 1:]).clamp_min(TINY)))
+
+
+class TangentLinear(nn.Module):
+    """`exp0(W log0(x))`, then moved by a bias transported from the origin; on any manifold.
+
+    (Ganea et al. 2018, arXiv 1805.09112, eqs. 27 and 28: Mobius matrix product and bias addition, which on the
+    ball are this.) `LorentzLinear` does the same work at a third of the cost.
+
+    Shapes: `(..., ambient(in_features))` to `(..., ambient(out_features))`; `weight` is
+    `(out_features, in_features)`, `bias` a tangent at the origin.
+
+    >>> m = Lorentz()
+    >>> TangentLinear(m, 64, 32)(m.expmap0(torch.randn(5, 64))).shape
+    torch.Size([5, 33])
+    """
+
+    def __init__(self, manifold: Manifold, in_features: int, out_features: int, bias: bool = True):
+        super().__init__()
+        positive(in_features=in_features, out_features=out_features)
+        self.manifold = manifold
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        fan_in_uniform(in_features, self.weight)
+
+    def forward(self, x: Float[Tensor, "*batch ambient_in"]) -> Float[Tensor, "*batch ambient_out"]:
+        """Points to points of the same manifold."""
+        y = self.manifold.expmap0(F.linear(self.manifold.logmap0(x), self.weight))
+        return y if self.bias is None else self._move(y, self.bias)
+
+    @in_float32
+    def _move(self, y: Tensor, bias: Tensor) -> Tensor:
+        origin = self.manifold.origin(self.out_features, dtype=y.dtype, device=y.device)
+        velocity = F.pad(bias, (origin.numel() - bias.numel(), 0))
+        return self.manifold.expmap(y, self.manifold.transport(origin, y, velocity))
+
+
+class LorentzCentroidClassifier(nn.Module):
+    """Logits by closeness to one point per class: `bias - d_L(x, p)`, `d_L = -2/c - 2 <x, p>_L`.
+
+    d_L is the squared Lorentzian distance (Law et al. 2019), `4/c sinh^2(sqrt(c) d / 2)`. The class points are
+    kept as space vectors and lifted, so any optimiser may move them.
+
+    Shapes: `(..., in_features + 1)` to `(..., num_classes)`.
+
+    >>> m = Lorentz()
+    >>> LorentzCentroidClassifier(m, 64, 3)(m.expmap0(torch.randn(5, 64))).shape
+    torch.Size([5, 3])
+    """
+
+    manifold_out = None
+
+    def __init__(self, manifold: Lorentz, in_features: int, num_classes: int, bias: bool = True):
+        super().__init__()
+        positive(in_features=in_features, num_classes=num_classes)
+        self.manifold_in = manifold
+        self.in_features, self.num_classes = in_features, num_classes
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
+        self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
+        nn.init.normal_(self.weight, std=1 / math.sqrt(in_features))
+
+    def forward(self, x: Float[Tensor, "*batch n+1"]) -> Float[Tensor, "*batch classes"]:
+        """Points to logits."""
+        return self._logits(x, self.weight, self.bias)
+
+    @in_float32
+    def _logits(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        p = self.manifold_in.lift(weight)
+        inner = F.linear(x, torch.cat([-p[:, :1], p[:, 1:]], dim=-1))
+        # never negative; rounding can take a point at its class's own to -1e-7 t^2
+        distance = (-2 / self.manifold_in.c - 2 * inner).clamp_min(0.0)
+        return -distance if bias is None else bias - distance

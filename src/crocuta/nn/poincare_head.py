@@ -1,0 +1,51 @@
+"""Multinomial logistic regression on the ball."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from crocuta.manifolds import Poincare, poincare_to_lorentz
+from crocuta.nn.lorentz_head import hyperplane_logits
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class PoincareMLR(nn.Module):
+    """Logits are signed distances to one hyperplane per class, times the length of its normal in the metric.
+
+    `2 |z| / sqrt(c) asinh(sqrt(c) lambda_x <x, z/|z|> cosh(2 sqrt(c) r) - (lambda_x - 1) sinh(2 sqrt(c) r))`
+    (Shimizu et al. 2021, HNN++, eq. 6), `lambda_x = 2 / (1 - c|x|^2)`: evaluated on the hyperboloid, whose
+    coordinates `[(lambda_x - 1) / sqrt(c), lambda_x x]` are those in the formula.
+
+    Shapes: `(..., in_features)` to `(..., num_classes)`; `weight` (normals z) is `(num_classes, in_features)`,
+    `offset` (r, in ball coordinates of `expmap0`: the hyperplane lies at distance 2 r) is `(num_classes,)`.
+
+    >>> m = Poincare()
+    >>> PoincareMLR(m, 64, 3)(m.random((5, 64))).shape
+    torch.Size([5, 3])
+    """
+
+    manifold_out = None
+
+    def __init__(self, manifold: Poincare, in_features: int, num_classes: int):
+        super().__init__()
+        if in_features < 1 or num_classes < 1:
+            raise ValueError(
+                f"in_features and num_classes must be positive, got {in_features} and {num_classes}"
+            )
+        self.manifold_in, self.in_features, self.num_classes = manifold, in_features, num_classes
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
+        self.offset = nn.Parameter(torch.zeros(num_classes))
+        nn.init.normal_(self.weight, std=(2 * in_features) ** -0.5)  # HNN++'s draw
+
+    def forward(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch classes"]:
+        """Points to logits."""
+        c = self.manifold_in.c
+        return 2 * hyperplane_logits(poincare_to_lorentz(x, c), 2 * self.offset, self.weight, c)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.num_classes}"
