@@ -62,6 +62,7 @@ def test_predict_evaluate_and_report(run, tmp_path):
     code, output = call("evaluate", run, table(tmp_path / "other.csv", seed=3), "-o", tmp_path / "other")
     assert code == 0
     assert "120 sequences" in output
+    assert (tmp_path / "other" / "report.html").exists()
     code, output = call("report", run, tmp_path / "other", "-o", tmp_path / "comparison" / "report.html")
     assert code == 0
     assert (tmp_path / "comparison" / "report.html").exists()

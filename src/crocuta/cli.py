@@ -219,9 +219,12 @@ def evaluate(
     Example: `crocuta evaluate run/ test.csv`
     """
     prepare()
+    from crocuta.report import write_report
     from crocuta.train import evaluate
 
-    show(evaluate(run, data, output))
+    result = evaluate(run, data, output)
+    write_report([result.path], result.path / "report.html")
+    show(result)
 
 
 @app.command()

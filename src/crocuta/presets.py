@@ -252,7 +252,7 @@ def load(name: str | PathLike) -> Any:
         generative = any("CausalLM" in architecture for architecture in config.architectures or ())
         auto = HyenaForCausalLM if generative else AutoModelForSequenceClassification
         return auto.from_pretrained(path).eval()
-    size = str(name).removeprefix("hyenadna-")
+    size = {"hyenadna-tiny": "tiny-1k"}.get(str(name), str(name).removeprefix("hyenadna-"))
     if size not in RELEASED:
         known = ", ".join(f"hyenadna-{size}" for size in RELEASED)
         raise InputError(f"{name}: neither a folder nor a released model ({known})")
