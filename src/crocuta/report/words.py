@@ -102,7 +102,7 @@ def methods(run: Run) -> list[str]:
     sizes = [f"{data[part]['n']:,} {word}" for part, word in _PARTS.items() if part in data]
     problem = "several classes per sequence" if run.metrics["problem"] == "multi_label" else "one class each"
     first = f"DNA sequences of {len(run.classes)} classes ({problem}) were split into {_listed(sizes)}"
-    first += f" sequences ({data['policy']})." if data.get("policy") else " sequences."
+    first += f" sequences ({data['policy'].rstrip('.')})." if data.get("policy") else " sequences."
     trained = [_recipe(run, name) for name in run.models if run.config.get("recipe", {}).get(name)]
     baselines = [run.title(name) for name, model in run.models.items() if model["kind"] == "baseline"]
     if baselines:

@@ -128,7 +128,7 @@ def evaluate(run: str | PathLike, data: str | PathLike, output: str | PathLike |
             probabilities.setdefault(name, []).append(ensemble.probabilities(test.sequences))
     card = {
         **metrics["data"],
-        "policy": f"Evaluated on {data.name}; trained elsewhere: {metrics['data']['policy']}",
+        "policy": f"Evaluated on {data.name}. For training: {metrics['data']['policy']}",
         "test": {"n": len(test), "by_class": membership(test).sum(0).tolist()},
         "other_letters": test.sequences.other_letters,
         "leakage": None,
