@@ -41,7 +41,9 @@ def main() -> None:
     pairs = [(task, model) for model in arguments.models for task in arguments.tasks]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda pair: train(*pair, arguments), pairs))
-    write_results([row for pair in pairs for row in read(*pair, arguments)])
+    rows = [row for pair in pairs for row in read(*pair, arguments)]
+    write_results(rows)
+    draw_curves(rows, Path(__file__).parents[1] / "docs" / "_static" / "gue_curves.png")
 
 
 def folder(task: str, model: str, arguments: argparse.Namespace) -> Path:
@@ -111,6 +113,33 @@ def write_results(rows: list[dict]) -> None:
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     (RESULTS / "gue.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
+
+
+def draw_curves(rows: list[dict], path: Path) -> None:
+    """Loss on training and validation by epoch, a panel for each task: who has converged, and who has not."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    rows = [row for row in rows if row["recipe"]]
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    colours = dict(
+        zip(dict.fromkeys(row["title"] for row in rows), ("#D55E00", "#009E73", "#0072B2"), strict=False)
+    )
+    figure, axes = pyplot.subplots(1, len(tasks), figsize=(3.2 * len(tasks), 3), squeeze=False)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        for row in (row for row in rows if row["task"] == task):
+            epochs = [entry["epoch"] for entry in row["history"]]
+            for key, style in (("train_loss", "-"), ("valid_loss", ":")):
+                losses = [entry[key] for entry in row["history"]]
+                axis.plot(epochs, losses, style, color=colours[row["title"]], label=row["title"])
+        axis.set(title=task, xlabel="epoch", ylim=(0, 0.8))
+    axes[0, 0].set_ylabel("loss (dotted: validation)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles[::2], labels[::2], loc="lower center", ncols=len(colours), frameon=False)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.savefig(path, dpi=120)
 
 
 def cell(row: dict | None) -> str:
