@@ -257,7 +257,7 @@ def test_points_of_any_shape(shape):
 def test_blocks_do_not_change_the_result(monkeypatch):
     m, results = Lorentz(), []
     start, grad = random(m, count=50), torch.randn(50, N + 1, dtype=torch.float64)
-    for size in (2**16, 16):
+    for size in (2**17, 16):
         monkeypatch.setattr(base, "BLOCK", size)
         x = nn.Parameter(start.clone())
         opt = RiemannianAdam([{"params": [x], "manifold": m}], lr=0.1)

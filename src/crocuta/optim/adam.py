@@ -113,6 +113,6 @@ class RiemannianAdam(RiemannianOptimizer):
                 v = torch.maximum(widen(state["max_exp_avg_sq"][rows]), v)
                 state["max_exp_avg_sq"][rows] = v.to(p.dtype)
             scale = (v / (1 - beta2**step)).sqrt_().add_(group["eps"]).mul_(1 - beta1**step)
-            y, m = descend(form, x, m / scale, m, group)
+            y, m = descend(form, x, m * (-group["lr"] / scale), m, group)
             state["exp_avg"][rows] = m.to(p.dtype)
             p[rows] = manifold.project(y.to(p.dtype))

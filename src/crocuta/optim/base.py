@@ -14,7 +14,7 @@ from crocuta.manifolds.numerics import widen
 from crocuta.optim.groups import parameter_groups, placement
 from crocuta.optim.tangents import Tangents, tangents
 
-BLOCK = 2**16  # coordinates of points that a CPU moves at a time
+BLOCK = 2**17  # coordinates of points that a CPU moves at a time
 
 
 class RiemannianOptimizer(Optimizer):
@@ -127,11 +127,10 @@ def blocks(p: Tensor, maximize: bool) -> Iterator[tuple[slice | Tensor, Tensor, 
 
 
 def descend(form: Tangents, x: Tensor, u: Tensor, m: Tensor, group: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Where x arrives along -lr u, and the tangent m carried there.
+    """Where x arrives along the step u, and the tangent m carried there.
 
     Weight decay adds lr * weight_decay of the way to the origin.
     """
-    u = u * -group["lr"]
     if group["weight_decay"] != 0:
         u = u + group["lr"] * group["weight_decay"] * form.to_origin(x)
     return form.walk(x, u, m)

@@ -88,7 +88,7 @@ class RiemannianSGD(RiemannianOptimizer):
             if momentum and not first:
                 m = momentum * widen(state["momentum_buffer"][rows]) + (1 - group["dampening"]) * u
             u = u + momentum * m if group["nesterov"] else m
-            y, m = descend(form, x, u, m, group)
+            y, m = descend(form, x, -group["lr"] * u, m, group)
             if momentum:
                 state["momentum_buffer"][rows] = m.to(p.dtype)
             p[rows] = manifold.project(y.to(p.dtype))

@@ -66,7 +66,9 @@ class LorentzTangents(Tangents):
         square = dot(s, s)
         cosh = (1 + c * square).sqrt()
         by_time = sqrt(c) / cosh * g[..., :1]  # time follows space: dx_0 = sqrt(c) <x_s, ds> / C
-        return _without_time(g + (by_time + c / (cosh + 1) * (dot(s, g) + by_time * square)) * s)
+        u = torch.addcmul(g, by_time + c / (cosh + 1) * (dot(s, g) + by_time * square), s)
+        u[..., 0] = 0
+        return u
 
     def square(self, x, u):
         return dot(u, u)
@@ -83,16 +85,19 @@ class LorentzTangents(Tangents):
         `transport` would have to recover from two nearby points the direction that is known here.
         """
         c, s = self.manifold.c, _without_time(x)
-        outward = c / (1 + (1 + c * dot(s, s)).sqrt())  # from the frame to coordinates: + outward <s, w> s
-        t = (sqrt(c) * norm(u)).clamp(max=MAX_STEP)
-        ratio, along, radial = sinhc(t), c * dot(u, v), outward * dot(s, u)
+        square, inner, length = dot(s, s), dot(s, u), norm(u)
+        outward = c / (1 + (1 + c * square).sqrt())  # from the frame to coordinates: + outward <s, w> s
+        t = (sqrt(c) * length).clamp(max=MAX_STEP)
+        ratio, along = sinhc(t), c * dot(u, v)
         bend = along * sinhc(t / 2).square() / 2
-        y = (torch.cosh(t) + ratio * radial) * s + ratio * u
-        v = v + (outward * dot(s, v) + along * ratio + bend * radial) * s + bend * u
-        sinh = sqrt(c) * norm(y)
-        y = y * (MAX_SINH / sinh.clamp_min(MAX_SINH))
-        cosh = (1 + sinh.square()).sqrt()
-        v = v - c / (cosh * (cosh + 1)) * dot(y, v) * y  # and back, at y
+        radial = outward * inner
+        on_s = torch.cosh(t) + ratio * radial
+        reach = on_s.square() * square + 2 * on_s * ratio * inner + (ratio * length).square()  # |y|^2
+        stop = MAX_SINH / (c * reach).clamp_min(MAX_SINH**2).sqrt()
+        y = torch.addcmul(stop * on_s * s, stop * ratio, u)
+        v = torch.addcmul(torch.addcmul(v, outward * dot(s, v) + along * ratio + bend * radial, s), bend, u)
+        cosh = (1 + c * dot(y, y)).sqrt()
+        v = torch.addcmul(v, -c / (cosh * (cosh + 1)) * dot(y, v), y)  # and back, at y
         y[..., :1] = cosh / sqrt(c)
         return y, v
 
