@@ -195,6 +195,17 @@ def test_far_points_in_float32_stay_finite_and_on_the_manifold(optimizer, settin
     assert manifold.dist(x, y).sum() < before
 
 
+def test_an_exploding_gradient_stops_at_the_radius_that_float32_holds():
+    m = Lorentz(c=4.0)
+    x = nn.Parameter(m.random((8, N)))
+    opt = RiemannianSGD([{"params": [x], "manifold": m}], lr=1.0, momentum=0.9)
+    for _ in range(5):
+        x.grad = 1e6 * torch.randn_like(x)
+        opt.step()
+        m.check(x)
+        assert 2 * m.dist0(x).max().item() <= 40.001
+
+
 @manifolds
 @pytest.mark.parametrize("optimizer", [RiemannianSGD, RiemannianAdam])
 def test_weight_decay_draws_points_to_the_origin(manifold, optimizer):
