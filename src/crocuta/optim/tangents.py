@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds import Lorentz, Manifold, Product
-from crocuta.manifolds.numerics import asinhc, dot, norm, sinhc, sqrt
+from crocuta.manifolds.numerics import TINY, asinhc, dot, norm, sinhc, sqrt
 
 MAX_STEP = 80.0  # in units of 1 / sqrt(c): the widest crossing of the space that the next line allows
 MAX_SINH = math.sinh(40.0)  # points stop at radius 40 / sqrt(c), up to which all maps are finite in float32
@@ -85,12 +85,11 @@ class LorentzTangents(Tangents):
         `transport` would have to recover from two nearby points the direction that is known here.
         """
         c, s = self.manifold.c, _without_time(x)
-        square, inner, length = dot(s, s), dot(s, u), norm(u)
+        u = u * (MAX_STEP / (sqrt(c) * norm(u)).clamp_min(MAX_STEP))
+        square, inner, length, size = dot(s, s), dot(s, u), norm(u), norm(v)
         outward = c / (1 + (1 + c * square).sqrt())  # from the frame to coordinates: + outward <s, w> s
-        t = (sqrt(c) * length).clamp(max=MAX_STEP)
-        ratio, along = sinhc(t), c * dot(u, v)
-        bend = along * sinhc(t / 2).square() / 2
-        radial = outward * inner
+        t, along, radial = sqrt(c) * length, c * dot(u, v), outward * inner
+        ratio, bend = sinhc(t), along * sinhc(t / 2).square() / 2
         on_s = torch.cosh(t) + ratio * radial
         reach = on_s.square() * square + 2 * on_s * ratio * inner + (ratio * length).square()  # |y|^2
         stop = MAX_SINH / (c * reach).clamp_min(MAX_SINH**2).sqrt()
@@ -98,6 +97,7 @@ class LorentzTangents(Tangents):
         v = torch.addcmul(torch.addcmul(v, outward * dot(s, v) + along * ratio + bend * radial, s), bend, u)
         cosh = (1 + c * dot(y, y)).sqrt()
         v = torch.addcmul(v, -c / (cosh * (cosh + 1)) * dot(y, v), y)  # and back, at y
+        v = v * (size / norm(v).clamp_min(TINY))  # an isometry, where coordinates of cosh(r) round, too
         y[..., :1] = cosh / sqrt(c)
         return y, v
 
