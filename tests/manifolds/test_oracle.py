@@ -58,6 +58,7 @@ def test_float64_within_1e9(oracle, model, curvature):
         "dist_0x": case.error(m.dist0(x), "dist_0x"),
         "ux": case.error(m.logmap0(x), "ux"),
         "logmap_xy_frame": case.error(case.frame(m.logmap(x, y), x), "logmap_xy_frame", absolute=1e-11),
+        "normal_coordinates": case.error(m.normal_coordinates(x, y), "logmap_xy_frame", absolute=1e-11),
         "tv_x": case.error(carried, "tv_x"),
         "tv_y": case.error(both, "tv_y"),
         "tv_y_frame": case.error(case.frame(both, y), "tv_y_frame"),
@@ -82,6 +83,17 @@ def test_float32(oracle, model, curvature):
     assert (inverse <= allowed).all()
     centroid = m.centroid(torch.stack([x, y, case.z], dim=-2), case.w)
     assert (case.error(m.logmap0(centroid), "centroid_logmap0") <= 1e-5 + 10 * allowed).all()
+
+
+def test_normal_coordinates_in_float32(oracle, curvature):
+    """At r = 5 `expmap(x, logmap(x, y))` ends up to 1.1e-3 of the way from y."""
+    case = Case(oracle("lorentz", "f32"), "lorentz", "f32", curvature)
+    m, x, y = case.m, case.x, case.y
+    v = m.normal_coordinates(x, y)
+    assert (case.error(v, "logmap_xy_frame") <= 1e-6)[~case.near & (case.radius <= 10)].all()
+    reached = m.from_normal_coordinates(x, v)
+    gap = m.dist(reached.double(), y.double()) / m.dist(x.double(), y.double())
+    assert gap[~case.near & (case.radius <= 5)].max() <= 2e-5
 
 
 def test_lorentz_cones(oracle, curvature):

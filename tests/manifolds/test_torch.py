@@ -85,3 +85,11 @@ def test_empty_batches(kind):
     assert m.dist(x, x).shape == (0,)
     assert m.logmap(x, x).shape == x.shape
     assert m.check(x) is x
+
+
+@pytest.mark.parametrize("kind", [Lorentz, Poincare])
+def test_meta_device(kind):
+    """Modules place points in `__init__`, which loaders run without memory."""
+    with torch.device("meta"):
+        m = kind(0.7, learnable=True)
+        assert m.random((4, 3)).is_meta

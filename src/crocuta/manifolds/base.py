@@ -155,6 +155,24 @@ class Manifold(nn.Module):
         """Tangent vector at x with `expmap(x, logmap(x, y)) == y`."""
         raise NotImplementedError
 
+    def normal_coordinates(
+        self, x: Float[Tensor, "*batch ambient"], y: Float[Tensor, "*batch ambient"]
+    ) -> Float[Tensor, "*batch n"]:
+        """`logmap(x, y)` carried to the origin: where y is in a frame at x, in `expmap0`'s coordinates.
+
+        Its length is the distance from x; nothing of it grows with x's own distance from the origin, so it
+        keeps digits that the ambient coordinates of `logmap` cannot hold. Inverse: `from_normal_coordinates`.
+        """
+        origin = self.expmap0(torch.zeros_like(self.logmap0(x)))
+        return self.logmap0(self.expmap(origin, self.transport(x, origin, self.logmap(x, y))))
+
+    def from_normal_coordinates(
+        self, x: Float[Tensor, "*batch ambient"], v: Float[Tensor, "*batch n"]
+    ) -> Float[Tensor, "*batch ambient"]:
+        """The point whose `normal_coordinates` at x are v."""
+        origin = self.expmap0(torch.zeros_like(v))
+        return self.expmap(x, self.transport(origin, x, self.logmap(origin, self.expmap0(v))))
+
     def transport(
         self,
         x: Float[Tensor, "*batch ambient"],

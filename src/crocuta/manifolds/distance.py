@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crocuta.manifolds.numerics import TINY, Scalar, dot, norm, sqrt, widen
-from crocuta.manifolds.radial import differentiating_backward, second_order, sum_to_scalar, with_zero_time
+from crocuta.manifolds.radial import differentiating_backward, second_order, sum_to_scalar
 
 BLOCK = 2048  # rows mended at a time: float64 temporaries of that size stay in cache
+SAMPLE = 16  # rows along each axis, or nearly, that decide which formula suits all of them
 
 
 class Separation(NamedTuple):
@@ -67,7 +69,8 @@ class _Local(NamedTuple):
     """A distance and what its gradient needs."""
 
     distance: Tensor  # (..., 1)
-    direction: Tensor  # (A_y x - A_x y) sqrt(c) / sinh(d sqrt(c)): A_x times dd/dx, and -A_y times dd/dy
+    # [0, (A_y x - A_x y) sqrt(c) / sinh(d sqrt(c))]: A_x times dd/dx, and -A_y times dd/dy
+    direction: Tensor
     cosh_x: Tensor
     cosh_y: Tensor
     by_c: Tensor | None  # derivative with respect to a learnable curvature, (..., 1)
@@ -86,7 +89,7 @@ def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
     In float64 inside: of x - y between near points, the radial part is cosh(r) times longer than it counts.
     """
     dtype = x.dtype
-    parts = separate(widen(x), widen(y), c)
+    parts = separate(widen(x[..., 1:]), widen(y[..., 1:]), c)
     square = parts.square
     root = square.sqrt()
     distance = 2 / sqrt(c) * torch.asinh(root)
@@ -94,7 +97,7 @@ def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
     inverse = torch.where(sinh > 0, 1 / torch.where(sinh > 0, sinh, 1.0), 0.0)
     along = inverse * parts.rise / torch.minimum(parts.norm_x, parts.norm_y).clamp_min(TINY)
     across = inverse * sqrt(c) * torch.minimum(parts.cosh_x, parts.cosh_y)
-    direction = along * parts.pivot + across * parts.w
+    direction = F.pad(along * parts.pivot + across * parts.w, (1, 0))
     cosh_x, cosh_y = parts.cosh_x, parts.cosh_y
     bridge = sqrt(c) * (parts.norm_x * cosh_y + parts.norm_y * cosh_x) / (cosh_x + cosh_y)
     by_c = _by_c(distance, inverse, square, parts.rise * bridge, cosh_x * cosh_y, c)
@@ -103,52 +106,69 @@ def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
 
 
 def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local, Tensor]:
-    """From one inner product, or one difference where that suits more pairs; and the mask of pairs it fails.
+    """From one inner product, or from the difference if that suits a sample; and which pairs it fails.
 
     cosh(d) - 1 carries the rounding of A_x A_y, and 4 sinh^2(d / 2) = c |x - y|^2 - (A_x - A_y)^2 that of its
     first term: d keeps a relative error below 4e-7 where the result is at least 1/8, or 1/4, of what it is a
-    difference of. In place wherever possible: fresh memory is what such a map spends its time on.
+    difference of. In place and on whole points wherever possible: such a map spends its time on memory.
     """
-    cosh_x, cosh_y = norm(x).square_().mul_(c).add_(1).sqrt_(), norm(y).square_().mul_(c).add_(1).sqrt_()
-    cosh_xy = cosh_x * cosh_y
-    buffer = x * y  # the gradient's direction will be written over it
-    square = (cosh_xy - buffer.sum(-1, keepdim=True).mul_(c)).sub_(1).div_(2)
-    close = square * 16 < cosh_xy
-    by_difference = 4 * int(close.sum()) > close.numel()
-    fall = None
-    if by_difference:
+    cosh_x, cosh_y = _cosh(x, c), _cosh(y, c)
+    delta = fall = None
+    if _are_close(x, y, c):
         delta = x - y
-        chord = norm(delta).square_().mul_(c)
+        chord = norm(delta[..., 1:]).square_().mul_(c)
         # |x|^2 - |y|^2 from the difference
-        change = torch.mul(delta, y, out=buffer).sum(-1, keepdim=True).mul_(2 * c).add_(chord)
-        fall = change / (cosh_x + cosh_y)
+        fall = _dot(delta, y).mul_(2 * c).add_(chord).div_(cosh_x + cosh_y)
         square = (chord - fall.square()).div_(4)
-        close = ~(square * 16 >= chord) | (chord == 0)
-        buffer = delta
+        failed = ~(square * 16 >= chord) | (chord == 0)
+    else:
+        cosh_xy = cosh_x * cosh_y
+        square = (cosh_xy - _dot(x, y).mul_(c)).sub_(1).div_(2)
+        failed = square * 16 < cosh_xy
     root = square.clamp_min(0.0).sqrt_()
     cosh_half = (square + 1).sqrt_()
     # asinh(root), by the function that torch vectorises
     distance = (square / (cosh_half + 1)).add_(root).log1p_().mul_(2 / sqrt(c))
     if not with_gradient:
-        return _Local(distance, x, cosh_x, cosh_y, None), close
+        return _Local(distance, x, cosh_x, cosh_y, None), failed
     inverse = cosh_half.mul_(root.clamp_(min=TINY)).reciprocal_().div_(2)
     scaled = inverse * sqrt(c)
-    if fall is not None:
-        direction = buffer.mul_(cosh_y * scaled).addcmul_(y, fall * scaled, value=-1)
+    if delta is not None and fall is not None:
+        direction = delta.mul_(cosh_y * scaled).addcmul_(y, fall * scaled, value=-1)
     else:
-        direction = torch.mul(x, cosh_y * scaled, out=buffer).addcmul_(y, cosh_x * scaled, value=-1)
+        direction = (x * (cosh_y * scaled)).addcmul_(y, cosh_x * scaled, value=-1)
+    direction[..., 0] = 0
     by_c = None
     if isinstance(c, Tensor):
-        by_c = _by_c(distance, inverse, square, fall if fall is not None else cosh_x - cosh_y, cosh_xy, c)
-    return _Local(distance, direction, cosh_x, cosh_y, by_c), close
+        difference = fall if fall is not None else cosh_x - cosh_y
+        by_c = _by_c(distance, inverse, square, difference, cosh_x * cosh_y, c)
+    return _Local(distance, direction, cosh_x, cosh_y, by_c), failed
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """Inner product of space parts `(..., 1)` that leaves no array of products behind."""
+    return torch.einsum("...i,...i->...", x[..., 1:], y[..., 1:]).unsqueeze(-1)
+
+
+def _cosh(x: Tensor, c: Scalar) -> Tensor:
+    return norm(x[..., 1:]).square_().mul_(c).add_(1).sqrt_()
+
+
+def _are_close(x: Tensor, y: Tensor, c: Scalar) -> bool:
+    """Whether cosh(d) - 1 has lost its digits for more than a quarter of a sample of pairs."""
+    sample = tuple(slice(None, None, max(1, size // SAMPLE)) for size in x.shape[:-1])
+    x, y = x[sample], y[sample]
+    cosh_xy = _cosh(x, c) * _cosh(y, c)
+    close = (cosh_xy - c * _dot(x, y) - 1) * 8 < cosh_xy
+    return 4 * int(close.sum()) > close.numel()
 
 
 def _local(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> _Local:
     """The quick formulas with what they fail mended; where branching on data is dear, the careful one."""
     if torch.compiler.is_compiling() or x.device.type != "cpu":
         return _careful(x, y, c)
-    quick, close = _quick(x, y, c, with_gradient)
-    for block in close.squeeze(-1).nonzero().split(BLOCK):
+    quick, failed = _quick(x, y, c, with_gradient)
+    for block in failed.squeeze(-1).nonzero().split(BLOCK):
         rows = block.unbind(-1)
         mended = _careful(x[rows], y[rows], c)
         for whole, part in zip(quick if with_gradient else quick[:1], mended, strict=False):
@@ -162,7 +182,7 @@ class Dist(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, y: Tensor, c: Scalar) -> Tensor:
-        local = _local(x[..., 1:], y[..., 1:], c, any(ctx.needs_input_grad))
+        local = _local(x, y, c, any(ctx.needs_input_grad))
         ctx.fixed_c = None if isinstance(c, Tensor) else c
         curvature = (c, local.by_c) if isinstance(c, Tensor) and local.by_c is not None else ()
         ctx.save_for_backward(x, y, *local[1:4], *curvature)
@@ -176,8 +196,8 @@ class Dist(torch.autograd.Function):
                 (x, y, curvature[0] if curvature else ctx.fixed_c), dist_by_autograd, grads[0]
             )
         g = grads[0].unsqueeze(-1)
-        grad_x = with_zero_time(direction, g / cosh_x) if ctx.needs_input_grad[0] else None
-        grad_y = with_zero_time(direction, g / -cosh_y) if ctx.needs_input_grad[1] else None
+        grad_x = direction * (g / cosh_x) if ctx.needs_input_grad[0] else None
+        grad_y = direction * (g / -cosh_y) if ctx.needs_input_grad[1] else None
         grad_c = None
         if curvature and ctx.needs_input_grad[2]:
             grad_c = sum_to_scalar(g * curvature[1], curvature[0])

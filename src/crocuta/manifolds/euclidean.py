@@ -42,6 +42,10 @@ class Euclidean(Manifold):
     def logmap(self, x, y):
         return y - x
 
+    normal_coordinates = logmap
+
+    from_normal_coordinates = expmap
+
     @in_float32
     def transport(self, x, y, u):
         return u.expand(torch.broadcast_shapes(x.shape, y.shape, u.shape))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crocuta.manifolds import cones
 from crocuta.manifolds.base import Manifold
-from crocuta.manifolds.distance import Dist, half_sinh, separate
+from crocuta.manifolds.distance import Dist, Separation, half_sinh, separate
 from crocuta.manifolds.numerics import TINY, asinhc, dot, in_float32, norm, sinhc, sqrt, widen
 from crocuta.manifolds.radial import MAX_RADIUS, ExpMap0, Lift, LogMap0
 
@@ -113,6 +113,25 @@ class Lorentz(Manifold):
         return self._tangent(self._time_of(x), x, shrink * (y - x - 2 * root.square() * x)).to(dtype)
 
     @in_float32
+    def normal_coordinates(self, x, y):
+        dtype = torch.promote_types(x.dtype, y.dtype)
+        x, y = torch.broadcast_tensors(widen(x[..., 1:]), widen(y[..., 1:]))
+        direction = x / norm(x).clamp_min(TINY)
+        radial, turned = self._seen_from(x, y, separate(x, y, self.c))
+        across = norm(y) * (dot(turned, direction) * direction - turned)
+        s = torch.where(norm(x) > 0, across - radial * direction, y)
+        return (asinhc(sqrt(self.c) * norm(s)) * s).to(dtype)
+
+    @in_float32
+    def from_normal_coordinates(self, x, v):
+        """The boost that takes the origin to x, applied to `expmap0(v)`."""
+        dtype = torch.promote_types(x.dtype, v.dtype)
+        c, x, y = self.c, widen(x[..., 1:]), self.expmap0(widen(v))
+        time, s = y[..., :1], y[..., 1:]
+        along = c * dot(x, s) / (1 + sqrt(c) * self._time_of(x)) + sqrt(c) * time
+        return self.lift((s + along * x).to(dtype))
+
+    @in_float32
     def transport(self, x, y, u):
         dtype = torch.promote_types(x.dtype, y.dtype)
         x, y, u = torch.broadcast_tensors(widen(x[..., 1:]), widen(y[..., 1:]), widen(u[..., 1:]))
@@ -121,9 +140,8 @@ class Lorentz(Manifold):
         # itself
         direction = x / parts.norm_x.clamp_min(TINY)
         radial = dot(direction, u)
-        turned = parts.w / torch.maximum(parts.norm_x, parts.norm_y).clamp_min(TINY)  # x/|x| - y/|y|
-        bent = parts.cosh_x * parts.norm_y * norm(turned).square() / 2
-        along = -radial / parts.cosh_x * (parts.rise / sqrt(c) + bent)
+        towards, turned = self._seen_from(x, y, parts)
+        along = -radial / parts.cosh_x * towards
         along = along - parts.norm_y * dot(turned, u - radial * direction)
         moved = u + c * along / (2 + 2 * parts.square) * (x + y)
         return self._tangent(self._time_of(y), y, moved).to(dtype)
@@ -169,6 +187,12 @@ class Lorentz(Manifold):
     def violation(self, x):
         time = self._time(x)
         return ((x[..., :1] - time).abs() / time).squeeze(-1)
+
+    def _seen_from(self, x: Tensor, y: Tensor, parts: Separation) -> tuple[Tensor, Tensor]:
+        """Radial coordinate of x less that of y in x's frame, a positive sum; and `x/|x| - y/|y|`."""
+        turned = parts.w / torch.maximum(parts.norm_x, parts.norm_y).clamp_min(TINY)
+        bent = parts.cosh_x * parts.norm_y * norm(turned).square() / 2
+        return parts.rise / sqrt(self.c) + bent, turned
 
     def _time(self, x: Tensor) -> Tensor:
         return self._time_of(x[..., 1:])

@@ -67,20 +67,13 @@ class WrappedNormal:
         return _log_prob(x, self)
 
     def _wrap(self, v: Tensor) -> Tensor:
-        m = self.manifold
-        v = v / m.scale0
-        tangent = torch.cat([torch.zeros_like(v[..., :1]), v], dim=-1) if isinstance(m, Lorentz) else v
-        return m.expmap(self.loc, m.transport(self._origin(), self.loc, tangent))
-
-    def _origin(self) -> Tensor:
-        return self.manifold.origin(self.n, dtype=self.loc.dtype, device=self.loc.device)
+        return self.manifold.from_normal_coordinates(self.loc, v / self.manifold.scale0)
 
 
 @in_float32
 def _log_prob(x: Tensor, normal: WrappedNormal) -> Tensor:
-    m, loc = normal.manifold, normal.loc
-    v = m.transport(loc, normal._origin(), m.logmap(loc, x))
-    v = (v[..., 1:] if isinstance(m, Lorentz) else v) * m.scale0
+    m = normal.manifold
+    v = m.normal_coordinates(normal.loc, x) * m.scale0
     gaussian = -0.5 * (v / normal.scale).square() - torch.log(normal.scale) - 0.5 * math.log(2 * math.pi)
     stretch = log_sinhc(sqrt(m.c) * torch.linalg.vector_norm(v, dim=-1))
     return gaussian.sum(-1) - (normal.n - 1) * stretch

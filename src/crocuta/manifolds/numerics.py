@@ -28,7 +28,7 @@ def in_float32(function: F) -> F:
         args = [_at_least_float32(value) for value in args]
         kwargs = {name: _at_least_float32(value) for name, value in kwargs.items()}
         device = next((a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), "cpu")
-        if torch.is_autocast_enabled(device):
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
                 return function(*args, **kwargs)
         return function(*args, **kwargs)

@@ -102,6 +102,12 @@ class Poincare(Manifold):
         shrink = asinhc(chord) / (1 + chord.square()).sqrt()
         return shrink * (gap_x * z - c * dot(z, z) * x) / gap_y
 
+    def normal_coordinates(self, x, y):
+        return self.logmap0(self.mobius_add(-x, y))
+
+    def from_normal_coordinates(self, x, v):
+        return self.mobius_add(x, self.expmap0(v))
+
     @in_float32
     def transport(self, x, y, u):
         """Gyration `gyr[y, -x]` times the ratio of conformal factors (Ungar 2008, eq. 1.31, around y = x)."""

@@ -91,6 +91,15 @@ class Product(Manifold):
         return self._join("logmap", *torch.broadcast_tensors(x, y))
 
     @in_float32
+    def normal_coordinates(self, x, y):
+        return self._join("normal_coordinates", *torch.broadcast_tensors(x, y))
+
+    @in_float32
+    def from_normal_coordinates(self, x, v):
+        parts = zip(self.factors, self.split(x), v.split(self.dims, dim=-1), strict=True)
+        return torch.cat([m.from_normal_coordinates(*part) for m, *part in parts], dim=-1)
+
+    @in_float32
     def transport(self, x, y, u):
         return self._join("transport", *torch.broadcast_tensors(x, y, u))
 

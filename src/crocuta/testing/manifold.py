@@ -108,6 +108,13 @@ def _inverse_maps(m: Manifold, n: int, x: Tensor, y: Tensor, z: Tensor) -> None:
     u = m.logmap(x, y)
     length = m.inner(x, u, u).abs().sqrt()
     _assert_close(m.dist(x, y), length, "dist(x, y) is not the length of logmap(x, y)")
+    if m.riemannian:
+        v = m.normal_coordinates(x, y)
+        length = m.dist0(m.expmap0(v))
+        _assert_close(m.dist(x, y), length, "dist(x, y) is not the length of normal_coordinates(x, y)")
+        _assert_close(m.from_normal_coordinates(x, v), y, "from_normal_coordinates(x, v) is not y")
+        carried = m.from_normal_coordinates(x, v / 2)
+        _assert_close(carried, m.expmap(x, u / 2), "normal_coordinates do not lie along geodesics")
     origin = m.origin(n, dtype=x.dtype, device=x.device)
     _assert_close(m.dist0(x), m.dist(origin, x), "dist0(x) is not dist(origin, x)")
 
