@@ -15,6 +15,7 @@ from crocuta.errors import InputError
 from crocuta.models.base import Ensemble, ModelConfig
 from crocuta.models.baselines import KmerConfig, LengthConfig
 from crocuta.models.cnn import CNNConfig
+from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
@@ -32,6 +33,7 @@ TOKENS_PER_BATCH = 1 << 16  # long sequences train in smaller batches
 SCRATCH_INITIALIZER = 0.08
 HYENA_RECIPE = Recipe(learning_rate=1e-3, batch_size=32, epochs=20)
 CNN_RECIPE = Recipe(learning_rate=1e-3, batch_size=32, epochs=20)
+HCNN_RECIPE = Recipe(learning_rate=1e-3, curvature_learning_rate=1e-2, batch_size=32, epochs=20)
 TRANSFORMER_RECIPE = Recipe(learning_rate=5e-4, batch_size=32, epochs=20)
 FINETUNE_RECIPE = Recipe(learning_rate=6e-4, batch_size=32, epochs=20)
 
@@ -57,6 +59,18 @@ def hyenadna(size: str) -> Preset:
     return Preset(f"hyenadna-{size}", f"HyenaDNA-{size}", build, HYENA_RECIPE)
 
 
+def hcnn(kind: str, title: str) -> Preset:
+    """The original's HCNN-S or HCNN-M (with the CNN's dropout), or X: pooled by maximum, any length."""
+    options: dict[str, Any] = {
+        "s": {"curvatures": "single", "pool": None, "dropout": 0.5},
+        "m": {"curvatures": "multiple", "pool": None, "dropout": 0.5},
+        "x": {"curvatures": "multiple", "pool": "max", "dropout": 0.2},
+    }[kind]
+    return Preset(
+        f"hcnn-{kind}", title, lambda longest: HCNNConfig(max_length=longest, **options), HCNN_RECIPE
+    )
+
+
 KMER = Preset("kmer-lr", "k-mer logistic regression", lambda longest: KmerConfig())
 LENGTH = Preset("length", "length only", lambda longest: LengthConfig())
 BASELINES = (KMER, LENGTH)
@@ -72,6 +86,7 @@ PRESETS = {
             lambda longest: CNNConfig(max_length=longest, dropout=0.2, pool="max"),
             CNN_RECIPE,
         ),
+        *(hcnn(kind, title) for kind, title in (("s", "HCNN-S"), ("m", "HCNN-M"), ("x", "HCNN-X"))),
         Preset("transformer", "Transformer", lambda longest: TransformerConfig(), TRANSFORMER_RECIPE),
         *BASELINES,
     )

@@ -42,9 +42,11 @@ class Euclidean(Manifold):
     def logmap(self, x, y):
         return y - x
 
-    normal_coordinates = logmap
+    def normal_coordinates(self, x, y):
+        return self.logmap(x, y)
 
-    from_normal_coordinates = expmap
+    def from_normal_coordinates(self, x, v):
+        return self.expmap(x, v)
 
     @in_float32
     def transport(self, x, y, u):

@@ -227,6 +227,7 @@ def summary(trainer: ClassifierTrainer, splits: Splits, monitor: Monitor, seed: 
         row = epochs.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
         if "loss" in entry:
             row["train_loss"] = entry["loss"]
+        row |= {key: entry[key] for key in entry if key.startswith("curvature.")}
         row |= {key.replace("eval_", "valid_"): entry[key] for key in entry if key.startswith("eval_")}
     history = [
         {key: row[key] for key in row if not key.endswith(("_runtime", "_per_second"))}

@@ -14,6 +14,7 @@ from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import reverse_complement
 from crocuta.data.labelled import Labelled
 from crocuta.errors import InputError
+from crocuta.manifolds import Manifold
 from crocuta.models.base import ModelConfig
 from crocuta.nn.hyena import HyenaFilter
 from crocuta.train.recipe import Recipe
@@ -62,13 +63,24 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
         "filters": recipe.filter_learning_rate or recipe.learning_rate,
         "embeddings": recipe.learning_rate,
     }
-    groups = optim.parameter_groups(model, recipe.learning_rate, weight_decay=recipe.weight_decay)
+    groups = optim.parameter_groups(
+        model, recipe.learning_rate, recipe.curvature_learning_rate, weight_decay=recipe.weight_decay
+    )
     for name, members in apart.items():
         taken = [p for group in groups for p in group["params"] if p in members]
         for group in groups:
             group["params"] = [p for p in group["params"] if p not in members]
         groups.append({"name": name, "params": taken, "lr": rates[name], "weight_decay": 0.0})
     return [group for group in groups if group["params"]]
+
+
+def curvatures(model: nn.Module) -> dict[str, float]:
+    """Learnable curvatures by the name of their manifold, `curvature.manifolds.0`, in the order of the model."""
+    return {
+        f"curvature.{name}": float(module.c)
+        for name, module in model.named_modules()
+        if isinstance(module, Manifold) and module.learnable
+    }
 
 
 class ClassifierTrainer(Trainer):
@@ -80,8 +92,10 @@ class ClassifierTrainer(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            groups = parameter_groups(self.model if model is None else model, self.recipe)
-            self.optimizer = torch.optim.AdamW(groups, fused=True)
+            model = self.model if model is None else model
+            groups = parameter_groups(model, self.recipe)
+            points = bool(optim.placement(model))
+            self.optimizer = optim.RiemannianAdam(groups) if points else torch.optim.AdamW(groups, fused=True)
         return self.optimizer
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
@@ -104,6 +118,10 @@ class ClassifierTrainer(Trainer):
                 " try a lower --learning-rate"
             )
         return loss
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        """Training losses are joined by the curvatures of the moment."""
+        super().log(logs | curvatures(self.model) if "loss" in logs else logs, *args, **kwargs)
 
     def last_checkpoint(self) -> str:
         from transformers.trainer_utils import get_last_checkpoint
