@@ -14,6 +14,8 @@ DATA = "sequence,label\n" + "".join(
 )
 EXAMPLES = {
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
+    "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
+    "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
 }
 
 
@@ -38,6 +40,10 @@ def test_python_in_the_documentation_runs(page, tmp_path):
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_runs(example, tmp_path):
     path = ROOT / "examples" / example
+    task = tmp_path / "GUE" / "prom" / "prom_core_tata"
+    task.mkdir(parents=True)
+    for part in ("train", "dev", "test"):
+        (task / f"{part}.csv").write_text(DATA)
     assert len(path.read_text().splitlines()) <= 120
     command = [sys.executable, "-W", "ignore", str(path), *EXAMPLES[example]]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
