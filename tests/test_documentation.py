@@ -14,6 +14,7 @@ DATA = "sequence,label\n" + "".join(
 )
 EXAMPLES = {
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
+    "digits_disk.py": ["disk.png"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
 }
@@ -35,6 +36,13 @@ def test_python_in_the_documentation_runs(page, tmp_path):
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_python_of_the_layers_page_runs(tmp_path):
+    code = "\n".join(python_blocks(ROOT / "docs" / "layers.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch.Size([32, 21])")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
