@@ -24,7 +24,7 @@ GANEA = "Ganea et al. 2018, arXiv 1805.09112"
 HNNPP = "Shimizu et al. 2021, arXiv 2006.08210"
 HE = "He et al. 2024, arXiv 2412.14695"
 YANG = "Yang et al. 2024, arXiv 2407.01290"
-MERU = "Desai et al. 2023, MERU"
+MERU = "Desai et al. 2023, arXiv 2304.09172"
 
 _LINEAR, _CONV = "tests/nn/test_lorentz_linear.py::", "tests/nn/test_lorentz_conv.py::"
 _NORM, _POINT = "tests/nn/test_lorentz_norm.py::", "tests/nn/test_lorentz_pointwise.py::"
@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             "70-digit oracle, 1e-9 in float64", ("tests/manifolds/test_oracle.py::test_float64_within_1e9",),
         ),
         Module(
-            "PseudoHyperboloid", ("PseudoHyperboloid",), "Xiong et al. 2022, theorem 1 and eq. 7",
+            "PseudoHyperboloid", ("PseudoHyperboloid",), "Xiong et al. 2022, arXiv 2106.03134, theorem 1 and eq. 7",
             f"{LAWS}; Lorentz at one time dimension",
             (f"{_SPACE}test_pseudo_hyperboloid", f"{_SPACE}test_one_time_dimension_is_lorentz"),
         ),
@@ -69,7 +69,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "entailment cones", ("EntailmentConeLoss",),
-            f"{MERU}, eqs. 4 to 6; Ganea et al. 2018, arXiv 1804.01882, eq. 33", "70-digit oracle, 1e-9",
+            f"{MERU}, eqs. 4 to 6; Ganea et al. 2018 (cones), arXiv 1804.01882, eq. 33", "70-digit oracle, 1e-9",
             (f"{_LOSS}test_cone_excess_against_the_oracle",),
         ),
     ),
@@ -87,7 +87,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_LINEAR}test_tangent_linear_against_hypercore",), "8.9",
         ),
         Module(
-            "pseudo-hyperbolic linear", ("TangentLinear",), "Xiong et al. 2022, theorem 1", LAWS,
+            "pseudo-hyperbolic linear", ("TangentLinear",), "Xiong et al. 2022, arXiv 2106.03134, theorem 1", LAWS,
             (f"{_LAYERS}test_tangent_linear_on_the_pseudo_hyperboloid",),
             note="on a `PseudoHyperboloid`",
         ),
@@ -101,7 +101,8 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "word + position embeddings", ("LorentzEmbedding", "PoincareEmbedding", "LorentzPositionalEmbedding"),
-            "Nickel & Kiela 2017, 2018, arXiv 1705.08039, 1806.03417", f"{GOLDEN} (points); {LAWS}",
+            "Nickel & Kiela 2017, arXiv 1705.08039; Nickel & Kiela 2018, arXiv 1806.03417",
+            f"{GOLDEN} (points); {LAWS}",
             (f"{_EMBED}test_plain_embedding_against_hypercore", f"{_EMBED}test_points_are_placed_and_stay",
              f"{_EMBED}test_word_and_position"),
         ),
@@ -145,7 +146,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_NORM}test_layer_norm_against_hypercore",), "2.8",
         ),
         Module(
-            "RMSNorm", ("LorentzRMSNorm",), "Zhang & Sennrich 2019, eq. 4, lifted", GOLDEN,
+            "RMSNorm", ("LorentzRMSNorm",), "Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4, lifted", GOLDEN,
             (f"{_NORM}test_rms_norm_against_hypercore",),
         ),
         Module(
@@ -187,7 +188,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "residual blocks (basic, bottleneck)", ("LorentzBasicBlock", "LorentzBottleneckBlock"),
-            f"He et al. 2016, fig. 5; {BDEIR}", "its parts; a stack learns",
+            f"He et al. 2016, arXiv 1512.03385, fig. 5; {BDEIR}", "its parts; a stack learns",
             (f"{_RESNET}test_block_is_its_parts", f"{_RESNET}test_a_stack_learns"), "crashes",
         ),
         Module(
@@ -215,7 +216,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "Poincare attention", ("PoincareMultiheadAttention",),
-            "Gulcehre et al. 2019, arXiv 1805.09786, section 3; Shimizu et al. 2021, section 3.5",
+            "Gulcehre et al. 2019, arXiv 1805.09786, section 3; Shimizu et al. 2021, arXiv 2006.08210, section 3.5",
             "Lorentz attention through the isometry; definition",
             ("tests/nn/test_poincare_attention.py::test_is_lorentz_attention_seen_in_the_ball",
              "tests/nn/test_poincare_attention.py::test_weights_follow_the_distance_and_values_meet_in_the_gyromidpoint"),
@@ -233,7 +234,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "learned and sinusoidal positions", ("LorentzLearnedPosition", "LorentzSinusoidalPosition"),
-            "midpoint residual; Vaswani et al. 2017, section 3.5, lifted", f"definition; {LAWS}",
+            "midpoint residual; Vaswani et al. 2017, arXiv 1706.03762, section 3.5, lifted", f"definition; {LAWS}",
             (f"{_POSITION}test_learned_position_is_the_weighted_midpoint", f"{_POSITION}test_laws"),
         ),
     ),

@@ -11,6 +11,7 @@ has no explanation.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from module_notes import FAILURES, FLOOR, Failure
@@ -19,6 +20,9 @@ from module_records import GROUPS, Module
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "modules.md"
 RESULTS = Path(__file__).parent / "results"
+ARXIV = re.compile(
+    r"([A-Z][^,;:()]*? \d{4}(?: \(cones\))?), arXiv (\d{4}\.\d{5})"
+)  # "Su et al. 2021", "2104.09864"
 MATERIAL = 1.15  # a ratio of times above this is explained on the page
 ATTENTION = {
     "attention, length 2048": "LorentzMultiheadAttention",
@@ -32,13 +36,13 @@ Every module that HyperCore (arXiv 2504.08912) and Hyperbolic Genome Embeddings 
 layers and whole models aside, and what stands for it here: the equation it follows, what its values are held to, and
 what it costs. [Hyperbolic layers](layers.md) shows how they make a network.
 
-- **Source**: paper and equation; the class's docstring says more.
+- **Source**: paper (listed at the end) and equation; the class's docstring says more.
 - **Held to**: *golden* means values and gradients of the original on fixed weights, where it is right, equal to 1e-9 in
   float64 at k = 1, 0.5 and 2 (k = 1/c); other oracles are named. *Laws* are those of `crocuta.testing`, which layers
   pass besides: on the manifold, gradients equal to finite differences, bfloat16 autocast, reload, fixed and learnable
   curvature, c of 0.1, 1 and 2.7.
 - **Cost**: forward and backward on one CPU thread, CPU time as a multiple of a Euclidean twin's of equal width, both
-  measured in one run; in brackets the memory alive between the two passes. *Theirs*: HyperCore's layer, or HGE's,
+  measured in one run; in brackets the memory alive between the two passes. **Theirs**: HyperCore's layer, or HGE's,
   against its own twin, as we measured the original code on a CPU.
 
 `python benchmarks/modules.py` writes this page; `benchmarks/layers.py` and `benchmarks/attention.py` measure our costs.
@@ -54,6 +58,10 @@ Measured on the published code. Each has a test that shows ours right.
 The Euclidean twin is the floor. Where we need more than {material:.2f} times its CPU time, this is what the rest buys:
 
 {floor}
+
+## Papers
+
+{papers}
 """
 
 
@@ -69,21 +77,34 @@ def costs() -> dict[str, tuple[float, float]]:
 
 
 def cost_cell(module: Module, found: dict[str, tuple[float, float]]) -> str:
-    """`1.09 (1.00); theirs 1.34`, a part left out where nothing was measured."""
-    measured = [found[name] for name in module.classes if name in found and not module.note]
-    ours = "; ".join(f"{time:.2f} ({memory:.2f})" for time, memory in measured)
-    return "; ".join(part for part in (ours, module.theirs and f"theirs {module.theirs}") if part) or "-"
+    """`1.09 (1.00)` for each class that was measured; a use of a class that has a row of its own has none."""
+    measured = [] if module.note else [found[name] for name in module.classes if name in found]
+    return "; ".join(f"{time:.2f} ({memory:.2f})" for time, memory in measured)
 
 
 def module_table(modules: tuple[Module, ...], found: dict[str, tuple[float, float]]) -> str:
-    lines = ["| original | crocuta | source | held to | cost (memory) |", "|---|---|---|---|---|"]
+    lines = ["| original | crocuta | cost | theirs | source | held to |", "|---|---|---|---|---|---|"]
     for module in modules:
         ours = ", ".join(f"`{name}`" for name in module.classes) + f" {module.note}"
-        tests = ", ".join(f"`{test}`" for test in module.tests)
-        held = f"{module.oracle}: {tests}" if tests else module.oracle
-        cells = (module.original, ours.strip(), module.source, held, cost_cell(module, found))
-        lines.append(f"| {' | '.join(cells)} |")
+        cost = cost_cell(module, found)
+        source = ARXIV.sub(r"\1", module.source)
+        cells = (module.original, ours.strip(), cost, module.theirs, source, ARXIV.sub(r"\1", module.oracle))
+        lines.append(f"| {' | '.join(cell or '-' for cell in cells)} |")
     return "\n".join(lines)
+
+
+def test_list(modules: tuple[Module, ...]) -> str:
+    """Folded away: they are long."""
+    items = [f"- {m.original}: {', '.join(f'`{test}`' for test in m.tests)}" for m in modules if m.tests]
+    return "\n".join(["<details><summary>Tests</summary>", "", *items, "", "</details>"])
+
+
+def reference_list() -> str:
+    """The papers that sources name, each once."""
+    papers = {paper for rows in GROUPS.values() for row in rows for paper in ARXIV.findall(row.source)}
+    return "\n".join(
+        f"- {name}: [arXiv {number}](https://arxiv.org/abs/{number})" for name, number in sorted(papers)
+    )
 
 
 def failure_table(failures: tuple[Failure, ...]) -> str:
@@ -106,9 +127,16 @@ def floor_list(found: dict[str, tuple[float, float]]) -> str:
 def render() -> str:
     """The whole page."""
     found = costs()
-    groups = "".join(f"## {title}\n\n{module_table(rows, found)}\n\n" for title, rows in GROUPS.items())
+    groups = "".join(
+        f"## {title}\n\n{module_table(rows, found)}\n\n{test_list(rows)}\n\n"
+        for title, rows in GROUPS.items()
+    )
     return TEXT.format(
-        groups=groups, failures=failure_table(FAILURES), floor=floor_list(found), material=MATERIAL
+        groups=groups,
+        failures=failure_table(FAILURES),
+        floor=floor_list(found),
+        papers=reference_list(),
+        material=MATERIAL,
     )
 
 
