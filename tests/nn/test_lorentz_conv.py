@@ -73,9 +73,7 @@ def test_conv2d_against_hypercore(golden_case, name, k):
 
 def by_definition(layer, x):
     """Windows of points, origins around them, concatenated group by group, through a linear layer."""
-    m, (k,), (stride,), (padding,), (dilation,) = (
-        layer.manifold, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
-    )  # fmt: skip
+    m, (k,), (stride,), (padding,), (dilation,) = layer.manifold, layer.kernel_size, *layer.window.values()
     origin = m.origin(layer.in_channels, dtype=x.dtype).expand(len(x), padding, -1)
     x = torch.cat([origin, x, origin], dim=1)
     starts = range(0, x.shape[1] - dilation * (k - 1), stride)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz, Manifold, Poincare
-from crocuta.nn.lorentz_linear import LorentzLinear, positive
+from crocuta.nn.linear import positive
+from crocuta.nn.lorentz_linear import LorentzLinear
 from crocuta.nn.lorentz_pointwise import LorentzResidual
 
 if TYPE_CHECKING:

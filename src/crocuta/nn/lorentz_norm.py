@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from crocuta.manifolds import Lorentz, Manifold
 from crocuta.manifolds.numerics import in_float32, widen
 from crocuta.manifolds.radial import ExpMap0, Lift, LogMap0
-from crocuta.nn.lorentz_linear import positive
+from crocuta.nn.linear import positive
 from crocuta.nn.recentre import Recentre, Sums, centroid_of_sums
 
 if TYPE_CHECKING:
