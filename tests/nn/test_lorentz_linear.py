@@ -8,8 +8,8 @@ from crocuta.nn.lorentz_linear import (
     LorentzBoostLinear,
     LorentzCentroidClassifier,
     LorentzLinear,
-    TangentLinear,
 )
+from crocuta.nn.tangent import TangentLinear
 from crocuta.testing import assert_layer
 
 KS = (1.0, 0.5, 2.0)

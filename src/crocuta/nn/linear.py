@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from crocuta.manifolds import Manifold
 
@@ -37,6 +37,11 @@ class IntrinsicLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """A 16-bit result of an autocast product, widened: what follows is geometry."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def fan_in_uniform(fan_in: int, *parameters: nn.Parameter | None) -> None:

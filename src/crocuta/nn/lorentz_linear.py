@@ -11,15 +11,10 @@ from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz
 from crocuta.manifolds.numerics import TINY, in_float32, norm, sqrt
-from crocuta.nn.linear import IntrinsicLinear, fan_in_uniform, positive
+from crocuta.nn.linear import at_least_float32, fan_in_uniform, positive
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """A 16-bit result of an autocast product, widened: what follows is geometry."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class LorentzLinear(nn.Module):
@@ -113,32 +108,6 @@ class LorentzBoostLinear(nn.Module):
         beyond = log_scale.exp() * torch.sigmoid(y[..., :1]) + self.margin  # t - 1/sqrt(c)
         length = (beyond * (beyond + 2 * radius)).sqrt()
         return self.manifold.lift(y[..., 1:] * (length / norm(y[..., 1:]).clamp_min(TINY)))
-
-
-class TangentLinear(IntrinsicLinear):
-    """`exp0(W log0(x))`, then moved by a bias transported from the origin; on any manifold.
-
-    (Ganea et al. 2018, arXiv 1805.09112, eqs. 27 and 28: Mobius matrix product and bias addition, which on the
-    ball are this.) `LorentzLinear` does the same work at a third of the cost.
-
-    Shapes: `(..., ambient(in_features))` to `(..., ambient(out_features))`; `weight` is
-    `(out_features, in_features)`, `bias` a tangent at the origin.
-
-    >>> m = Lorentz()
-    >>> TangentLinear(m, 64, 32)(m.expmap0(torch.randn(5, 64))).shape
-    torch.Size([5, 33])
-    """
-
-    def forward(self, x: Float[Tensor, "*batch ambient_in"]) -> Float[Tensor, "*batch ambient_out"]:
-        """Points to points of the same manifold."""
-        y = self.manifold.expmap0(F.linear(self.manifold.logmap0(x), self.weight))
-        return y if self.bias is None else self._move(y, self.bias)
-
-    @in_float32
-    def _move(self, y: Tensor, bias: Tensor) -> Tensor:
-        origin = self.manifold.origin(self.out_features, dtype=y.dtype, device=y.device)
-        velocity = F.pad(bias, (origin.numel() - bias.numel(), 0))
-        return self.manifold.expmap(y, self.manifold.transport(origin, y, velocity))
 
 
 class LorentzCentroidClassifier(nn.Module):
