@@ -1,21 +1,23 @@
 """What was measured to go wrong in HyperCore's and HGE's layers and has no test beside its own layer."""
 
-from functools import partial
-
 import pytest
 import torch
 from safetensors.torch import load_file, load_model, save_model
 from torch import nn
-from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz, Poincare, PseudoHyperboloid
 from crocuta.nn import (
     LorentzActivation,
     LorentzBatchNorm1d,
     LorentzDropout,
+    LorentzInputBlock,
     LorentzLinear,
+    LorentzNormalize,
     LorentzTransformerBlock,
+    PseudoHyperboloidLinear,
+    TangentActivation,
     TangentLinear,
+    TangentResidual,
 )
 from crocuta.testing import assert_layer
 
@@ -34,23 +36,26 @@ def test_layers_take_any_number_of_axes(lead):
     assert ball(Poincare(0.5).random((*lead, 4))).shape == (*lead, 4)
 
 
-def test_normalisation_is_an_activation():
-    """HyperCore's `Normalization`: the space part brought to length 1."""
+def test_normalisation_brings_space_parts_to_length_one():
     m = Lorentz(0.5)
-    normalise = LorentzActivation(m, partial(F.normalize, dim=-1))
-    y = normalise(m.random((5, 4), std=3.0, dtype=torch.float64))
-    torch.testing.assert_close(y[:, 1:].norm(dim=-1), torch.ones(5, dtype=torch.float64))
-    assert_layer(normalise, in_features=4)
+    x = m.random((5, 4), std=3.0, dtype=torch.float64)
+    y = LorentzNormalize(m)(x)
+    torch.testing.assert_close(y[:, 1:], x[:, 1:] / x[:, 1:].norm(dim=-1, keepdim=True))
+    assert torch.equal(LorentzNormalize(m)(m.origin(4)), m.origin(4))
+    assert_layer(LorentzNormalize(m), in_features=4)
 
 
+@pytest.mark.parametrize("learnable", [False, True])
 @pytest.mark.parametrize("c", [0.1, 1.0, 2.7])
-@pytest.mark.parametrize("signature", [(2, 3), (3, 4)])
-def test_tangent_linear_on_the_pseudo_hyperboloid(signature, c):
+def test_laws_of_what_crashes_in_hypercore(c, learnable):
     torch.manual_seed(0)
-    m = PseudoHyperboloid(signature, c)
-    layer = TangentLinear(m, m.dimension, m.dimension)
-    assert_layer(layer)
-    assert (layer(m.random((5, m.dimension))) != layer(m.random((5, m.dimension)))).any()
+    for m in (Lorentz(c, learnable), Poincare(c, learnable)):
+        assert_layer(TangentActivation(m, torch.tanh), in_features=4)
+        residual = TangentResidual(m)
+        assert_layer(residual, in_features=4, call=lambda layer, x: layer(x, x.flip(0)))
+    assert_layer(LorentzInputBlock(Lorentz(c, learnable), 3, 4, activation=torch.tanh), lead=(2, 3, 3))
+    a, b = PseudoHyperboloid((2, 3), c, learnable), PseudoHyperboloid((3, 4), 0.7, learnable)
+    assert_layer(PseudoHyperboloidLinear(a, b))
 
 
 def test_a_fixed_curvature_is_not_stored_and_a_shared_one_once(tmp_path):
