@@ -151,8 +151,8 @@ FLOOR: dict[str, str] = {
     "LorentzBatchNorm2d": "as in one dimension.",
     "PoincareBatchNorm1d": f"`LorentzBatchNorm1d`, and {_BALL_FLOOR}.",
     "PoincareBatchNorm2d": f"`LorentzBatchNorm2d`, and {_BALL_FLOOR}.",
-    "LorentzLayerNorm": "the twin is one fused kernel, bound by memory; ours goes over the points once for the mean, once "
-    "for the length, once to scale and shift, once for time.",
+    "LorentzLayerNorm": "the twin is one fused kernel, bound by memory; ours goes over the points once for the mean, "
+    "once for the length, once to scale and shift, once for time.",
     "LorentzRMSNorm": "a second pass each way, for time; torch's own RMSNorm is less fused than its layer norm.",
     "LorentzActivation": "a copy into points and its squared length, where the twin is one pass.",
     "LorentzDropout": "a copy into points and its squared length, where the twin is one pass.",

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "modules.md"
 RESULTS = Path(__file__).parent / "results"
 ARXIV = re.compile(
-    r"([A-Z][^,;:()]*? \d{4}(?: \(cones\))?), arXiv (\d{4}\.\d{5})"
+    r"([A-Z][^,;:()]*? \d{4}(?: \(cones\))?), arXiv (\d{4}\.\d{4,5})"
 )  # "Su et al. 2021", "2104.09864"
 MATERIAL = 1.15  # a ratio of times above this is explained on the page
 ATTENTION = {
