@@ -112,8 +112,8 @@ FAILURES: tuple[Failure, ...] = (
 
 _LIFT = "one pass over the result for its squared length, and one back"
 _BALL_FLOOR = (
-    "the way to the hyperboloid and back, one square root and one division per point, and "
-    "the widening of 16 bits"
+    "the way to the hyperboloid and back, step by step: each step is a pass, and autograd keeps what it read. "
+    "A fused gradient is left to write"
 )
 FLOOR: dict[str, str] = {
     "LorentzLinear": f"the product has one column more; {_LIFT}.",
@@ -126,29 +126,29 @@ FLOOR: dict[str, str] = {
     "TangentActivation": "log and exp at the origin: a norm and a transcendental function per point, each way.",
     "TangentResidual": "two logs and an exp at the origin, where the twin adds.",
     "PseudoHyperboloidLinear": "log and exp at the origin: sines and hyperbolic sines of two norms per point.",
-    "Rescale": "a product, and time recomputed; the twin is the identity.",
-    "Remap": "log and exp at the origin; the twin is the identity.",
+    "Rescale": "a second pass each way for time; the twin is a product.",
+    "Remap": "log and exp at the origin; the twin is a product.",
     "LorentzNormalize": "a second pass each way for time, as in the layer norm.",
     "LorentzInputBlock": "its batch norm; the convolution is at the floor.",
     "LorentzCentroidClassifier": "class points are lifted, logits clamped.",
-    "PoincareLinear": f"{_BALL_FLOOR}; an asinh and a sinh per coordinate, which the formula asks for.",
+    "PoincareLinear": f"an asinh and a sinh per coordinate, which the formula asks for, and {_BALL_FLOOR}.",
     "LorentzEmbedding": "rows are lifted after the look-up, so that they follow a moving curvature; "
     "the look-up itself is "
     "almost free.",
-    "PoincareEmbedding": "rows are projected after the look-up; the look-up itself is almost free.",
-    "LorentzPositionalEmbedding": "a linear map of positions and a midpoint, where the twin adds.",
+    "PoincareEmbedding": "as `LorentzEmbedding`; the projection is not fused.",
+    "LorentzPositionalEmbedding": "rows are lifted after the look-up and joined by a midpoint, where the twin adds.",
     "LorentzPatchEmbedding": "as the convolution, on few channels.",
     "LorentzConv1d": f"one more input channel, the windows' joint time; {_LIFT}.",
     "LorentzConv2d": f"one more input channel, the windows' joint time; {_LIFT}.",
     "LorentzConvTranspose1d": f"one more input channel, the windows' joint time; {_LIFT}.",
     "LorentzConvTranspose2d": f"one more input channel, the windows' joint time; {_LIFT}.",
-    "PoincareConv1d": f"{_BALL_FLOOR}; log at the origin, and an asinh and a sinh per coordinate.",
-    "PoincareConv2d": f"{_BALL_FLOOR}; log at the origin, and an asinh and a sinh per coordinate.",
+    "PoincareConv1d": f"log at the origin, an asinh and a sinh per coordinate, and {_BALL_FLOOR}.",
+    "PoincareConv2d": f"log at the origin, an asinh and a sinh per coordinate, and {_BALL_FLOOR}.",
     "LorentzBatchNorm1d": "two dot products and a rank-2 update per point (the boost to the "
     "centroid and on to beta), the "
     "mean distance, and centroids summed in float64; the twin is one fused kernel of a subtraction "
     "and a product.",
-    "LorentzBatchNorm2d": "as in one dimension.",
+    "LorentzBatchNorm2d": "as `LorentzBatchNorm1d`.",
     "PoincareBatchNorm1d": f"`LorentzBatchNorm1d`, and {_BALL_FLOOR}.",
     "PoincareBatchNorm2d": f"`LorentzBatchNorm2d`, and {_BALL_FLOOR}.",
     "LorentzLayerNorm": "the twin is one fused kernel, bound by memory; ours goes over the points once for the mean, "
@@ -161,8 +161,8 @@ FLOOR: dict[str, str] = {
     "and hand-written gradients of both.",
     "LorentzScaledResidual": "as `LorentzResidual`.",
     "LorentzSpaceAddition": "the sum's squared length: a second pass each way.",
-    "PoincareResidual": "three dot products and two coefficients per pair (the gyro-addition), "
-    "where the twin adds.",
+    "PoincareResidual": "the gyro-addition, arranged not to cancel, step by step, where the twin adds; a fused "
+    "gradient is left to write.",
     "LorentzFlatten": "the twin is a view: ours sums squares and writes a new point.",
     "LorentzBasicBlock": "batch norms and residual; the convolutions are at the floor.",
     "LorentzBottleneckBlock": "batch norms and residual on wide images; the convolutions are at the floor.",
@@ -178,16 +178,17 @@ FLOOR: dict[str, str] = {
     "LorentzFocusedAttention": "the feature map: two norms and a power per head.",
     "PoincareMultiheadAttention": f"Lorentz attention, and {_BALL_FLOOR}.",
     "Rotary": "the same rotation as the twin's.",
-    "LorentzRelativePosition": "a linear map and a midpoint, where the twin adds.",
+    "LorentzRelativePosition": "a midpoint, where the twin adds.",
     "LorentzLearnedPosition": "a midpoint, where the twin adds.",
     "LorentzSinusoidalPosition": "a midpoint, where the twin adds.",
-    "LorentzGlobalPool": "the centroid in float64, with digits at any radius; the twin is a mean.",
+    "LorentzGlobalPool": "the centroid looks at each point twice, in float64, so that it has digits at any radius; the "
+    "twin is a mean.",
     "LorentzAvgPool1d": "windows are summed in float64 and divided by their Lorentz length; the "
     "twin is a mean.",
     "LorentzAvgPool2d": "windows are summed in float64 and divided by their Lorentz length; the "
     "twin is a mean.",
     "LorentzMLR": "an asinh per logit; unit normals are rebuilt in every pass.",
-    "PoincareMLR": f"{_BALL_FLOOR}; an asinh per logit.",
+    "PoincareMLR": f"an asinh per logit, and {_BALL_FLOOR}.",
     "EntailmentConeLoss": "no Euclidean twin.",
     "HyperbolicContrastiveLoss": "a distance that keeps its digits, for each pair, where the twin "
     "is one product.",

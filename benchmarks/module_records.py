@@ -76,17 +76,17 @@ GROUPS: dict[str, tuple[Module, ...]] = {
     "Linear layers and embeddings": (
         Module(
             "LorentzLinear; HGE's fully connected layer", ("LorentzLinear",), f"{CHEN}, eq. 3; {YANG}",
-            GOLDEN, (f"{_LINEAR}test_linear_against_hypercore", f"{_LINEAR}test_linear_against_hge"), "1.34",
+            GOLDEN, (f"{_LINEAR}test_linear_against_hypercore", f"{_LINEAR}test_linear_against_hge"),
         ),
         Module(
             "HyboNetLinear", ("LorentzBoostLinear",), f"{CHEN}, eq. 5", GOLDEN,
-            (f"{_LINEAR}test_boost_linear_against_hybonet",), "1.75",
+            (f"{_LINEAR}test_boost_linear_against_hybonet",),
         ),
         Module(
             "tangent-space linear, HNNLayer", ("TangentLinear",), f"{GANEA}, eqs. 27 and 28", GOLDEN,
             (f"{_LINEAR}test_tangent_linear_against_hypercore",
              f"{_TANGENT}test_a_hyperbolic_neural_network_of_two_layers_learns"),
-            "8.9; HNNLayer crashes",
+            "HNNLayer crashes",
         ),
         Module(
             "pseudo-hyperbolic linear", ("PseudoHyperboloidLinear",),
@@ -119,11 +119,11 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             "Conv1d; HGE's convolution", ("LorentzConv1d",), f"{BDEIR}, eq. 4", GOLDEN,
             (f"{_CONV}test_conv1d_against_hge",
              f"{_CONV}test_conv1d_is_a_linear_layer_on_concatenated_windows"),
-            "HGE 4.2; HyperCore crashes",
+            "HyperCore crashes",
         ),
         Module(
             "Conv2d", ("LorentzConv2d",), f"{BDEIR}, eq. 4", GOLDEN,
-            (f"{_CONV}test_conv2d_against_hypercore",), "6.8 (5.2)",
+            (f"{_CONV}test_conv2d_against_hypercore",), "memory 5.2",
         ),
         Module(
             "ConvTranspose2d", ("LorentzConvTranspose1d", "LorentzConvTranspose2d"), f"{BDEIR}, eq. 4",
@@ -142,11 +142,11 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             f"{BDEIR}, section 4.2", f"{GOLDEN}, running statistics too",
             (f"{_NORM}test_batch_norm_against_hypercore", f"{_NORM}test_batch_norm_steps_against_hge",
              f"{_NORM}test_batch_norm_gradients_against_hge"),
-            "2d 9.7 (11); HGE 20",
+            "2d memory 11, 1d crashes",
         ),
         Module(
             "LayerNorm", ("LorentzLayerNorm",), f"{YANG}, section 3", GOLDEN,
-            (f"{_NORM}test_layer_norm_against_hypercore",), "2.8",
+            (f"{_NORM}test_layer_norm_against_hypercore",),
         ),
         Module(
             "RMSNorm", ("LorentzRMSNorm",), "Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4, lifted", GOLDEN,
@@ -179,7 +179,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "LResNet", ("LorentzResidual", "LorentzScaledResidual"), f"{HE}, eq. 4 and section 4.2", GOLDEN,
-            (f"{_POINT}test_residual_against_hypercore",), "10.7",
+            (f"{_POINT}test_residual_against_hypercore",),
         ),
         Module(
             "HGE's residual", ("LorentzSpaceAddition",), f"{BDEIR}, section 4.4",

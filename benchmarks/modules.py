@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from module_notes import FAILURES, FLOOR, Failure
 from module_records import GROUPS, Module
@@ -55,7 +56,7 @@ Measured on the published code. Each has a test that shows ours right.
 
 ## What is left to the floor
 
-The Euclidean twin is the floor. Where we need more than {material:.2f} times its CPU time, this is what the rest buys:
+The Euclidean twin is the floor. Where we need more than {material:.2f} times its CPU time, this is where the rest goes:
 
 {floor}
 
@@ -65,30 +66,43 @@ The Euclidean twin is the floor. Where we need more than {material:.2f} times it
 """
 
 
-def costs() -> dict[str, tuple[float, float]]:
-    """Class name -> ratio of CPU times, ratio of memory; the first row of a class counts."""
-    found: dict[str, tuple[float, float]] = {}
-    for key, row in json.loads((RESULTS / "layers.json").read_text())["layers"].items():
-        found.setdefault(key.split()[0], (row["time_ratio"], row["memory_ratio"]))
+class Cost(NamedTuple):
+    """Ratios of CPU time and of memory to the twin's, and of the originals' times to theirs."""
+
+    time: float
+    memory: float
+    hypercore: float | None = None
+    hge: float | None = None
+
+
+def costs() -> dict[str, Cost]:
+    """By class name; of a class's variants the first, attention at the greatest length."""
+    found: dict[str, Cost] = {}
     for key, row in json.loads((RESULTS / "attention.json").read_text())["results"].items():
         if key in ATTENTION:
-            found.setdefault(ATTENTION[key], (row["cpu_ratio"], row["saved_ratio"]))
+            found.setdefault(ATTENTION[key], Cost(row["cpu_ratio"], row["saved_ratio"]))
+    for key, row in json.loads((RESULTS / "layers.json").read_text())["layers"].items():
+        ours = Cost(row["time_ratio"], row["memory_ratio"], row.get("hypercore"), row.get("hge"))
+        found.setdefault(key.split(",")[0], ours)
     return found
 
 
-def cost_cell(module: Module, found: dict[str, tuple[float, float]]) -> str:
-    """`1.09 (1.00)` for each class that was measured; a use of a class that has a row of its own has none."""
-    measured = [] if module.note else [found[name] for name in module.classes if name in found]
-    return "; ".join(f"{time:.2f} ({memory:.2f})" for time, memory in measured)
+def cost_cells(module: Module, found: dict[str, Cost]) -> tuple[str, str]:
+    """Ours, `1.09 (1.00)` for each class that was measured, and theirs."""
+    measured = [found[name] for name in module.classes if name in found]
+    ours = "; ".join(f"{cost.time:.2f} ({cost.memory:.2f})" for cost in measured)
+    theirs = [f"{cost.hypercore:g}" for cost in measured if cost.hypercore]
+    theirs += [f"HGE {cost.hge:g}" for cost in measured if cost.hge]
+    return ours, "; ".join([*theirs, *filter(None, [module.theirs])])
 
 
-def module_table(modules: tuple[Module, ...], found: dict[str, tuple[float, float]]) -> str:
+def module_table(modules: tuple[Module, ...], found: dict[str, Cost]) -> str:
     lines = ["| original | crocuta | cost | theirs | source | held to |", "|---|---|---|---|---|---|"]
     for module in modules:
         ours = ", ".join(f"`{name}`" for name in module.classes) + f" {module.note}"
-        cost = cost_cell(module, found)
+        cost, theirs = cost_cells(module, found)
         source = ARXIV.sub(r"\1", module.source)
-        cells = (module.original, ours.strip(), cost, module.theirs, source, ARXIV.sub(r"\1", module.oracle))
+        cells = (module.original, ours.strip(), cost, theirs, source, ARXIV.sub(r"\1", module.oracle))
         lines.append(f"| {' | '.join(cell or '-' for cell in cells)} |")
     return "\n".join(lines)
 
@@ -115,12 +129,12 @@ def failure_table(failures: tuple[Failure, ...]) -> str:
     return "\n".join(lines)
 
 
-def floor_list(found: dict[str, tuple[float, float]]) -> str:
+def floor_list(found: dict[str, Cost]) -> str:
     named = [name for modules in GROUPS.values() for module in modules for name in module.classes]
     return "\n".join(
-        f"- `{name}` {found[name][0]:.2f}: {FLOOR[name]}"
+        f"- `{name}` {found[name].time:.2f}: {FLOOR[name]}"
         for name in dict.fromkeys(named)
-        if name in found and found[name][0] > MATERIAL
+        if name in found and found[name].time > MATERIAL
     )
 
 

@@ -52,5 +52,5 @@ def test_every_test_exists(page):
 
 def test_every_material_cost_is_explained(page):
     assert page.costs()
-    for name, (time, _) in page.costs().items():
-        assert time <= page.MATERIAL or page.FLOOR.get(name), name
+    for name, cost in page.costs().items():
+        assert cost.time <= page.MATERIAL or page.FLOOR.get(name), name
