@@ -43,8 +43,9 @@ what it costs. [Hyperbolic layers](layers.md) shows how they make a network.
   pass besides: on the manifold, gradients equal to finite differences, bfloat16 autocast, reload, fixed and learnable
   curvature, c of 0.1, 1 and 2.7.
 - **Cost**: forward and backward on one CPU thread, CPU time as a multiple of a Euclidean twin's of equal width, both
-  measured in one run; in brackets the memory alive between the two passes. **Theirs**: HyperCore's layer, or HGE's,
-  against its own twin, as we measured the original code on a CPU.
+  measured in one run; in brackets the memory alive between the two passes, likewise. Attention and the transformer
+  block are measured at length 2048. **Theirs**: HyperCore's layer, or HGE's, against its own twin, as we measured the
+  original code on a CPU.
 
 `python benchmarks/modules.py` writes this page; `benchmarks/layers.py` and `benchmarks/attention.py` measure our costs.
 
