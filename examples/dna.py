@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers.utils.logging import disable_progress_bar
 
 from crocuta.data.batch import pad_batch
 from crocuta.data.labelled import Labelled, Splits
@@ -37,6 +38,7 @@ class EuclideanTransformer(nn.Module):
 
 def kmer_probabilities(splits: Splits) -> np.ndarray:
     """Of the test set, by logistic regression on k-mer counts; its regularisation is chosen on validation."""
+    disable_progress_bar()
     with TemporaryDirectory() as folder:
         fit_baseline(KmerConfig(), splits, folder)
         return Ensemble.load([folder]).probabilities(splits.test.sequences)
