@@ -92,15 +92,6 @@ def test_rotary_against_hypercore(golden_case, k, name, tolerance):
     case.close(s.grad, case["grad.in.x_space"], 10 * tolerance if tolerance > 1e-9 else tolerance)
 
 
-@pytest.mark.parametrize("learnable", [False, True])
-@pytest.mark.parametrize("c", CURVATURES)
-@pytest.mark.parametrize("cls", LAYERS)
-def test_laws(cls, c, learnable):
-    torch.manual_seed(0)
-    m = Lorentz(c, learnable=learnable)
-    assert_layer(cls(m, 8, 2, rotary=Rotary(4 if cls is not LAYERS[1] else 8)), m, m, compile=c == 1.0)
-
-
 def test_laws_with_groups_masks_and_dropout():
     torch.manual_seed(0)
     m = Lorentz()
