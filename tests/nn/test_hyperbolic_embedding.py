@@ -7,7 +7,6 @@ from crocuta.manifolds import Lorentz, Poincare, Rescale
 from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, LorentzPositionalEmbedding, PoincareEmbedding
 from crocuta.nn.patch import LorentzPatchEmbedding
 from crocuta.optim import RiemannianAdam, parameter_groups, placement
-from crocuta.testing import assert_layer
 
 KS = (1.0, 0.5, 2.0)
 
@@ -101,9 +100,6 @@ def test_word_and_position(c):
         layer(torch.zeros(1, 7, dtype=torch.long))
 
 
-@pytest.mark.parametrize("c", [0.1, 1.0, 2.7])
-def test_patch_laws(c):
-    torch.manual_seed(0)
-    assert_layer(LorentzPatchEmbedding(Lorentz(c, learnable=True), 3, 5, 2), lead=(1, 4, 4))
+def test_images_are_whole_patches():
     with pytest.raises(ValueError, match="multiples of patch_size=2"):
         LorentzPatchEmbedding(Lorentz(), 3, 5, 2)(torch.ones(1, 4, 5, 4))
