@@ -35,6 +35,7 @@ _POOL, _RESNET = "tests/nn/test_lorentz_pool.py::", "tests/nn/test_lorentz_resne
 _LOSS, _MAPS = "tests/nn/test_hyperbolic_loss.py::", "tests/manifolds/test_maps.py::"
 _SPACE, _KNOWN = "tests/manifolds/test_laws.py::", "tests/manifolds/test_known_failures.py::"
 _CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_descent.py::"
+_EVERY = "tests/nn/test_every_layer.py::"
 _LAYERS, _TANGENT = "tests/nn/test_known_failures.py::", "tests/nn/test_tangent.py::"
 
 GROUPS: dict[str, tuple[Module, ...]] = {
@@ -183,7 +184,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "HGE's residual", ("LorentzSpaceAddition",), f"{BDEIR}, section 4.4",
-            LAWS, (f"{_POINT}test_laws",),
+            LAWS, (f"{_EVERY}test_laws",),
         ),
         Module(
             "HypResidual", ("TangentResidual",), "`exp0(log0(x) + log0(y))`", "definition",
@@ -191,7 +192,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "Mobius addition", ("PoincareResidual",), f"{GANEA}, eq. 4", "70-digit oracle of the gyro-addition; laws",
-            (f"{_BALL}test_laws", "tests/manifolds/test_oracle.py::test_mobius_addition"),
+            (f"{_EVERY}test_laws", "tests/manifolds/test_oracle.py::test_mobius_addition"),
         ),
         Module(
             "concatenation; HGE's flatten", ("LorentzFlatten", "concatenate", "split"),
@@ -221,7 +222,8 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             "multi-head attention, `full`, `flash`", ("LorentzMultiheadAttention", "LorentzCentroidMultiheadAttention"),
             f"{CHEN}, eqs. 6 and 7", f"{GOLDEN}: masks, causality, cross attention; moves with isometries",
             (f"{_ATTENTION}test_against_hypercore", f"{_ATTENTION}test_cross_attention_against_hypercore",
-             f"{_ATTENTION}test_output_moves_with_an_isometry", f"{_ATTENTION}test_memory_is_linear_in_the_length"),
+             "tests/nn/test_isometries.py::test_attention_moves_along",
+             f"{_ATTENTION}test_memory_is_linear_in_the_length"),
             "4.8 (11.5) at length 2048",
         ),
         Module(
@@ -244,12 +246,12 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "relative positional encoding", ("LorentzRelativePosition",), f"{YANG}, section 4.3", LAWS,
-            (f"{_POSITION}test_relative_position_of_weight_zero_is_the_point", f"{_POSITION}test_laws"),
+            (f"{_POSITION}test_relative_position_of_weight_zero_is_the_point", f"{_EVERY}test_laws"),
         ),
         Module(
             "learned and sinusoidal positions", ("LorentzLearnedPosition", "LorentzSinusoidalPosition"),
             "midpoint residual; Vaswani et al. 2017, arXiv 1706.03762, section 3.5, lifted", f"definition; {LAWS}",
-            (f"{_POSITION}test_learned_position_is_the_weighted_midpoint", f"{_POSITION}test_laws"),
+            (f"{_POSITION}test_learned_position_is_the_weighted_midpoint", f"{_EVERY}test_laws"),
         ),
     ),
     "Pooling, heads, losses, optimisers": (

@@ -39,9 +39,9 @@ what it costs. [Hyperbolic layers](layers.md) shows how they make a network.
 
 - **Source**: paper (listed at the end) and equation; the class's docstring says more.
 - **Held to**: *golden* means values and gradients of the original on fixed weights, where it is right, equal to 1e-9 in
-  float64 at k = 1, 0.5 and 2 (k = 1/c); other oracles are named. *Laws* are those of `crocuta.testing`, which layers
-  pass besides: on the manifold, gradients equal to finite differences, bfloat16 autocast, reload, fixed and learnable
-  curvature, c of 0.1, 1 and 2.7.
+  float64 at k = 1, 0.5 and 2 (k = 1/c); other oracles are named. *Laws* are those of `crocuta.testing`, which every
+  layer passes (`tests/nn/test_every_layer.py`): on the manifold, gradients equal to finite differences, bfloat16
+  autocast, reload, fixed and learnable curvature, c of 0.1, 1 and 2.7.
 - **Cost**: forward and backward on one CPU thread, CPU time as a multiple of a Euclidean twin's of equal width, both
   measured in one run; in brackets the memory alive between the two passes, likewise. Attention and the transformer
   block are measured at length 2048. **Theirs**: HyperCore's layer, or HGE's, against its own twin, as we measured the
