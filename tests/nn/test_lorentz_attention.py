@@ -182,6 +182,21 @@ def test_far_points_give_finite_values_and_gradients(radius):
     assert torch.isfinite(s.grad).all()
 
 
+@pytest.mark.parametrize(("radius", "bound"), [(5, 0.002), (6, 0.01), (7, 0.1), (8, 0.4)])
+def test_float32_knows_the_centroid_as_well_as_the_page_says(radius, bound):
+    """A sum of float32 points has no more digits of its Lorentz norm; float64 has."""
+    torch.manual_seed(0)
+    m = Lorentz()
+    direction = torch.nn.functional.normalize(torch.randn(64, 1, 1, 16, dtype=torch.float64), dim=-1)
+    value = m.expmap0(radius * direction).expand(64, 1, 8, 17)
+    q, k = m.random((2, 64, 1, 8, 16), dtype=torch.float64)
+    y = lorentz_attention(q.float(), k.float(), value.float(), 1.0, 2.0)
+    assert m.violation(y).max() < 1e-6
+    assert m.dist(y.double(), value).max() < bound
+    assert m.dist(lorentz_attention(q, k, value, 1.0, 2.0), value).max() < 1e-7 * bound
+    assert (m.dist0(y) < radius + 1e-5).all()  # the error is inwards
+
+
 def test_memory_is_linear_in_the_length():
     m = Lorentz()
     layer = LorentzMultiheadAttention(m, 8, 2)

@@ -45,6 +45,11 @@ def lorentz_attention(
     wherever torch's kernel is. (On a CPU, torch itself turns to quadratic memory for `dropout_p > 0`.) Applying one
     isometry to queries, keys and values applies it to the result.
 
+    Precision: a weighted sum of float32 points knows its Lorentz norm to `1e-8 e^(2 r)` only, r the values' scaled
+    distance from the origin. Where a query's weight lies on one value, or on values that agree, the result's
+    distance from the origin is therefore uncertain by up to 0.003 at r = 6, 0.04 at r = 7, 0.2 at r = 8 and 1.5 at
+    r = 10, always inwards; it is a point all the same. In float64 the same holds from r = 16 on.
+
     Args:
         c: curvature.
         scale: divides the scores; a number or a 0-d tensor.
@@ -216,7 +221,8 @@ class LorentzMultiheadAttention(_Attention):
 
     (Chen et al. 2022, arXiv 2105.14686, sec. 3.2; HyperCore's form.) Each head's queries, keys and values are linear
     maps of all n + 1 coordinates, lifted; see `lorentz_attention`. The head points' coordinates, times included,
-    are concatenated, mapped to a space part and lifted.
+    are concatenated, mapped to a space part and lifted. In float32, values beyond a scaled radius of 7 lose digits (see
+    there): keep them nearer, as norms in front of the layer do, or use `.double()`.
 
     Args:
         manifold: the hyperboloid of inputs and outputs.
