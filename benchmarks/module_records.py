@@ -36,7 +36,7 @@ _LOSS, _MAPS = "tests/nn/test_hyperbolic_loss.py::", "tests/manifolds/test_maps.
 _SPACE, _KNOWN = "tests/manifolds/test_laws.py::", "tests/manifolds/test_known_failures.py::"
 _CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_descent.py::"
 _EVERY = "tests/nn/test_every_layer.py::"
-_LAYERS, _TANGENT = "tests/nn/test_known_failures.py::", "tests/nn/test_tangent.py::"
+_TANGENT = "tests/nn/test_tangent.py::"
 
 GROUPS: dict[str, tuple[Module, ...]] = {
     "Manifolds": (
@@ -155,7 +155,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
         ),
         Module(
             "Normalization", ("LorentzNormalize",), "space part over its length, lifted", "definition",
-            (f"{_LAYERS}test_normalisation_brings_space_parts_to_length_one",),
+            (f"{_NORM}test_normalize_brings_space_parts_to_length_one",),
         ),
         Module(
             "Poincare batch norm", ("PoincareBatchNorm1d", "PoincareBatchNorm2d"),

@@ -8,6 +8,7 @@ from crocuta.nn.lorentz_norm import (
     LorentzBatchNorm1d,
     LorentzBatchNorm2d,
     LorentzLayerNorm,
+    LorentzNormalize,
     LorentzRMSNorm,
 )
 
@@ -170,6 +171,14 @@ def test_mask_removes_points():
     assert m.violation(masked).max() < 1e-12
     layer(x, torch.zeros(3, 6))  # nothing to count: still finite
     assert torch.isfinite(layer.running_mean).all()
+
+
+def test_normalize_brings_space_parts_to_length_one():
+    m = Lorentz(0.5)
+    x = m.random((5, 4), std=3.0, dtype=torch.float64)
+    y = LorentzNormalize(m)(x)
+    torch.testing.assert_close(y[:, 1:], x[:, 1:] / x[:, 1:].norm(dim=-1, keepdim=True))
+    assert torch.equal(LorentzNormalize(m)(m.origin(4)), m.origin(4))
 
 
 def test_inputs_are_checked():

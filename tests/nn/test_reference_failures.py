@@ -6,6 +6,7 @@ activation in test_tangent, HyboNet's linear layer in test_lorentz_linear, dista
 
 import pytest
 import torch
+from safetensors.torch import load_file, load_model, save_model
 from torch import nn as torch_nn
 
 from crocuta import nn
@@ -85,6 +86,19 @@ def test_curvatures_do_not_fill_the_state_dict():
     shared = torch_nn.ModuleList(nn.LorentzTransformerBlock(m, 8, 2) for _ in range(2))
     assert sum(p is m.log_c for p in shared.parameters()) == 1
     assert len({t.data_ptr() for key, t in shared.state_dict().items() if "log_c" in key}) == 1
+
+
+def test_a_shared_curvature_is_written_once(tmp_path):
+    def stack():
+        m = Lorentz(learnable=True)
+        return torch_nn.Sequential(nn.LorentzTransformerBlock(m, 8, 2), nn.LorentzTransformerBlock(m, 8, 2))
+
+    model, other, path = stack(), stack(), str(tmp_path / "model.safetensors")
+    model[0].manifold.log_c.data.fill_(0.1)
+    save_model(model, path)
+    assert sum("log_c" in key for key in load_file(path)) == 1
+    load_model(other, path)
+    assert other[1].feed_forward.manifold.log_c.item() == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("k", [0.1, 0.4, 2.5, 10.0])
