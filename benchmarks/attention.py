@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import torch
+import twins
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,39 +26,6 @@ from crocuta.nn.lorentz_attention import LorentzFocusedAttention, LorentzMultihe
 from crocuta.nn.lorentz_transformer import LorentzTransformerBlock
 
 RESULT = Path(__file__).parent / "results" / "attention.json"
-
-
-class EuclideanAttention(nn.Module):
-    """The twin: linear maps and scaled dot products."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
-
-    def forward(self, x: Tensor, is_causal: bool = False) -> Tensor:
-        q, k, v = (
-            p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for p in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
-
-
-class EuclideanBlock(nn.Module):
-    """The twin: pre-norm attention and SwiGLU of equal hidden width."""
-
-    def __init__(self, width: int, heads: int, hidden: int):
-        super().__init__()
-        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.attention = EuclideanAttention(width, heads)
-        self.gate_proj, self.up_proj = nn.Linear(width, hidden, False), nn.Linear(width, hidden, False)
-        self.down_proj = nn.Linear(hidden, width, False)
-
-    def forward(self, x: Tensor, is_causal: bool = False) -> Tensor:
-        x = x + self.attention(self.norm1(x), is_causal)
-        h = self.norm2(x)
-        return x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
 
 
 def saved_bytes(module: nn.Module, x: Tensor, options: dict) -> int:
@@ -120,9 +88,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     m, width, heads = Lorentz(), arguments.width, arguments.heads
-    twin = EuclideanAttention(width, heads)
+    twin = twins.Attention(width, heads)
     block = LorentzTransformerBlock(m, width, heads)
-    twin_block = EuclideanBlock(width, heads, block.feed_forward.hidden_features + 1)
+    twin_block = twins.Block(width, heads, block.feed_forward.hidden_features + 1)
     pairs = {
         "attention": (LorentzMultiheadAttention(m, width, heads), twin, {}),
         "attention, causal": (LorentzMultiheadAttention(m, width, heads), twin, {"is_causal": True}),

@@ -5,7 +5,8 @@
 Rounds alternate between the two sides; the best CPU time of each counts, so that load from elsewhere hits both.
 Memory is what is alive between forward and backward: the tensors that autograd saved and the output, parameters
 and input not counted twice. Gradients flow to the input and to every parameter. Writes
-`benchmarks/results/layers.json`.
+`benchmarks/results/layers.json`: `layers` maps a class's name (and a variant, after a comma) to its row; `bar` is what
+the ratio of times is to stay below, `hypercore` and `hge` that ratio for the original systems, measured elsewhere.
 """
 
 from __future__ import annotations
@@ -15,34 +16,26 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+import twins
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_conv import LorentzConv1d, LorentzConv2d
-from crocuta.nn.lorentz_linear import LorentzBoostLinear, LorentzLinear, TangentLinear
-from crocuta.nn.lorentz_norm import LorentzBatchNorm1d, LorentzBatchNorm2d, LorentzLayerNorm, LorentzRMSNorm
-from crocuta.nn.lorentz_pointwise import LorentzActivation, LorentzResidual, LorentzSpaceAddition
+from crocuta import nn as hyperbolic
+from crocuta.manifolds import Lorentz, Manifold, Poincare, PseudoHyperboloid
 
 RESULT = Path(__file__).parent / "results" / "layers.json"
-
-
-class Sum(nn.Module):
-    """The Euclidean residual."""
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """x + y."""
-        return x + y
 
 
 class Side:
     """A layer, its inputs, and a gradient of its output's shape."""
 
     def __init__(self, layer: nn.Module, inputs: tuple[Tensor, ...]):
-        self.layer, self.inputs = layer, tuple(x.detach().requires_grad_() for x in inputs)
+        self.layer = layer
+        self.inputs = tuple(x.detach().requires_grad_(x.is_floating_point()) for x in inputs)
         self.gradient = torch.randn_like(layer(*self.inputs))
 
     def step(self) -> float:
@@ -71,58 +64,257 @@ class Side:
         return sum(storages.values()) / 2**20
 
 
-def cases() -> dict[str, tuple[Callable[[], Side], Callable[[], Side], float | None]]:
-    """Name -> the hyperbolic side, the Euclidean side, and the bar on the ratio of times, if there is one."""
-    m = Lorentz()
+class Case(NamedTuple):
+    """A hyperbolic layer and its twin; shapes are of intrinsic and of Euclidean vectors."""
 
-    def points(*shape: int, count: int = 1) -> tuple[Tensor, ...]:
-        return tuple(m.lift(torch.randn(*shape) / shape[-1] ** 0.5) for _ in range(count))
+    layer: nn.Module
+    twin: nn.Module
+    shape: tuple[int, ...]
+    twin_shape: tuple[int, ...]
+    bar: float | None = None
+    count: int = 1  # of inputs
+    words: int = 0  # above 0, inputs are indices below it
 
-    def flat(*shape: int, count: int = 1) -> tuple[Tensor, ...]:
-        return tuple(torch.randn(*shape) for _ in range(count))
-
-    tokens = (16, 256, 256)  # batch, length, width
-
-    def pair(ours, theirs, bar, shape, channels_first=None, count=1):
-        other = shape if channels_first is None else channels_first
-        return (
-            lambda: Side(ours, points(*shape, count=count)),
-            lambda: Side(theirs, flat(*other, count=count)),
-            bar,
+    def sides(self) -> tuple[Side, Side]:
+        """Both layers with inputs of like size: points near the origin, and vectors."""
+        if self.words:
+            ids = torch.randint(self.words, self.shape)
+            return Side(self.layer, (ids,)), Side(self.twin, (ids,))
+        manifold = getattr(self.layer, "manifold_in", getattr(self.layer, "manifold", None))
+        assert isinstance(manifold, Manifold)
+        points = (
+            manifold.expmap0(torch.randn(self.shape) / self.shape[-1] ** 0.5) for _ in range(self.count)
         )
+        vectors = (torch.randn(self.twin_shape) for _ in range(self.count))
+        return Side(self.layer, tuple(points)), Side(self.twin, tuple(vectors))
 
-    sequence, sequence_first = (100, 300, 31), (100, 32, 300)
-    image, image_first = (16, 28, 28, 63), (16, 64, 28, 28)
+
+# the original systems' own ratios of times, forward and backward on a CPU
+HYPERCORE = {
+    "LorentzLinear": 1.34,
+    "LorentzBoostLinear": 1.75,
+    "TangentLinear": 8.9,
+    "LorentzLayerNorm": 2.8,
+    "LorentzResidual": 10.7,
+    "LorentzConv2d": 6.8,
+    "LorentzBatchNorm2d": 9.7,
+}
+HGE = {"LorentzConv1d": 4.2, "LorentzBatchNorm1d": 20.4}
+
+TOKENS, NARROW = (
+    (16, 256, 256),
+    (16, 256, 255),
+)  # batch, length, width; one dimension less, for equal coordinates
+SEQUENCE, SEQUENCE_FIRST = (100, 300, 31), (100, 32, 300)
+IMAGE, IMAGE_FIRST = (16, 28, 28, 63), (16, 64, 28, 28)
+BALL_SEQUENCE, BALL_IMAGE = (100, 300, 32), (16, 28, 28, 64)
+
+
+def linear_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """Linear layers, heads and feed-forward layers."""
+    pseudo = PseudoHyperboloid((2, 255))
+    swiglu = hyperbolic.LorentzSwiGLU(m, 256)
+
+    def against_linear(layer: nn.Module, out: int = 256, bar: float | None = None) -> Case:
+        return Case(layer, nn.Linear(256, out), TOKENS, TOKENS, bar)
+
     return {
-        "LorentzLinear 256": pair(LorentzLinear(m, 256, 256), nn.Linear(256, 256), 1.25, tokens),
-        "LorentzBoostLinear 256": pair(LorentzBoostLinear(m, 256, 256), nn.Linear(256, 256), None, tokens),
-        "TangentLinear 256": pair(TangentLinear(m, 256, 256), nn.Linear(256, 256), None, tokens),
-        "LorentzConv1d 32, 9": pair(
-            LorentzConv1d(m, 31, 31, 9, padding=4),
-            nn.Conv1d(32, 32, 9, padding=4),
-            1.4,
-            sequence,
-            sequence_first,
+        "LorentzLinear": against_linear(hyperbolic.LorentzLinear(m, 256, 256), bar=1.25),
+        "LorentzBoostLinear": against_linear(hyperbolic.LorentzBoostLinear(m, 256, 256)),
+        "TangentLinear": against_linear(hyperbolic.TangentLinear(m, 256, 256)),
+        "PoincareLinear": against_linear(hyperbolic.PoincareLinear(ball, 256, 256)),
+        "PseudoHyperboloidLinear": against_linear(hyperbolic.PseudoHyperboloidLinear(pseudo, pseudo)),
+        "LorentzCentroidClassifier": against_linear(hyperbolic.LorentzCentroidClassifier(m, 256, 10), 10),
+        "LorentzMLR": against_linear(hyperbolic.LorentzMLR(m, 256, 10), 10),
+        "PoincareMLR": against_linear(hyperbolic.PoincareMLR(ball, 256, 10), 10),
+        "LorentzFeedForward": Case(
+            hyperbolic.LorentzFeedForward(m, 256),
+            nn.Sequential(nn.Linear(256, 1024), nn.GELU(), nn.Linear(1024, 256)),
+            (4, 256, 256),
+            (4, 256, 256),
         ),
-        "LorentzConv2d 64, 3": pair(
-            LorentzConv2d(m, 63, 63, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1), 1.4, image, image_first
+        "LorentzSwiGLU": Case(
+            swiglu, twins.SwiGLU(256, swiglu.hidden_features + 1), (4, 256, 256), (4, 256, 256)
         ),
-        "LorentzBatchNorm1d 32": pair(
-            LorentzBatchNorm1d(m, 31), nn.BatchNorm1d(32), 4.0, sequence, sequence_first
-        ),
-        "LorentzBatchNorm2d 64": pair(LorentzBatchNorm2d(m, 63), nn.BatchNorm2d(64), 4.0, image, image_first),
-        "LorentzLayerNorm 256": pair(
-            LorentzLayerNorm(m, 255), nn.LayerNorm(256), 2.0, (16, 256, 255), (16, 256, 256)
-        ),
-        "LorentzRMSNorm 256": pair(
-            LorentzRMSNorm(m, 255), nn.RMSNorm(256), 2.0, (16, 256, 255), (16, 256, 256)
-        ),
-        "LorentzResidual 256": pair(LorentzResidual(m), Sum(), 4.0, (16, 256, 255), (16, 256, 256), count=2),
-        "LorentzSpaceAddition 256": pair(
-            LorentzSpaceAddition(m), Sum(), 4.0, (16, 256, 255), (16, 256, 256), count=2
-        ),
-        "LorentzActivation 256": pair(LorentzActivation(m), nn.ReLU(), None, (16, 256, 255), (16, 256, 256)),
     }
+
+
+def conv_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """Convolutions, the blocks made of them, and pooling."""
+    half = {"kernel_size": 2, "stride": 2}
+    small, small_first = (16, 14, 14, 63), (16, 64, 14, 14)
+    return {
+        "LorentzConv1d": Case(
+            hyperbolic.LorentzConv1d(m, 31, 31, 9, padding=4),
+            nn.Conv1d(32, 32, 9, padding=4),
+            SEQUENCE,
+            SEQUENCE_FIRST,
+            1.4,
+        ),
+        "LorentzConv2d": Case(
+            hyperbolic.LorentzConv2d(m, 63, 63, 3, padding=1),
+            nn.Conv2d(64, 64, 3, padding=1),
+            IMAGE,
+            IMAGE_FIRST,
+            1.4,
+        ),
+        "LorentzConv2d, groups=4": Case(
+            hyperbolic.LorentzConv2d(m, 64, 64, 3, padding=1, groups=4),
+            nn.Conv2d(64, 64, 3, padding=1, groups=4),
+            BALL_IMAGE,
+            IMAGE_FIRST,
+        ),
+        "LorentzConvTranspose1d": Case(
+            hyperbolic.LorentzConvTranspose1d(m, 31, 31, **half),
+            nn.ConvTranspose1d(32, 32, **half),
+            SEQUENCE,
+            SEQUENCE_FIRST,
+        ),
+        "LorentzConvTranspose2d": Case(
+            hyperbolic.LorentzConvTranspose2d(m, 63, 63, **half),
+            nn.ConvTranspose2d(64, 64, **half),
+            small,
+            small_first,
+        ),
+        "PoincareConv1d": Case(
+            hyperbolic.PoincareConv1d(ball, 32, 32, 9, padding=4),
+            nn.Conv1d(32, 32, 9, padding=4),
+            BALL_SEQUENCE,
+            SEQUENCE_FIRST,
+        ),
+        "PoincareConv2d": Case(
+            hyperbolic.PoincareConv2d(ball, 64, 64, 3, padding=1),
+            nn.Conv2d(64, 64, 3, padding=1),
+            BALL_IMAGE,
+            IMAGE_FIRST,
+        ),
+        "LorentzPatchEmbedding": Case(
+            hyperbolic.LorentzPatchEmbedding(m, 3, 128, 8),
+            nn.Conv2d(3, 128, 8, stride=8),
+            (8, 128, 128, 3),
+            (8, 3, 128, 128),
+        ),
+        "LorentzAvgPool1d": Case(
+            hyperbolic.LorentzAvgPool1d(m, 2), nn.AvgPool1d(2), SEQUENCE, SEQUENCE_FIRST
+        ),
+        "LorentzAvgPool2d": Case(hyperbolic.LorentzAvgPool2d(m, 2), nn.AvgPool2d(2), IMAGE, IMAGE_FIRST),
+        "LorentzGlobalPool": Case(
+            hyperbolic.LorentzGlobalPool(m), twins.Apply(lambda x: x.mean((2, 3))), IMAGE, IMAGE_FIRST
+        ),
+        "LorentzInputBlock": Case(
+            hyperbolic.LorentzInputBlock(m, 3, 63),
+            nn.Sequential(twins.normalised_conv(3, 64, 3), nn.ReLU()),
+            (*IMAGE[:3], 3),
+            (16, 3, 28, 28),
+        ),
+        "LorentzBasicBlock": Case(
+            hyperbolic.LorentzBasicBlock(m, 63, 63), twins.basic_block(64), small, small_first
+        ),
+        "LorentzBottleneckBlock": Case(
+            hyperbolic.LorentzBottleneckBlock(m, 64, 16),
+            twins.bottleneck_block(64, 16),
+            (16, 14, 14, 64),
+            small_first,
+        ),
+    }
+
+
+def norm_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """Normalisations."""
+    normalize = twins.Apply(lambda x: F.normalize(x, dim=-1))
+    return {
+        "LorentzBatchNorm1d": Case(
+            hyperbolic.LorentzBatchNorm1d(m, 31), nn.BatchNorm1d(32), SEQUENCE, SEQUENCE_FIRST, 4.0
+        ),
+        "LorentzBatchNorm2d": Case(
+            hyperbolic.LorentzBatchNorm2d(m, 63), nn.BatchNorm2d(64), IMAGE, IMAGE_FIRST, 4.0
+        ),
+        "PoincareBatchNorm1d": Case(
+            hyperbolic.PoincareBatchNorm1d(ball, 32), nn.BatchNorm1d(32), BALL_SEQUENCE, SEQUENCE_FIRST
+        ),
+        "PoincareBatchNorm2d": Case(
+            hyperbolic.PoincareBatchNorm2d(ball, 64), nn.BatchNorm2d(64), BALL_IMAGE, IMAGE_FIRST
+        ),
+        "LorentzLayerNorm": Case(hyperbolic.LorentzLayerNorm(m, 255), nn.LayerNorm(256), NARROW, TOKENS, 2.0),
+        "LorentzRMSNorm": Case(hyperbolic.LorentzRMSNorm(m, 255), nn.RMSNorm(256), NARROW, TOKENS, 2.0),
+        "LorentzNormalize": Case(hyperbolic.LorentzNormalize(m), normalize, NARROW, TOKENS),
+    }
+
+
+def pointwise_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """Activations, residuals, maps between curvatures."""
+    other = Lorentz(0.5)
+
+    def addition(layer: nn.Module, shape: tuple[int, ...] = NARROW, bar: float | None = None) -> Case:
+        return Case(layer, twins.Apply(torch.add), shape, TOKENS, bar, count=2)
+
+    return {
+        "LorentzResidual": addition(hyperbolic.LorentzResidual(m), bar=4.0),
+        "LorentzScaledResidual": addition(hyperbolic.LorentzScaledResidual(m), bar=4.0),
+        "LorentzSpaceAddition": addition(hyperbolic.LorentzSpaceAddition(m), bar=4.0),
+        "TangentResidual": addition(hyperbolic.TangentResidual(m)),
+        "PoincareResidual": addition(hyperbolic.PoincareResidual(ball), TOKENS),
+        "LorentzActivation": Case(hyperbolic.LorentzActivation(m), nn.ReLU(), NARROW, TOKENS),
+        "TangentActivation": Case(hyperbolic.TangentActivation(m), nn.ReLU(), NARROW, TOKENS),
+        "LorentzDropout": Case(hyperbolic.LorentzDropout(m), nn.Dropout(), NARROW, TOKENS),
+        "LorentzFlatten": Case(hyperbolic.LorentzFlatten(m), nn.Flatten(), SEQUENCE, SEQUENCE_FIRST),
+        "Rescale": Case(hyperbolic.Rescale(m, other), twins.Apply(lambda x: 2.0 * x), NARROW, TOKENS),
+        "Remap": Case(hyperbolic.Remap(m, other), twins.Apply(lambda x: 2.0 * x), NARROW, TOKENS),
+    }
+
+
+def sequence_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """Attention, positions, embeddings, the transformer block."""
+    shape, ids = (2, 512, 256), (16, 256)
+    attention = twins.Attention(256, 4)
+    block = hyperbolic.LorentzTransformerBlock(m, 256, 4)
+    block_twin = twins.Block(256, 4, block.feed_forward.hidden_features + 1)
+    sinusoid = twins.LearnedPosition(256, 256)
+    return {
+        "LorentzMultiheadAttention": Case(
+            hyperbolic.LorentzMultiheadAttention(m, 256, 4), attention, shape, shape, 1.3
+        ),
+        "LorentzCentroidMultiheadAttention": Case(
+            hyperbolic.LorentzCentroidMultiheadAttention(m, 256, 4, head_dim=64), attention, shape, shape
+        ),
+        "LorentzFocusedAttention": Case(
+            hyperbolic.LorentzFocusedAttention(m, 256, 4), attention, shape, shape
+        ),
+        "PoincareMultiheadAttention": Case(
+            hyperbolic.PoincareMultiheadAttention(ball, 256, 4), attention, shape, shape
+        ),
+        "LorentzTransformerBlock": Case(block, block_twin, shape, shape, 1.3),
+        "LorentzLearnedPosition": Case(
+            hyperbolic.LorentzLearnedPosition(m, 256, 255), twins.LearnedPosition(256, 256), NARROW, TOKENS
+        ),
+        "LorentzSinusoidalPosition": Case(
+            hyperbolic.LorentzSinusoidalPosition(m, 255), sinusoid.requires_grad_(False), NARROW, TOKENS
+        ),
+        "LorentzRelativePosition": Case(
+            hyperbolic.LorentzRelativePosition(m, 256), twins.Residual(nn.Linear(256, 256)), TOKENS, TOKENS
+        ),
+        "LorentzEmbedding": Case(
+            hyperbolic.LorentzEmbedding(m, 4096, 255), nn.Embedding(4096, 256), ids, ids, words=4096
+        ),
+        "PoincareEmbedding": Case(
+            hyperbolic.PoincareEmbedding(ball, 4096, 256), nn.Embedding(4096, 256), ids, ids, words=4096
+        ),
+        "LorentzPositionalEmbedding": Case(
+            hyperbolic.LorentzPositionalEmbedding(m, 4096, 255, 256),
+            twins.PositionalEmbedding(4096, 256, 256),
+            ids,
+            ids,
+            words=4096,
+        ),
+    }
+
+
+def cases() -> dict[str, Case]:
+    """Class name, and variant after a comma -> what to measure."""
+    m, ball, found = Lorentz(), Poincare(), {}
+    for group in (linear_cases, conv_cases, norm_cases, pointwise_cases, sequence_cases):
+        found.update(group(m, ball))
+    return found
 
 
 def measure(ours: Side, theirs: Side, rounds: int) -> dict[str, float]:
@@ -151,10 +343,16 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     rows = {}
-    for name, (ours, theirs, bar) in cases().items():
+    for name, case in cases().items():
         if arguments.only.lower() in name.lower():
-            rows[name] = {**measure(ours(), theirs(), arguments.rounds), "bar": bar}
-            print(f"{name:28}", *(f"{key} {value!s:<8}" for key, value in rows[name].items()))
+            rows[name] = {
+                **measure(*case.sides(), arguments.rounds),
+                "bar": case.bar,
+                "shape": list(case.shape),
+                "hypercore": HYPERCORE.get(name),
+                "hge": HGE.get(name),
+            }
+            print(f"{name:34}", *(f"{key} {value!s:<8}" for key, value in rows[name].items()), flush=True)
     if not arguments.only:
         machine = {"torch": torch.__version__, "processor": platform.machine(), "cores": os.cpu_count()}
         result = {"machine": machine, "threads": 1, "rounds": arguments.rounds, "layers": rows}

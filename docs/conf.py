@@ -19,3 +19,4 @@ napoleon_google_docstring = True
 html_theme = "furo"
 html_title = "crocuta"
 html_static_path = ["_static"]
+html_css_files = ["tables.css"]

@@ -14,6 +14,9 @@ DATA = "sequence,label\n" + "".join(
 )
 EXAMPLES = {
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
+    "digits_disk.py": ["disk.png"],
+    "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
+    "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
 }
 
 
@@ -35,9 +38,20 @@ def test_python_in_the_documentation_runs(page, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_python_of_the_layers_page_runs(tmp_path):
+    code = "\n".join(python_blocks(ROOT / "docs" / "layers.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch.Size([32, 21])")
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_runs(example, tmp_path):
     path = ROOT / "examples" / example
+    task = tmp_path / "GUE" / "prom" / "prom_core_tata"
+    task.mkdir(parents=True)
+    for part in ("train", "dev", "test"):
+        (task / f"{part}.csv").write_text(DATA)
     assert len(path.read_text().splitlines()) <= 120
     command = [sys.executable, "-W", "ignore", str(path), *EXAMPLES[example]]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

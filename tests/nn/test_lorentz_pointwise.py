@@ -12,11 +12,9 @@ from crocuta.nn.lorentz_pointwise import (
     LorentzFlatten,
     LorentzResidual,
     LorentzScaledResidual,
-    LorentzSpaceAddition,
     concatenate,
     split,
 )
-from crocuta.testing import assert_layer
 
 KS = (1.0, 0.5, 2.0)
 
@@ -105,25 +103,6 @@ def test_concatenate_and_split_are_inverse():
     first, second = split(m, joined, [3, 2])
     torch.testing.assert_close(first, x)
     torch.testing.assert_close(second, y)
-
-
-@pytest.mark.parametrize("learnable", [False, True])
-@pytest.mark.parametrize("c", [0.1, 1.0, 2.7])
-def test_laws(c, learnable):
-    torch.manual_seed(0)
-    m = Lorentz(c, learnable=learnable)
-
-    def with_branch(layer, x):
-        return layer(x, x.flip(0))
-
-    assert_layer(LorentzActivation(m, torch.tanh), in_features=5, compile=c == 1)
-    assert_layer(LorentzDropout(m, 0.2), in_features=5)
-    assert_layer(LorentzFlatten(m), in_features=5, compile=c == 1)
-    assert_layer(LorentzSpaceAddition(m), in_features=5, call=with_branch)
-    for learned in (True, False):
-        assert_layer(LorentzResidual(m, 0.8, learned), in_features=5, call=with_branch, compile=c == 1)
-        layer = LorentzScaledResidual(m, 0.8, learned, 1.3, learned)
-        assert_layer(layer, in_features=5, call=with_branch)
 
 
 @pytest.mark.parametrize("c", [0.1, 1.0, 2.7])

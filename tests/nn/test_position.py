@@ -10,22 +10,8 @@ from crocuta.nn.position import (
     LorentzSinusoidalPosition,
     Rotary,
 )
-from crocuta.testing import assert_layer
 
 CURVATURES = (0.1, 1.0, 2.7)
-
-
-@pytest.mark.parametrize("learnable", [False, True])
-@pytest.mark.parametrize("c", CURVATURES)
-def test_laws(c, learnable):
-    torch.manual_seed(0)
-    m = Lorentz(c, learnable=learnable)
-    for layer in (
-        LorentzLearnedPosition(m, 5, 6, std=1.0),
-        LorentzSinusoidalPosition(m, 7),
-        LorentzRelativePosition(m, 6, 0.5),
-    ):
-        assert_layer(layer, m, m, compile=c == 1.0)
 
 
 @pytest.mark.parametrize("width", [4, 5])

@@ -35,7 +35,7 @@ class PseudoHyperboloid(Manifold):
         if time < 1 or space < 1:
             raise ValueError(f"signature must be (time >= 1, space >= 1), got {signature}")
         self.time, self.space = time, space
-        self.dimension = time + space - 1
+        self.dimension: int = time + space - 1
         self.riemannian = time == 1
 
     def extra_repr(self) -> str:

@@ -4,6 +4,7 @@ A Lorentz layer takes its manifold first and counts intrinsic dimensions: `Loren
 points `(..., 65)` to points `(..., 33)`.
 """
 
+from crocuta.manifolds import Remap, Rescale
 from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, LorentzPositionalEmbedding, PoincareEmbedding
 from crocuta.nn.hyperbolic_loss import EntailmentConeLoss, HyperbolicContrastiveLoss
 from crocuta.nn.lorentz_attention import (
@@ -22,12 +23,12 @@ from crocuta.nn.lorentz_linear import (
     LorentzBoostLinear,
     LorentzCentroidClassifier,
     LorentzLinear,
-    TangentLinear,
 )
 from crocuta.nn.lorentz_norm import (
     LorentzBatchNorm1d,
     LorentzBatchNorm2d,
     LorentzLayerNorm,
+    LorentzNormalize,
     LorentzRMSNorm,
 )
 from crocuta.nn.lorentz_pointwise import (
@@ -41,7 +42,7 @@ from crocuta.nn.lorentz_pointwise import (
     split,
 )
 from crocuta.nn.lorentz_pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
-from crocuta.nn.lorentz_resnet import LorentzBasicBlock, LorentzBottleneckBlock
+from crocuta.nn.lorentz_resnet import LorentzBasicBlock, LorentzBottleneckBlock, LorentzInputBlock
 from crocuta.nn.lorentz_transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
 from crocuta.nn.patch import LorentzPatchEmbedding
 from crocuta.nn.poincare_attention import PoincareMultiheadAttention
@@ -55,6 +56,7 @@ from crocuta.nn.position import (
     LorentzSinusoidalPosition,
     Rotary,
 )
+from crocuta.nn.tangent import PseudoHyperboloidLinear, TangentActivation, TangentLinear, TangentResidual
 
 __all__ = [
     "EntailmentConeLoss",
@@ -79,11 +81,13 @@ __all__ = [
     "LorentzFlatten",
     "LorentzFocusedAttention",
     "LorentzGlobalPool",
+    "LorentzInputBlock",
     "LorentzLayerNorm",
     "LorentzLearnedPosition",
     "LorentzLinear",
     "LorentzMLR",
     "LorentzMultiheadAttention",
+    "LorentzNormalize",
     "LorentzPatchEmbedding",
     "LorentzPositionalEmbedding",
     "LorentzRMSNorm",
@@ -103,8 +107,13 @@ __all__ = [
     "PoincareMLR",
     "PoincareMultiheadAttention",
     "PoincareResidual",
+    "PseudoHyperboloidLinear",
+    "Remap",
+    "Rescale",
     "Rotary",
+    "TangentActivation",
     "TangentLinear",
+    "TangentResidual",
     "concatenate",
     "split",
 ]

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz, Manifold, Poincare
-from crocuta.nn.lorentz_linear import LorentzLinear, positive
-from crocuta.nn.lorentz_pointwise import LorentzResidual
+from crocuta.nn.linear import positive
+from crocuta.nn.lorentz_linear import LorentzLinear
+from crocuta.nn.lorentz_pointwise import LorentzScaledResidual
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -69,9 +70,10 @@ class PoincareEmbedding(_PointEmbedding):
 
 
 class LorentzPositionalEmbedding(nn.Module):
-    """Word and position: the word's point, joined with that of its position by a midpoint residual.
+    """Word and position: the midpoint of the word's point and its position's, through a linear layer.
 
-    `residual(linear(position), word)` in the manner of He et al. 2024 (arXiv 2412.14695, section 4.1).
+    `linear(residual(word, position))` (HyperCore's `LorentzEmbeddings`; the residual is that of He et al. 2024,
+    arXiv 2412.14695, section 4.1, with learned weight and scale).
 
     Shapes: indices `(batch, length)` to `(batch, length, embedding_dim + 1)`.
 
@@ -90,7 +92,7 @@ class LorentzPositionalEmbedding(nn.Module):
         self.word = LorentzEmbedding(manifold, num_embeddings, embedding_dim)
         self.position = LorentzEmbedding(manifold, max_length, embedding_dim)
         self.linear = LorentzLinear(manifold, embedding_dim, embedding_dim)
-        self.residual = LorentzResidual(manifold)
+        self.residual = LorentzScaledResidual(manifold)
 
     def forward(self, ids: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length n+1"]:
         """Indices to points."""
@@ -98,4 +100,4 @@ class LorentzPositionalEmbedding(nn.Module):
             raise ValueError(f"ids must hold at most max_length={self.max_length} tokens, got {ids.shape[1]}")
         position = self.position(torch.arange(ids.shape[1], device=ids.device))
         word = self.word(ids)
-        return self.residual(word, self.linear(position).expand_as(word))
+        return self.linear(self.residual(word, position.expand_as(word)))

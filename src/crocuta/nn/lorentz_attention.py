@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crocuta.manifolds import Lorentz
+from crocuta.manifolds import Lorentz, Manifold
 from crocuta.manifolds.numerics import Scalar, in_float32, norm, sqrt
 from crocuta.manifolds.radial import Lift
 from crocuta.nn.lorentz_pool import centroid_from_sum
@@ -44,6 +44,11 @@ def lorentz_attention(
     softmax.) One `scaled_dot_product_attention` with the query's time negated: memory is linear in the length
     wherever torch's kernel is. (On a CPU, torch itself turns to quadratic memory for `dropout_p > 0`.) Applying one
     isometry to queries, keys and values applies it to the result.
+
+    Precision: a weighted sum of float32 points knows its Lorentz norm to `1e-8 e^(2 r)` only, r the values' scaled
+    distance from the origin. Where a query's weight lies on one value, or on values that agree, the result's
+    distance from the origin is therefore uncertain by up to 0.003 at r = 6, 0.04 at r = 7, 0.2 at r = 8 and 1.5 at
+    r = 10, always inwards; it is a point all the same. In float64 the same holds from r = 16 on.
 
     Args:
         c: curvature.
@@ -100,6 +105,7 @@ class _HeadProjections(nn.Module):
 
     def __init__(
         self,
+        manifold: Manifold,
         embed_dim: int,
         num_heads: int,
         *,
@@ -119,6 +125,7 @@ class _HeadProjections(nn.Module):
             raise ValueError(
                 f"embed_dim must be a multiple of num_heads = {num_heads}, got {embed_dim}; or give head_dim"
             )
+        self.manifold = manifold
         self.head_dim = embed_dim // num_heads if head_dim is None else head_dim
         self.in_features = self.embed_dim = embed_dim
         self.num_heads, self.num_kv_heads = num_heads, kv_heads
@@ -139,29 +146,74 @@ class _HeadProjections(nn.Module):
         return f"{self.embed_dim}, num_heads={self.num_heads}, head_dim={self.head_dim}"
 
 
-class _Attention(_HeadProjections):
-    """Heads through `lorentz_attention`, before they are joined."""
+@in_float32
+def lift_at(s: Tensor, c: Scalar) -> Tensor:
+    """Space part to point of the hyperboloid of curvature -c."""
+    return Lift.apply(s, c)  # type: ignore[return-value]
 
-    def __init__(self, embed_dim: int, num_heads: int, *, dropout: float = 0.0, **options):
-        super().__init__(embed_dim, num_heads, **options)
+
+class _Attention(_HeadProjections):
+    """Heads through `lorentz_attention`; subclasses join them."""
+
+    def __init__(
+        self,
+        manifold: Manifold,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        dropout: float = 0.0,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        rotary: Rotary | None = None,
+    ):
+        super().__init__(
+            manifold,
+            embed_dim,
+            num_heads,
+            num_kv_heads=num_kv_heads,
+            head_dim=head_dim,
+            bias=bias,
+            rotary=rotary,
+        )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         self.dropout = dropout
         # at 2 sqrt(n) the space parts' share of the scores is that of Euclidean attention
         self.log_scale = nn.Parameter(torch.tensor(math.log(2 * math.sqrt(self.head_dim))))
+        self._make_join(bias)
 
-    def _attend(self, x: Tensor, context: Tensor | None, c: Scalar, **masks) -> Tensor:
-        """Points of a hyperboloid to one point per head, (B, L, H, n + 1)."""
+    def forward(
+        self,
+        x: Float[Tensor, "B L n+1"],
+        context: Float[Tensor, "B S n+1"] | None = None,
+        *,
+        mask: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Float[Tensor, "B L m+1"]:
+        """Attend from x to `context` (by default x itself); masks as in `lorentz_attention`."""
+        c = self.manifold.c
         q, k, v = (lift_at(s, c).transpose(1, 2) for s in self._project(x, x if context is None else context))
-        dropout = self.dropout if self.training else 0.0
-        heads = lorentz_attention(q, k, v, c, self.log_scale.exp(), dropout_p=dropout, **masks)
-        return heads.transpose(1, 2)
+        heads = lorentz_attention(
+            q,
+            k,
+            v,
+            c,
+            self.log_scale.exp(),
+            mask=mask,
+            attn_mask=attn_mask,
+            is_causal=is_causal,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self._join(heads.transpose(1, 2))
 
+    def _make_join(self, bias: bool) -> None:
+        """Parameters of `_join`, if it has any."""
 
-@in_float32
-def lift_at(s: Tensor, c: Scalar) -> Tensor:
-    """Space part to point of the hyperboloid of curvature -c."""
-    return Lift.apply(s, c)  # type: ignore[return-value]
+    def _join(self, heads: Tensor) -> Tensor:
+        """One point per head, (B, L, H, n + 1), to one point."""
+        raise NotImplementedError
 
 
 class LorentzMultiheadAttention(_Attention):
@@ -169,7 +221,8 @@ class LorentzMultiheadAttention(_Attention):
 
     (Chen et al. 2022, arXiv 2105.14686, sec. 3.2; HyperCore's form.) Each head's queries, keys and values are linear
     maps of all n + 1 coordinates, lifted; see `lorentz_attention`. The head points' coordinates, times included,
-    are concatenated, mapped to a space part and lifted.
+    are concatenated, mapped to a space part and lifted. In float32, values beyond a scaled radius of 7 lose digits (see
+    there): keep them nearer, as norms in front of the layer do, or use `.double()`.
 
     Args:
         manifold: the hyperboloid of inputs and outputs.
@@ -187,42 +240,11 @@ class LorentzMultiheadAttention(_Attention):
     torch.Size([2, 10, 65])
     """
 
-    def __init__(
-        self,
-        manifold: Lorentz,
-        embed_dim: int,
-        num_heads: int,
-        *,
-        dropout: float = 0.0,
-        bias: bool = True,
-        num_kv_heads: int | None = None,
-        head_dim: int | None = None,
-        rotary: Rotary | None = None,
-    ):
-        super().__init__(
-            embed_dim,
-            num_heads,
-            dropout=dropout,
-            bias=bias,
-            num_kv_heads=num_kv_heads,
-            head_dim=head_dim,
-            rotary=rotary,
-        )
-        self.manifold = manifold
-        self.out_proj = nn.Linear(num_heads * (self.head_dim + 1), embed_dim, bias=bias)
+    def _make_join(self, bias: bool) -> None:
+        self.out_proj = nn.Linear(self.num_heads * (self.head_dim + 1), self.embed_dim, bias=bias)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B L n+1"],
-        context: Float[Tensor, "B S n+1"] | None = None,
-        *,
-        mask: Tensor | None = None,
-        attn_mask: Tensor | None = None,
-        is_causal: bool = False,
-    ) -> Float[Tensor, "B L n+1"]:
-        """Attend from x to `context` (by default x itself); masks as in `lorentz_attention`."""
-        heads = self._attend(x, context, self.manifold.c, mask=mask, attn_mask=attn_mask, is_causal=is_causal)
-        return self.manifold.lift(self.out_proj(heads.flatten(-2)))
+    def _join(self, heads: Tensor) -> Tensor:
+        return lift_at(self.out_proj(heads.flatten(-2)), self.manifold.c)
 
 
 class LorentzCentroidMultiheadAttention(_Attention):
@@ -240,39 +262,12 @@ class LorentzCentroidMultiheadAttention(_Attention):
     """
 
     def __init__(
-        self,
-        manifold: Lorentz,
-        embed_dim: int,
-        num_heads: int,
-        *,
-        dropout: float = 0.0,
-        bias: bool = True,
-        num_kv_heads: int | None = None,
-        head_dim: int | None = None,
-        rotary: Rotary | None = None,
+        self, manifold: Lorentz, embed_dim: int, num_heads: int, *, head_dim: int | None = None, **options
     ):
-        super().__init__(
-            embed_dim,
-            num_heads,
-            dropout=dropout,
-            bias=bias,
-            num_kv_heads=num_kv_heads,
-            head_dim=embed_dim if head_dim is None else head_dim,
-            rotary=rotary,
-        )
-        self.manifold = manifold
+        head_dim = embed_dim if head_dim is None else head_dim
+        super().__init__(manifold, embed_dim, num_heads, head_dim=head_dim, **options)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B L n+1"],
-        context: Float[Tensor, "B S n+1"] | None = None,
-        *,
-        mask: Tensor | None = None,
-        attn_mask: Tensor | None = None,
-        is_causal: bool = False,
-    ) -> Float[Tensor, "B L m+1"]:
-        """Attend from x to `context` (by default x itself); masks as in `lorentz_attention`."""
-        heads = self._attend(x, context, self.manifold.c, mask=mask, attn_mask=attn_mask, is_causal=is_causal)
+    def _join(self, heads: Tensor) -> Tensor:
         return self.manifold.centroid(heads)
 
 
@@ -306,10 +301,10 @@ class LorentzFocusedAttention(_HeadProjections):
         head_dim: int | None = None,
         rotary: Rotary | None = None,
     ):
-        super().__init__(embed_dim, num_heads, bias=bias, head_dim=head_dim, rotary=rotary)
+        super().__init__(manifold, embed_dim, num_heads, bias=bias, head_dim=head_dim, rotary=rotary)
         if not power >= 1:
             raise ValueError(f"power must be at least 1, got {power}")
-        self.manifold, self.power = manifold, power
+        self.power = power
         self.log_scale = nn.Parameter(torch.tensor(0.0))
         self.value_map = nn.Linear(self.head_dim, self.head_dim, bias=bias)
         self.out_proj = nn.Linear(num_heads * (self.head_dim + 1), embed_dim, bias=bias)
@@ -317,8 +312,8 @@ class LorentzFocusedAttention(_HeadProjections):
     def forward(self, x: Float[Tensor, "B L n+1"], *, mask: Tensor | None = None) -> Float[Tensor, "B L n+1"]:
         """Points to points; `mask` (B, L), 1 = token."""
         q, k, v = self._project(x, x)
-        heads = self.manifold.lift(self._mix(q, k, v, mask) + self.value_map(v))
-        return self.manifold.lift(self.out_proj(heads.flatten(-2)))
+        heads = lift_at(self._mix(q, k, v, mask) + self.value_map(v), self.manifold.c)
+        return lift_at(self.out_proj(heads.flatten(-2)), self.manifold.c)
 
     @in_float32
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from crocuta.manifolds import Lorentz
 from crocuta.manifolds.numerics import Scalar, in_float32
 from crocuta.manifolds.radial import sum_to_scalar
-from crocuta.nn.lorentz_linear import fan_in_uniform, positive
+from crocuta.nn.linear import fan_in_uniform, positive
 
 Size = int | tuple[int, ...]
 
@@ -65,6 +65,7 @@ class _LorentzConv(nn.Module):
     convolve: Callable
     axes: int
     kernel_size: tuple[int, ...]
+    window: dict[str, tuple[int, ...]]  # stride, padding and so on, one number per axis
 
     def __init__(self, manifold: Lorentz, in_channels: int, out_channels: int, groups: int, bias: bool):
         super().__init__()
@@ -92,18 +93,22 @@ class _LorentzConv(nn.Module):
             )
         return size
 
+    def _slide(self, kernel_size: Size, **window: Size) -> None:
+        """Keep the kernel's size and, by torch's names, how the window moves."""
+        self.kernel_size = self._tuple(kernel_size, "kernel_size", 1)
+        self.window = {
+            name: self._tuple(size, name, 0 if "padding" in name else 1) for name, size in window.items()
+        }
+
     def _weight(self, *shape: int) -> None:
         self.weight = nn.Parameter(torch.empty(*shape, *self.kernel_size))
         fan_in = self.in_channels // self.groups * self.weight[0, 0].numel() + 1
         fan_in_uniform(fan_in, self.weight, self.weight_time, self.bias)
 
-    def _window(self) -> dict[str, tuple[int, ...]]:
-        raise NotImplementedError
-
     def _plane(self) -> dict[str, tuple[int, ...]]:
         """The window in two dimensions: a sequence is an image of height 1 (on a CPU at half the cost)."""
         neutral = {"stride": 1, "dilation": 1}
-        return {name: ((neutral.get(name, 0), *size))[-2:] for name, size in self._window().items()}
+        return {name: ((neutral.get(name, 0), *size))[-2:] for name, size in self.window.items()}
 
     def forward(self, x: Tensor) -> Tensor:
         """Points `(batch, *axes, in_channels + 1)` to points `(batch, *new axes, out_channels + 1)`."""
@@ -151,7 +156,7 @@ class _LorentzConv(nn.Module):
         return self.manifold.lift(y.movedim(1, -1))
 
     def extra_repr(self) -> str:
-        window = ", ".join(f"{name}={value}" for name, value in self._window().items())
+        window = ", ".join(f"{name}={value}" for name, value in self.window.items())
         return f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, {window}, groups={self.groups}"
 
 
@@ -169,19 +174,13 @@ class _Forward(_LorentzConv):
         bias: bool = True,
     ):
         super().__init__(manifold, in_channels, out_channels, groups, bias)
-        self.kernel_size = self._tuple(kernel_size, "kernel_size", 1)
-        self.stride = self._tuple(stride, "stride", 1)
-        self.padding = self._tuple(padding, "padding", 0)
-        self.dilation = self._tuple(dilation, "dilation", 1)
+        self._slide(kernel_size, stride=stride, padding=padding, dilation=dilation)
         self._weight(out_channels, in_channels // groups)
-
-    def _window(self) -> dict:
-        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
     def _box(self, square: Tensor, kernel: Sequence[int]) -> Tensor:
         plane = self._plane()
         half = all(2 * p <= k for p, k in zip(plane["padding"], kernel, strict=True))
-        if max(self.dilation) > 1 or not half:  # what pooling does not offer
+        if max(plane["dilation"]) > 1 or not half:  # what pooling does not offer
             return super()._box(square, kernel)
         return F.avg_pool2d(square, tuple(kernel), plane["stride"], plane["padding"], divisor_override=1)
 
@@ -201,20 +200,10 @@ class _Transposed(_LorentzConv):
         dilation: Size = 1,
     ):
         super().__init__(manifold, in_channels, out_channels, groups, bias)
-        self.kernel_size = self._tuple(kernel_size, "kernel_size", 1)
-        self.stride = self._tuple(stride, "stride", 1)
-        self.padding = self._tuple(padding, "padding", 0)
-        self.output_padding = self._tuple(output_padding, "output_padding", 0)
-        self.dilation = self._tuple(dilation, "dilation", 1)
+        self._slide(
+            kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+        )
         self._weight(in_channels, out_channels // groups)
-
-    def _window(self) -> dict:
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "output_padding": self.output_padding,
-            "dilation": self.dilation,
-        }
 
 
 class LorentzConv1d(_Forward):

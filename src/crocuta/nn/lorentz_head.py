@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crocuta.manifolds import Lorentz
+from crocuta.manifolds import Lorentz, Manifold
 from crocuta.manifolds.numerics import TINY, Scalar, in_float32, norm, sqrt
+from crocuta.nn.linear import fan_in_uniform, positive
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -34,7 +35,28 @@ def hyperplane_logits(x: Tensor, offset: Tensor, normal: Tensor, c: Scalar) -> T
     return size.squeeze(-1) / root * torch.asinh(root * F.linear(x, unit))
 
 
-class LorentzMLR(nn.Module):
+class HyperplaneClassifier(nn.Module):
+    """What the hyperplane heads share: a normal and an offset per class, on the manifold of the inputs."""
+
+    manifold_out = None
+
+    def __init__(self, manifold: Manifold, in_features: int, num_classes: int):
+        super().__init__()
+        positive(in_features=in_features, num_classes=num_classes)
+        self.manifold_in, self.in_features, self.num_classes = manifold, in_features, num_classes
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
+        self.offset = nn.Parameter(torch.empty(num_classes))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw normals and offsets from U(-1/sqrt(n), 1/sqrt(n)), as HGE does."""
+        fan_in_uniform(self.in_features, self.weight, self.offset)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.num_classes}"
+
+
+class LorentzMLR(HyperplaneClassifier):
     """Logits are signed distances to one hyperplane per class, times the length of its normal.
 
     Args:
@@ -50,28 +72,8 @@ class LorentzMLR(nn.Module):
     torch.Size([5, 3])
     """
 
-    manifold_out = None
-
-    def __init__(self, manifold: Lorentz, in_features: int, num_classes: int):
-        super().__init__()
-        if in_features < 1 or num_classes < 1:
-            raise ValueError(
-                f"in_features and num_classes must be positive, got {in_features} and {num_classes}"
-            )
-        self.manifold_in, self.in_features, self.num_classes = manifold, in_features, num_classes
-        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
-        self.offset = nn.Parameter(torch.empty(num_classes))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw normals and offsets from U(-1/sqrt(n), 1/sqrt(n)), as HGE does."""
-        bound = self.in_features**-0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.offset, -bound, bound)
+    manifold_in: Lorentz
 
     def forward(self, x: Float[Tensor, "*batch n+1"]) -> Float[Tensor, "*batch classes"]:
         """Points to logits."""
         return hyperplane_logits(x, self.offset, self.weight, self.manifold_in.c)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.num_classes}"

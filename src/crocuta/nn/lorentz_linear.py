@@ -9,31 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crocuta.manifolds import Lorentz, Manifold
+from crocuta.manifolds import Lorentz
 from crocuta.manifolds.numerics import TINY, in_float32, norm, sqrt
+from crocuta.nn.linear import at_least_float32, fan_in_uniform, positive
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """A 16-bit result of an autocast product, widened: what follows is geometry."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def fan_in_uniform(fan_in: int, *parameters: nn.Parameter | None) -> None:
-    """Draw parameters from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as torch's linear and convolution layers do."""
-    bound = 1 / math.sqrt(fan_in)
-    for parameter in parameters:
-        if parameter is not None:
-            nn.init.uniform_(parameter, -bound, bound)
-
-
-def positive(**sizes: int) -> None:
-    """Raise a `ValueError` for a size that is not positive."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be positive, got {size}")
 
 
 class LorentzLinear(nn.Module):
@@ -127,41 +108,6 @@ class LorentzBoostLinear(nn.Module):
         beyond = log_scale.exp() * torch.sigmoid(y[..., :1]) + self.margin  # t - 1/sqrt(c)
         length = (beyond * (beyond + 2 * radius)).sqrt()
         return self.manifold.lift(y[..., 1:] * (length / norm(y[..., 1:]).clamp_min(TINY)))
-
-
-class TangentLinear(nn.Module):
-    """`exp0(W log0(x))`, then moved by a bias transported from the origin; on any manifold.
-
-    (Ganea et al. 2018, arXiv 1805.09112, eqs. 27 and 28: Mobius matrix product and bias addition, which on the
-    ball are this.) `LorentzLinear` does the same work at a third of the cost.
-
-    Shapes: `(..., ambient(in_features))` to `(..., ambient(out_features))`; `weight` is
-    `(out_features, in_features)`, `bias` a tangent at the origin.
-
-    >>> m = Lorentz()
-    >>> TangentLinear(m, 64, 32)(m.expmap0(torch.randn(5, 64))).shape
-    torch.Size([5, 33])
-    """
-
-    def __init__(self, manifold: Manifold, in_features: int, out_features: int, bias: bool = True):
-        super().__init__()
-        positive(in_features=in_features, out_features=out_features)
-        self.manifold = manifold
-        self.in_features, self.out_features = in_features, out_features
-        self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
-        fan_in_uniform(in_features, self.weight)
-
-    def forward(self, x: Float[Tensor, "*batch ambient_in"]) -> Float[Tensor, "*batch ambient_out"]:
-        """Points to points of the same manifold."""
-        y = self.manifold.expmap0(F.linear(self.manifold.logmap0(x), self.weight))
-        return y if self.bias is None else self._move(y, self.bias)
-
-    @in_float32
-    def _move(self, y: Tensor, bias: Tensor) -> Tensor:
-        origin = self.manifold.origin(self.out_features, dtype=y.dtype, device=y.device)
-        velocity = F.pad(bias, (origin.numel() - bias.numel(), 0))
-        return self.manifold.expmap(y, self.manifold.transport(origin, y, velocity))
 
 
 class LorentzCentroidClassifier(nn.Module):

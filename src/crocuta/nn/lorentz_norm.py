@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from crocuta.manifolds import Lorentz, Manifold
 from crocuta.manifolds.numerics import in_float32, widen
 from crocuta.manifolds.radial import ExpMap0, Lift, LogMap0
-from crocuta.nn.lorentz_linear import positive
+from crocuta.nn.linear import at_least_float32, positive
 from crocuta.nn.recentre import Recentre, Sums, centroid_of_sums
+from crocuta.nn.standardise import Standardise
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -153,8 +154,29 @@ class LorentzLayerNorm(nn.Module):
 
     @in_float32
     def _normalise(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        s = F.layer_norm(x[..., 1:], (self.num_features,), weight, bias, self.eps)
-        return self.manifold.lift(s)
+        bias = torch.zeros_like(weight) if bias is None else bias
+        return Standardise.apply(x, weight, bias, self.eps, self.manifold.c)  # type: ignore[return-value]
+
+
+class LorentzNormalize(nn.Module):
+    """The space part divided by its Euclidean length and lifted: every point on one sphere around the origin.
+
+    (HyperCore's `LorentzNormalization`.) The origin, which has no direction, stays.
+
+    Shapes: `(..., n + 1)`, unchanged.
+
+    >>> m = Lorentz()
+    >>> m.dist0(LorentzNormalize(m)(m.expmap0(torch.randn(5, 64)))).allclose(torch.tensor(1.0).asinh())
+    True
+    """
+
+    def __init__(self, manifold: Lorentz):
+        super().__init__()
+        self.manifold = manifold
+
+    def forward(self, x: Float[Tensor, "*batch n+1"]) -> Float[Tensor, "*batch n+1"]:
+        """Points to points of the same manifold."""
+        return self.manifold.lift(F.normalize(at_least_float32(x[..., 1:]), dim=-1))
 
 
 class LorentzRMSNorm(nn.Module):

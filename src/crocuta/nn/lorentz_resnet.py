@@ -27,6 +27,41 @@ def normalised_conv(
     return nn.Sequential(conv, LorentzBatchNorm2d(manifold, out_channels))
 
 
+class LorentzInputBlock(nn.Module):
+    """What a residual network begins with: a convolution, batch norm and activation (Bdeir et al. 2024, section 4.4).
+
+    Args:
+        in_channels, channels: intrinsic dimensions of inputs and outputs; `manifold.lift(image)` makes points of
+            pixels, channels last.
+        kernel_size: odd; height and width stay, up to the stride.
+
+    Shapes: `(B, H, W, in_channels + 1)` to `(B, ceil(H / stride), ceil(W / stride), channels + 1)`.
+
+    >>> m = Lorentz()
+    >>> LorentzInputBlock(m, 3, 8)(m.lift(torch.randn(2, 6, 6, 3))).shape
+    torch.Size([2, 6, 6, 9])
+    """
+
+    def __init__(
+        self,
+        manifold: Lorentz,
+        in_channels: int,
+        channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        *,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+    ):
+        super().__init__()
+        self.manifold, self.in_features = manifold, in_channels
+        self.convolution = normalised_conv(manifold, in_channels, channels, kernel_size, stride)
+        self.activation = LorentzActivation(manifold, activation)
+
+    def forward(self, x: Float[Tensor, "B H W n+1"]) -> Float[Tensor, "B H2 W2 m+1"]:
+        """Images of points to images of points."""
+        return self.activation(self.convolution(x))
+
+
 class _ResidualBlock(nn.Module):
     """A branch, a shortcut, their residual and an activation; subclasses build the branch."""
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from crocuta.manifolds import Poincare, lorentz_to_poincare
 from crocuta.manifolds.numerics import TINY, in_float32, norm, sinhc, sqrt
-from crocuta.nn.lorentz_linear import positive
+from crocuta.nn.linear import positive
 from crocuta.nn.poincare_linear import from_hyperplanes
 
 REACH = 20.0  # scaled radius at which a concatenated window is held: its square is finite in float32

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from crocuta.manifolds import Poincare, poincare_to_lorentz
-from crocuta.nn.lorentz_head import hyperplane_logits
+from crocuta.nn.lorentz_head import HyperplaneClassifier, hyperplane_logits
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class PoincareMLR(nn.Module):
+class PoincareMLR(HyperplaneClassifier):
     """Logits are signed distances to one hyperplane per class, times the length of its normal in the metric.
 
     `2 |z| / sqrt(c) asinh(sqrt(c) lambda_x <x, z/|z|> cosh(2 sqrt(c) r) - (lambda_x - 1) sinh(2 sqrt(c) r))`
@@ -29,23 +28,14 @@ class PoincareMLR(nn.Module):
     torch.Size([5, 3])
     """
 
-    manifold_out = None
+    manifold_in: Poincare
 
-    def __init__(self, manifold: Poincare, in_features: int, num_classes: int):
-        super().__init__()
-        if in_features < 1 or num_classes < 1:
-            raise ValueError(
-                f"in_features and num_classes must be positive, got {in_features} and {num_classes}"
-            )
-        self.manifold_in, self.in_features, self.num_classes = manifold, in_features, num_classes
-        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
-        self.offset = nn.Parameter(torch.zeros(num_classes))
-        nn.init.normal_(self.weight, std=(2 * in_features) ** -0.5)  # HNN++'s draw
+    def reset_parameters(self) -> None:
+        """Draw normals from N(0, 1 / (2 n)), as HNN++ does; hyperplanes start at the origin."""
+        nn.init.normal_(self.weight, std=(2 * self.in_features) ** -0.5)
+        nn.init.zeros_(self.offset)
 
     def forward(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch classes"]:
         """Points to logits."""
         c = self.manifold_in.c
         return 2 * hyperplane_logits(poincare_to_lorentz(x, c), 2 * self.offset, self.weight, c)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.num_classes}"

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from crocuta.manifolds import Poincare, lorentz_to_poincare, poincare_to_lorentz
 from crocuta.manifolds.numerics import TINY, Scalar, in_float32, norm, sqrt
-from crocuta.nn.lorentz_linear import positive
+from crocuta.nn.linear import IntrinsicLinear
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,7 +38,7 @@ def from_hyperplanes(along: Tensor, time: Tensor, length: Tensor, bias: Tensor, 
     return torch.sinh(v.clamp(-FARTHEST, FARTHEST)) / root
 
 
-class PoincareLinear(nn.Module):
+class PoincareLinear(IntrinsicLinear):
     """Fully connected layer of the ball: each output coordinate measures the distance to a hyperplane.
 
     (HNN++, Shimizu et al. 2021, arXiv 2006.08210, section 3.2.) Row k of `weight` is the hyperplane's normal
@@ -51,14 +51,12 @@ class PoincareLinear(nn.Module):
     torch.Size([5, 32])
     """
 
-    def __init__(self, manifold: Poincare, in_features: int, out_features: int, bias: bool = True):
-        super().__init__()
-        positive(in_features=in_features, out_features=out_features)
-        self.manifold = manifold
-        self.in_features, self.out_features = in_features, out_features
-        self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
-        nn.init.normal_(self.weight, std=(2 * in_features * out_features) ** -0.5)  # section 3.2
+    manifold: Poincare
+
+    def reset_parameters(self) -> None:
+        """Draw the weight from N(0, 1 / (2 in out)), as section 3.2 says; the bias starts at 0."""
+        super().reset_parameters()
+        nn.init.normal_(self.weight, std=(2 * self.in_features * self.out_features) ** -0.5)
 
     def forward(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:
         """Points to points of the same ball."""
@@ -73,6 +71,3 @@ class PoincareLinear(nn.Module):
         bias = torch.zeros_like(length[:, 0]) if bias is None else bias
         s = from_hyperplanes(along, x[..., :1], length[:, 0], bias, c)
         return lorentz_to_poincare(F.pad(s, (1, 0)), c)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

@@ -69,7 +69,8 @@ class Rotary(nn.Module):
 class LorentzLearnedPosition(nn.Module):
     """Joins a learned point per position to the points of a sequence, by the weighted midpoint.
 
-    (HyperCore's `LorentzEmbeddings`.) The positions' points are kept as space vectors and lifted.
+    (HyperCore's `LorentzEmbeddings` adds a linear layer: `LorentzPositionalEmbedding`.) The positions' points are kept
+    as space vectors and lifted.
 
     Shapes: `(batch, length, n + 1)`, unchanged; position 0 is the first, or `start`.
 

@@ -1,0 +1,287 @@
+"""One record per module of HyperCore and HGE, for `modules.py`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Module(NamedTuple):
+    """The original's name, our classes, where the formula comes from, what holds it, and what theirs costs."""
+
+    original: str
+    classes: tuple[str, ...]
+    source: str
+    oracle: str
+    tests: tuple[str, ...]
+    theirs: str = ""
+    note: str = ""
+
+
+LAWS, GOLDEN = "laws", "golden"
+CHEN = "Chen et al. 2022, arXiv 2105.14686"
+BDEIR = "Bdeir et al. 2023, arXiv 2303.15919"
+GANEA = "Ganea et al. 2018, arXiv 1805.09112"
+HNNPP = "Shimizu et al. 2021, arXiv 2006.08210"
+HE = "He et al. 2024, arXiv 2412.14695"
+YANG = "Yang et al. 2024, arXiv 2407.01290"
+MERU = "Desai et al. 2023, arXiv 2304.09172"
+
+_LINEAR, _CONV = "tests/nn/test_lorentz_linear.py::", "tests/nn/test_lorentz_conv.py::"
+_NORM, _POINT = "tests/nn/test_lorentz_norm.py::", "tests/nn/test_lorentz_pointwise.py::"
+_ATTENTION, _BLOCK = "tests/nn/test_lorentz_attention.py::", "tests/nn/test_lorentz_transformer.py::"
+_HEADS, _BALL = "tests/nn/test_hyperbolic_heads.py::", "tests/nn/test_poincare_layers.py::"
+_EMBED, _POSITION = "tests/nn/test_hyperbolic_embedding.py::", "tests/nn/test_position.py::"
+_POOL, _RESNET = "tests/nn/test_lorentz_pool.py::", "tests/nn/test_lorentz_resnet.py::"
+_LOSS, _MAPS = "tests/nn/test_hyperbolic_loss.py::", "tests/manifolds/test_maps.py::"
+_SPACE, _KNOWN = "tests/manifolds/test_laws.py::", "tests/manifolds/test_known_failures.py::"
+_CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_descent.py::"
+_EVERY = "tests/nn/test_every_layer.py::"
+_TANGENT = "tests/nn/test_tangent.py::"
+
+GROUPS: dict[str, tuple[Module, ...]] = {
+    "Manifolds": (
+        Module(
+            "Lorentz", ("Lorentz",), "Nickel & Kiela 2018, arXiv 1806.03417; centroid Law et al. 2019, eq. 14",
+            "70-digit oracle, 1e-9 in float64", ("tests/manifolds/test_oracle.py::test_float64_within_1e9",),
+        ),
+        Module(
+            "PoincareBall", ("Poincare",), f"{GANEA}, eqs. 4 to 11; gyromidpoint Ungar 2010, eq. 3.90",
+            "70-digit oracle, 1e-9 in float64", ("tests/manifolds/test_oracle.py::test_float64_within_1e9",),
+        ),
+        Module(
+            "PseudoHyperboloid", ("PseudoHyperboloid",), "Xiong et al. 2022, arXiv 2106.03134, theorem 1 and eq. 7",
+            f"{LAWS}; Lorentz at one time dimension",
+            (f"{_SPACE}test_pseudo_hyperboloid", f"{_SPACE}test_one_time_dimension_is_lorentz"),
+        ),
+        Module("Euclidean", ("Euclidean",), "-", LAWS, (f"{_SPACE}test_euclidean",)),
+        Module(
+            "Stiefel", (), "-", "torch's own tests", (),
+            note="none: `torch.nn.utils.parametrizations.orthogonal`",
+        ),
+        Module(
+            "`manifold_out`; HGE's switch of curvature", ("Rescale", "Remap"),
+            "similarity `sqrt(c_in / c_out) x`; `exp0(log0(x))`", "definitions, 1e-6",
+            (f"{_MAPS}test_rescale_is_a_similarity", f"{_MAPS}test_remap_keeps_distances_from_the_origin"),
+        ),
+        Module(
+            "Lorentz to ball and back", ("lorentz_to_poincare", "poincare_to_lorentz"), "isometry",
+            "70-digit oracle",
+            ("tests/manifolds/test_oracle.py::test_models_hold_the_same_points", f"{_MAPS}test_models_are_isometric"),
+        ),
+        Module(
+            "entailment cones", ("EntailmentConeLoss",),
+            f"{MERU}, eqs. 4 to 6; Ganea et al. 2018 (cones), arXiv 1804.01882, eq. 33", "70-digit oracle, 1e-9",
+            (f"{_LOSS}test_cone_excess_against_the_oracle",),
+        ),
+    ),
+    "Linear layers and embeddings": (
+        Module(
+            "LorentzLinear; HGE's fully connected layer", ("LorentzLinear",), f"{CHEN}, eq. 3; {YANG}",
+            GOLDEN, (f"{_LINEAR}test_linear_against_hypercore", f"{_LINEAR}test_linear_against_hge"),
+        ),
+        Module(
+            "HyboNetLinear", ("LorentzBoostLinear",), f"{CHEN}, eq. 5", GOLDEN,
+            (f"{_LINEAR}test_boost_linear_against_hybonet",),
+        ),
+        Module(
+            "tangent-space linear, HNNLayer", ("TangentLinear",), f"{GANEA}, eqs. 27 and 28", GOLDEN,
+            (f"{_LINEAR}test_tangent_linear_against_hypercore",
+             f"{_TANGENT}test_a_hyperbolic_neural_network_of_two_layers_learns"),
+            "HNNLayer crashes",
+        ),
+        Module(
+            "pseudo-hyperbolic linear", ("PseudoHyperboloidLinear",),
+            "Xiong et al. 2022, arXiv 2106.03134, section 4.2", "the diffeomorphism by hand; one time: `TangentLinear`",
+            (f"{_TANGENT}test_pseudo_hyperboloid_linear_turns_the_sphere_and_boosts_space",
+             f"{_TANGENT}test_pseudo_hyperboloid_linear_with_one_time_is_the_lorentz_one"),
+        ),
+        Module(
+            "LorentzCLS", ("LorentzCentroidClassifier",), "Law et al. 2019, squared Lorentzian distance", GOLDEN,
+            (f"{_LINEAR}test_centroid_classifier_against_hypercore",),
+        ),
+        Module(
+            "Poincare linear", ("PoincareLinear",), f"{HNNPP}, eqs. 6 and 7", "the published formula, 1e-12",
+            (f"{_BALL}test_linear_is_the_published_formula",), "crashes",
+        ),
+        Module(
+            "word + position embeddings", ("LorentzEmbedding", "PoincareEmbedding", "LorentzPositionalEmbedding"),
+            "Nickel & Kiela 2017, arXiv 1705.08039; Nickel & Kiela 2018, arXiv 1806.03417",
+            GOLDEN,
+            (f"{_EMBED}test_plain_embedding_against_hypercore", f"{_EMBED}test_points_are_placed_and_stay",
+             f"{_EMBED}test_word_and_position_against_hypercore"),
+        ),
+        Module(
+            "patch embedding", ("LorentzPatchEmbedding",), f"{BDEIR}, eq. 4", GOLDEN,
+            (f"{_EMBED}test_patches_against_hypercore",),
+        ),
+    ),
+    "Convolution": (
+        Module(
+            "Conv1d; HGE's convolution", ("LorentzConv1d",), f"{BDEIR}, eq. 4", GOLDEN,
+            (f"{_CONV}test_conv1d_against_hge",
+             f"{_CONV}test_conv1d_is_a_linear_layer_on_concatenated_windows"),
+            "HyperCore crashes",
+        ),
+        Module(
+            "Conv2d", ("LorentzConv2d",), f"{BDEIR}, eq. 4", GOLDEN,
+            (f"{_CONV}test_conv2d_against_hypercore",), "memory 5.2",
+        ),
+        Module(
+            "ConvTranspose2d", ("LorentzConvTranspose1d", "LorentzConvTranspose2d"), f"{BDEIR}, eq. 4",
+            "a convolution of points with origins between them, 1e-12",
+            (f"{_CONV}test_transposed_conv_is_a_conv_of_points_with_origins_between_them",), "crashes",
+        ),
+        Module(
+            "Poincare convolution", ("PoincareConv1d", "PoincareConv2d"), f"{HNNPP}, section 3.3",
+            "the published linear layer on beta-concatenated windows, 1e-11",
+            (f"{_BALL}test_conv_is_the_published_linear_on_beta_concatenated_windows",), "crashes",
+        ),
+    ),
+    "Normalisation": (
+        Module(
+            "BatchNorm 1d, 2d; HGE's batch norm", ("LorentzBatchNorm1d", "LorentzBatchNorm2d"),
+            f"{BDEIR}, section 4.2", f"{GOLDEN}, running statistics too",
+            (f"{_NORM}test_batch_norm_against_hypercore", f"{_NORM}test_batch_norm_steps_against_hge",
+             f"{_NORM}test_batch_norm_gradients_against_hge"),
+            "2d memory 11, 1d crashes",
+        ),
+        Module(
+            "LayerNorm", ("LorentzLayerNorm",), f"{YANG}, section 3", GOLDEN,
+            (f"{_NORM}test_layer_norm_against_hypercore",),
+        ),
+        Module(
+            "RMSNorm", ("LorentzRMSNorm",), "Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4, lifted", GOLDEN,
+            (f"{_NORM}test_rms_norm_against_hypercore",),
+        ),
+        Module(
+            "Normalization", ("LorentzNormalize",), "space part over its length, lifted", "definition",
+            (f"{_NORM}test_normalize_brings_space_parts_to_length_one",),
+        ),
+        Module(
+            "Poincare batch norm", ("PoincareBatchNorm1d", "PoincareBatchNorm2d"),
+            f"{BDEIR}, section 4.2, through the isometry", "gyrotranslation by the midpoint, 1e-10",
+            (f"{_BALL}test_batch_norm_centres_on_the_gyromidpoint",), "crashes",
+        ),
+    ),
+    "Pointwise layers, residuals, blocks": (
+        Module(
+            "Activation", ("LorentzActivation",), "acts on the space part, lifted",
+            GOLDEN, (f"{_POINT}test_activation_against_hypercore", f"{_POINT}test_activation_against_hge"),
+        ),
+        Module(
+            "tangent-space activation", ("TangentActivation",), f"{GANEA}, section 3.2", "definition, 1e-12",
+            (f"{_TANGENT}test_activation_of_three_axes_stays_on_the_manifold",
+             f"{_TANGENT}test_activation_to_another_manifold_keeps_distances_from_the_origin"),
+            "off the manifold",
+        ),
+        Module(
+            "Dropout", ("LorentzDropout",), "acts on the space part, lifted", "definition",
+            (f"{_POINT}test_dropout_drops_in_training_only",),
+        ),
+        Module(
+            "LResNet", ("LorentzResidual", "LorentzScaledResidual"), f"{HE}, eq. 4 and section 4.2", GOLDEN,
+            (f"{_POINT}test_residual_against_hypercore",),
+        ),
+        Module(
+            "HGE's residual", ("LorentzSpaceAddition",), f"{BDEIR}, section 4.4",
+            LAWS, (f"{_EVERY}test_laws",),
+        ),
+        Module(
+            "HypResidual", ("TangentResidual",), "`exp0(log0(x) + log0(y))`", "definition",
+            (f"{_TANGENT}test_residual_adds_at_the_origin",), "crashes",
+        ),
+        Module(
+            "Mobius addition", ("PoincareResidual",), f"{GANEA}, eq. 4", "70-digit oracle of the gyro-addition; laws",
+            (f"{_EVERY}test_laws", "tests/manifolds/test_oracle.py::test_mobius_addition"),
+        ),
+        Module(
+            "concatenation; HGE's flatten", ("LorentzFlatten", "concatenate", "split"),
+            "Qu & Zou 2022, arXiv 2206.03213, eq. 9", f"{GOLDEN} (k = 1); definition at every c",
+            (f"{_POINT}test_flatten_against_hge", f"{_POINT}test_flatten_is_right_at_every_curvature",
+             f"{_POINT}test_concatenate_and_split_are_inverse"),
+        ),
+        Module(
+            "residual blocks (input, basic, bottleneck)",
+            ("LorentzInputBlock", "LorentzBasicBlock", "LorentzBottleneckBlock"),
+            f"He et al. 2016, arXiv 1512.03385, fig. 5; {BDEIR}", "its parts; a stack learns",
+            (f"{_RESNET}test_block_is_its_parts", f"{_RESNET}test_a_stack_learns"), "crashes",
+        ),
+        Module(
+            "feed-forward (MLP, SwiGLU)", ("LorentzFeedForward", "LorentzSwiGLU"),
+            f"{CHEN}, section 3.3; Shazeer 2020, arXiv 2002.05202, eq. 6, lifted", "their parts",
+            (f"{_BLOCK}test_feed_forward_is_two_linear_layers_and_an_activation",
+             f"{_BLOCK}test_swiglu_is_its_formula"),
+        ),
+        Module(
+            "Lorentz transformer block", ("LorentzTransformerBlock",), f"pre-norm; residuals {HE}, section 4.2",
+            GOLDEN, (f"{_BLOCK}test_block_against_hypercore",), "LViT, 6 layers: 1.65",
+        ),
+    ),
+    "Attention and positions": (
+        Module(
+            "multi-head attention, `full`, `flash`", ("LorentzMultiheadAttention", "LorentzCentroidMultiheadAttention"),
+            f"{CHEN}, eqs. 6 and 7", f"{GOLDEN}: masks, causality, cross attention; moves with isometries",
+            (f"{_ATTENTION}test_against_hypercore", f"{_ATTENTION}test_cross_attention_against_hypercore",
+             "tests/nn/test_isometries.py::test_attention_moves_along",
+             f"{_ATTENTION}test_memory_is_linear_in_the_length"),
+            "4.8 (11.5) at length 2048",
+        ),
+        Module(
+            "`linear_focused`", ("LorentzFocusedAttention",), f"{YANG}, eqs. 9 to 12", "definition",
+            (f"{_ATTENTION}test_focused_attention_is_its_definition",), "crashes",
+        ),
+        Module(
+            "Poincare attention", ("PoincareMultiheadAttention",),
+            "Gulcehre et al. 2019, arXiv 1805.09786, section 3; Shimizu et al. 2021, arXiv 2006.08210, section 3.5",
+            "Lorentz attention through the isometry; definition",
+            ("tests/nn/test_poincare_attention.py::test_is_lorentz_attention_seen_in_the_ball",
+             "tests/nn/test_poincare_attention.py::test_weights_follow_the_distance_and_values_meet_in_the_gyromidpoint"),
+            "crashes",
+        ),
+        Module(
+            "rotary positions", ("Rotary",), "Su et al. 2021, arXiv 2104.09864, eq. 15",
+            f"{GOLDEN} (theirs rotates in float32: 1e-6 there)",
+            (f"{_ATTENTION}test_rotary_against_hypercore",
+             f"{_POSITION}test_rotary_keeps_its_digits_at_a_million_in_float32"),
+        ),
+        Module(
+            "relative positional encoding", ("LorentzRelativePosition",), f"{YANG}, section 4.3", LAWS,
+            (f"{_POSITION}test_relative_position_of_weight_zero_is_the_point", f"{_EVERY}test_laws"),
+        ),
+        Module(
+            "learned and sinusoidal positions", ("LorentzLearnedPosition", "LorentzSinusoidalPosition"),
+            "midpoint residual; Vaswani et al. 2017, arXiv 1706.03762, section 3.5, lifted", f"definition; {LAWS}",
+            (f"{_POSITION}test_learned_position_is_the_weighted_midpoint", f"{_EVERY}test_laws"),
+        ),
+    ),
+    "Pooling, heads, losses, optimisers": (
+        Module(
+            "global average pool", ("LorentzGlobalPool", "LorentzAvgPool1d", "LorentzAvgPool2d"),
+            "Law et al. 2019, eq. 14", f"{GOLDEN}; windows by definition",
+            (f"{_POOL}test_global_pool_against_hypercore", f"{_POOL}test_masked_points_do_not_count"),
+        ),
+        Module(
+            "LorentzMLR; HGE's", ("LorentzMLR",), f"{BDEIR}, eq. 10", GOLDEN,
+            (f"{_HEADS}test_lorentz_mlr_against_hypercore", f"{_HEADS}test_lorentz_mlr_against_hge",
+             f"{_HEADS}test_logit_is_the_distance_to_the_hyperplane"),
+        ),
+        Module(
+            "Poincare MLR", ("PoincareMLR",), f"{HNNPP}, eq. 6", f"{GANEA}, eq. 25, 1e-10",
+            (f"{_HEADS}test_poincare_mlr_has_the_conformal_factor_the_right_way_up",
+             f"{_HEADS}test_both_heads_are_one"),
+        ),
+        Module(
+            "contrastive loss of L-CLIP", ("HyperbolicContrastiveLoss",), f"{MERU}, section 3.2",
+            "cross entropy of distances, 1e-6", (f"{_LOSS}test_contrast_is_cross_entropy_of_distances",),
+        ),
+        Module(
+            "Riemannian SGD", ("RiemannianSGD",), "Bonnabel 2013, arXiv 1111.5280", "exponential map of the gradient",
+            (f"{_OPTIM}test_sgd_step_is_the_exponential_map_of_the_gradient",),
+        ),
+        Module(
+            "Riemannian Adam", ("RiemannianAdam",), "Becigneul & Ganea 2019, arXiv 1810.00760, algorithm 1",
+            "torch's update on flat parameters; descent to the midpoint",
+            (f"{_OPTIM}test_flat_parameters_take_torchs_update", f"{_OPTIM}test_descent_reaches_the_midpoint"),
+        ),
+    ),
+}  # fmt: skip

@@ -1,0 +1,159 @@
+"""Writes `docs/modules.md`: every hyperbolic module, its source, what it is held to, and what it costs.
+
+    python benchmarks/modules.py
+
+Records are kept by hand in `module_records.py` and `module_notes.py`; our costs come from `results/layers.json` and
+`results/attention.json`, so the page follows when those are measured again. `tests/test_modules.py` fails where the
+page is not what this script writes, where a class or a test it names does not exist, and where a cost above `MATERIAL`
+has no explanation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from module_notes import FAILURES, FLOOR, Failure
+from module_records import GROUPS, Module
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "modules.md"
+RESULTS = Path(__file__).parent / "results"
+ARXIV = re.compile(
+    r"([A-Z][^,;:()]*? \d{4}(?: \(cones\))?), arXiv (\d{4}\.\d{4,5})"
+)  # "Su et al. 2021", "2104.09864"
+MATERIAL = 1.15  # a ratio of times above this is explained on the page
+ATTENTION = {
+    "attention, length 2048": "LorentzMultiheadAttention",
+    "focused attention, length 2048": "LorentzFocusedAttention",
+    "transformer block, length 2048": "LorentzTransformerBlock",
+}
+
+TEXT = """# Modules
+
+Every module that HyperCore (arXiv 2504.08912) and Hyperbolic Genome Embeddings (HGE, arXiv 2507.21648) offer, graph
+layers and whole models aside, and what stands for it here: the equation it follows, what its values are held to, and
+what it costs. [Hyperbolic layers](layers.md) shows how they make a network.
+
+- **Source**: paper (listed at the end) and equation; the class's docstring says more.
+- **Held to**: *golden* means values and gradients of the original on fixed weights, where it is right, equal to 1e-9 in
+  float64 at k = 1, 0.5 and 2 (k = 1/c); other oracles are named. *Laws* are those of `crocuta.testing`, which every
+  layer passes (`tests/nn/test_every_layer.py`): on the manifold, gradients equal to finite differences, bfloat16
+  autocast, reload, fixed and learnable curvature, c of 0.1, 1 and 2.7.
+- **Cost**: forward and backward on one CPU thread, CPU time as a multiple of a Euclidean twin's of equal width, both
+  measured in one run; in brackets the memory alive between the two passes, likewise. Attention and the transformer
+  block are measured at length 2048. **Theirs**: HyperCore's layer, or HGE's, against its own twin, as we measured the
+  original code on a CPU.
+
+`python benchmarks/modules.py` writes this page; `benchmarks/layers.py` and `benchmarks/attention.py` measure our costs.
+
+{groups}## What goes wrong in the originals
+
+Measured on the published code. Each has a test that shows ours right.
+
+{failures}
+
+## What is left to the floor
+
+The Euclidean twin is the floor. Where we need more than {material:.2f} times its CPU time, this is where the rest goes:
+
+{floor}
+
+## Papers
+
+{papers}
+"""
+
+
+class Cost(NamedTuple):
+    """Ratios of CPU time and of memory to the twin's, and of the originals' times to theirs."""
+
+    time: float
+    memory: float
+    hypercore: float | None = None
+    hge: float | None = None
+
+
+def costs() -> dict[str, Cost]:
+    """By class name; of a class's variants the first, attention at the greatest length."""
+    found: dict[str, Cost] = {}
+    for key, row in json.loads((RESULTS / "attention.json").read_text())["results"].items():
+        if key in ATTENTION:
+            found.setdefault(ATTENTION[key], Cost(row["cpu_ratio"], row["saved_ratio"]))
+    for key, row in json.loads((RESULTS / "layers.json").read_text())["layers"].items():
+        ours = Cost(row["time_ratio"], row["memory_ratio"], row.get("hypercore"), row.get("hge"))
+        found.setdefault(key.split(",")[0], ours)
+    return found
+
+
+def cost_cells(module: Module, found: dict[str, Cost]) -> tuple[str, str]:
+    """Ours, `1.09 (1.00)` for each class that was measured, and theirs."""
+    measured = [found[name] for name in module.classes if name in found]
+    ours = "; ".join(f"{cost.time:.2f} ({cost.memory:.2f})" for cost in measured)
+    theirs = [f"{cost.hypercore:g}" for cost in measured if cost.hypercore]
+    theirs += [f"HGE {cost.hge:g}" for cost in measured if cost.hge]
+    return ours, "; ".join([*theirs, *filter(None, [module.theirs])])
+
+
+def module_table(modules: tuple[Module, ...], found: dict[str, Cost]) -> str:
+    lines = ["| original | crocuta | cost | theirs | source | held to |", "|---|---|---|---|---|---|"]
+    for module in modules:
+        ours = ", ".join(f"`{name}`" for name in module.classes) + f" {module.note}"
+        cost, theirs = cost_cells(module, found)
+        source = ARXIV.sub(r"\1", module.source)
+        cells = (module.original, ours.strip(), cost, theirs, source, ARXIV.sub(r"\1", module.oracle))
+        lines.append(f"| {' | '.join(cell or '-' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def test_list(modules: tuple[Module, ...]) -> str:
+    """Folded away: they are long."""
+    items = [f"- {m.original}: {', '.join(f'`{test}`' for test in m.tests)}" for m in modules if m.tests]
+    return "\n".join(["<details><summary>Tests</summary>", "", *items, "", "</details>"])
+
+
+def reference_list() -> str:
+    """The papers that sources name, each once."""
+    papers = {paper for rows in GROUPS.values() for row in rows for paper in ARXIV.findall(row.source)}
+    return "\n".join(
+        f"- {name}: [arXiv {number}](https://arxiv.org/abs/{number})" for name, number in sorted(papers)
+    )
+
+
+def failure_table(failures: tuple[Failure, ...]) -> str:
+    lines = ["| original | what happens there | test |", "|---|---|---|"]
+    for failure in failures:
+        tests = ", ".join(f"`{test}`" for test in failure.tests)
+        lines.append(f"| {failure.where} | {failure.what} | {tests} |")
+    return "\n".join(lines)
+
+
+def floor_list(found: dict[str, Cost]) -> str:
+    named = [name for modules in GROUPS.values() for module in modules for name in module.classes]
+    return "\n".join(
+        f"- `{name}` {found[name].time:.2f}: {FLOOR[name]}"
+        for name in dict.fromkeys(named)
+        if name in found and found[name].time > MATERIAL
+    )
+
+
+def render() -> str:
+    """The whole page."""
+    found = costs()
+    groups = "".join(
+        f"## {title}\n\n{module_table(rows, found)}\n\n{test_list(rows)}\n\n"
+        for title, rows in GROUPS.items()
+    )
+    return TEXT.format(
+        groups=groups,
+        failures=failure_table(FAILURES),
+        floor=floor_list(found),
+        papers=reference_list(),
+        material=MATERIAL,
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())
