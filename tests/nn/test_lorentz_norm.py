@@ -187,3 +187,17 @@ def test_inputs_are_checked():
         layer(torch.ones(2, 4))
     with pytest.raises(ValueError, match="mask must have shape"):
         layer(Lorentz().origin(4).expand(2, 3, 5), torch.ones(2, 4))
+
+
+def test_layer_norm_of_a_transposed_input():
+    torch.manual_seed(0)
+    m = Lorentz(0.5)
+    layer = LorentzLayerNorm(m, 4).double()
+    x, weight = m.random((3, 5, 4), dtype=torch.float64), torch.randn(5, 3, 5, dtype=torch.float64)
+    found = []
+    for layout in (torch.Tensor.contiguous, torch.clone):  # a clone keeps the strides
+        s = layout(x.transpose(0, 1)).requires_grad_()
+        found.append(torch.autograd.grad((weight * layer(s)).sum(), [s, layer.weight, layer.bias]))
+    assert not torch.clone(x.transpose(0, 1)).is_contiguous()
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)

@@ -252,5 +252,5 @@ class Midpoint(torch.autograd.Function):
         by_c = None
         if isinstance(c, Tensor) and ctx.needs_input_grad[4]:
             by_c = sum_to_scalar(by_log_a, c) / (-2 * c) + sum_to_scalar(ratio, c) * (-0.5 / c**2)
-        gy = (gz * weight).sum_to_size(ctx.shapes[1])
+        gy = (gz * weight).sum_to_size(ctx.shapes[1]) if ctx.needs_input_grad[1] else None
         return gz.sum_to_size(ctx.shapes[0]), gy, by_weight, by_scale, by_c

@@ -23,7 +23,7 @@ class Standardise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, c: Scalar) -> Tensor:
-        n = len(weight)
+        n, x = len(weight), x.contiguous()  # as the kernel wants it
         share = n / (n + 1)
         mean = x[..., 1:].mean(-1, keepdim=True)
         y = x - mean

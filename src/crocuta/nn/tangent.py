@@ -21,7 +21,7 @@ class TangentLinear(IntrinsicLinear):
     """`exp0(W log0(x))`, then moved by a bias transported from the origin; on any manifold.
 
     (Ganea et al. 2018, arXiv 1805.09112, eqs. 27 and 28: Mobius matrix product and bias addition, which on the
-    ball are this.) `LorentzLinear` does the same work at a third of the cost. Followed by `TangentActivation`, it is
+    ball are this.) `LorentzLinear` does the same work at a quarter of the cost. Followed by `TangentActivation`, it is
     a layer of their hyperbolic neural network.
 
     Shapes: `(..., ambient(in_features))` to `(..., ambient(out_features))`; `weight` is
