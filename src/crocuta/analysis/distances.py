@@ -36,10 +36,9 @@ class Distances:
 
 def euclidean(x: np.ndarray) -> np.ndarray:
     """Euclidean distances of the rows (m, d), (m, m)."""
-    import torch
+    from scipy.spatial.distance import cdist
 
-    points = torch.from_numpy(np.ascontiguousarray(x, np.float64))
-    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").numpy()
+    return cdist(x, x)
 
 
 class DistanceMatrix(Distances):
