@@ -212,7 +212,8 @@ Share of treeless clouds (200 of 40 points) that are called tree-like at p ≤ 0
 ## Exactness and speed
 
 `crocuta.analysis.hyperbolicity.worst` gives the largest δ over **all** quadruples, which is the paper's maximum over
-all base points; a fixed base point, as is common elsewhere, may give half of it. {agreement} Seconds, shortest of three:
+all base points; a fixed base point, as is common elsewhere, may give half of it. {agreement}
+Seconds, shortest of three:
 
 {speed}
 """
