@@ -54,8 +54,8 @@ def simulate_tree(
 
     fields = Scenario(
         kind=scenario, sequences=sequences, length=length, height=height, noise=noise, classes=classes,
-        separation=separation, split=split, model=model, kappa=kappa, rates=rates, frequencies=frequencies, gamma=gamma or None, death=death,
-        indel_rate=indel_rate, seed=seed,
+        separation=separation, split=split, model=model, kappa=kappa, rates=rates, frequencies=frequencies,
+        gamma=gamma or None, death=death, indel_rate=indel_rate, seed=seed,
     )  # fmt: skip
     counts = write_scenario(output, fields)
     console.print(", ".join(f"{n:,} {part}" for part, n in counts.items()) + f" → [bold]{output}[/]")

@@ -8,11 +8,13 @@ points the tangent vectors at the centroid, from which null points go back onto 
   stays exactly as it is, and with it size, dimension and concentration. If the rows are independent draws from any
   normal distribution, this is the exact conditional law of the data, so the test is exact (Langsrud 2005, Stat
   Comput 15:53, rotation tests).
-- **spherical**: scaled so that all axes are equally long, each point keeps its distance from the centre and gets a
-  new direction, uniformly; then the axes get their lengths back. For any law with elliptical contours: points that
-  lie far out stay far out, so that heavy tails, which lengthen the diameter, are not taken for a tree.
+- **spherical**: once the axes are made equally long, each point keeps its radius and gets a new direction, uniformly;
+  then the axes get their lengths back (`scatter`). For clouds with heavy tails: a few points far out in all
+  directions are a star, which is a tree, and of the three only this null is one too.
 - **permuted**: each coordinate's values are dealt out anew among the points, then made orthogonal again, so that
   spectrum and (nearly) the marginal distributions stay while what binds coordinates together is lost.
+
+No single null answers "is this a tree?"; who wants one number takes the largest of the three p-values.
 
 `p = (1 + nulls at or below the data) / (1 + nulls)`, one-sided: small means more tree-like than the null.
 """
@@ -24,6 +26,7 @@ import numpy as np
 
 from crocuta.analysis.distances import Distances
 
+TYLER_STEPS = 15  # more change the axes by less than their sampling error
 Statistic = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
 
 
@@ -48,19 +51,16 @@ class Cloud:
         left, values, _ = np.linalg.svd(coordinates - coordinates.mean(0), full_matrices=False)
         kept = values > 1e-9 * max(values[0], 1e-300)
         self.left, self.values = left[:, kept], values[kept]
-
-    @property
-    def dimension(self) -> float:
-        return effective_dimension(self.values**2, len(self.left))
+        self.shares, self.radius = scatter(self.left * self.values)
+        self.dimension = float(1 / (self.shares**2).sum())
 
     def gaussian(self, generator: np.random.Generator) -> np.ndarray:
         drawn = generator.standard_normal(self.left.shape)
         return np.linalg.qr(drawn - drawn.mean(0))[0] * self.values
 
     def spherical(self, generator: np.random.Generator) -> np.ndarray:
-        drawn = generator.standard_normal(self.left.shape)
-        drawn *= (np.linalg.norm(self.left, axis=1) / np.linalg.norm(drawn, axis=1))[:, None]
-        return _orthogonal(drawn - drawn.mean(0)) * self.values
+        drawn = generator.standard_normal((len(self.left), len(self.shares)))
+        return drawn * (self.radius / np.linalg.norm(drawn, axis=1))[:, None] * np.sqrt(self.shares)
 
     def permuted(self, generator: np.random.Generator) -> np.ndarray:
         return _orthogonal(generator.permuted(self.left, axis=0)) * self.values
@@ -75,16 +75,31 @@ def _orthogonal(x: np.ndarray) -> np.ndarray:
 NULLS = {"gaussian": Cloud.gaussian, "spherical": Cloud.spherical, "permuted": Cloud.permuted}
 
 
-def effective_dimension(variances: np.ndarray, points: int) -> float:
-    """Participation ratio `(sum v)^2 / sum v^2` of the axes' variances: their number, when all are equally long.
+def scatter(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances along the axes of points (m, r) of mean 0, as shares, and the points' radii once axes are equal.
 
-    Corrected for what `points` draws add to the sum of squares, `(sum v)^2 / (points - 1)`; at most points - 1.
-
-    >>> round(effective_dimension(np.array([2.0, 2.0, 0.0]), 10_001), 2)
-    2.0
+    Tyler's estimator, which does not depend on how far out the points lie, shrunk towards equal axes so that few
+    points in many dimensions do (Chen, Wiesel and Hero 2011, IEEE Trans Signal Process 59:4097). m points span no
+    more than m - 1 axes; where angles between them say that there are more, that many equal axes are returned
+    (the variance of the cosine of two directions estimates the sum of the squared shares).
     """
-    square, points = float(variances.sum()) ** 2, points - 1
-    return square / max(float((variances**2).sum()) - square / points, square / points)
+    x = x[np.linalg.norm(x, axis=1) > 0]
+    m, r = x.shape
+    norms = np.linalg.norm(x, axis=1)
+    units = x / norms[:, None]
+    unseen = 1 / max(float((units @ units.T)[np.triu_indices(m, 1)].var()), 0.1 / m)
+    if unseen > r >= m - 1:
+        return np.full(round(unseen), 1 / round(unseen)), norms
+    square = r * r * float(((units.T @ units / m) ** 2).sum())
+    below = r * r - m * r - 2 * m + (m + 1 + 2 * (m - 1) / r) * square
+    shrinkage = np.clip((r * r + (1 - 2 / r) * square) / below, 0.01, 1) if below > 0 else 1.0
+    values, axes = np.ones(r), np.eye(r)
+    for _ in range(TYLER_STEPS):
+        radius = np.linalg.norm(units @ axes / np.sqrt(values), axis=1)
+        y = units / radius[:, None]
+        values, axes = np.linalg.eigh((1 - shrinkage) * r / m * (y.T @ y) + shrinkage * np.eye(r))
+        values *= r / values.sum()
+    return values[::-1] / r, np.linalg.norm(x @ axes / np.sqrt(values), axis=1)
 
 
 def against_nulls(

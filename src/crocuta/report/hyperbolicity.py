@@ -139,7 +139,7 @@ def references(points: int, dimension: float, generator: np.random.Generator) ->
 
 
 def overview(lines: Sequence[Line]) -> Figure:
-    """Mean relative delta of data sets, each above the 95% range of its Gaussian null, with its p-value."""
+    """Mean relative delta of data sets, each on the 95% range of a null, with its p-value."""
     figure, axes = canvas(1.0 + 0.42 * len(lines))
     for y, (label, test) in enumerate(lines):
         low, high = np.quantile(test.null_average, [0.025, 0.975])
