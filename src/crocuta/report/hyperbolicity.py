@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from crocuta.analysis.distances import Distances, HyperbolicPoints, euclidean
 from crocuta.analysis.hyperbolicity import Hyperbolicity, four_point, random_quadruples
-from crocuta.analysis.nulls import Test
 from crocuta.files import write_json
 from crocuta.report.figures import shortened
 from crocuta.report.style import INK, MUTED, canvas, colour, save, styled
@@ -18,10 +17,13 @@ HYPERBOLIC_RADIUS = 8.0  # of the reference ball; its edge is where nearly all i
 
 
 class Line(NamedTuple):
-    """One data set of `overview`."""
+    """One data set of `overview`: its mean relative delta, a null's 95% range, and a p-value."""
 
     label: str
-    test: Test
+    value: float
+    low: float
+    high: float
+    p: float
 
 
 def as_json(name: str, found: Hyperbolicity) -> dict[str, Any]:
@@ -139,24 +141,23 @@ def references(points: int, dimension: float, generator: np.random.Generator) ->
 
 
 def overview(lines: Sequence[Line]) -> Figure:
-    """Mean relative delta of data sets, each on the 95% range of a null, with its p-value."""
+    """Mean relative delta of data sets, each on the 95% range of the null that it is hardest to tell from."""
     figure, axes = canvas(1.0 + 0.42 * len(lines))
-    for y, (label, test) in enumerate(lines):
-        low, high = np.quantile(test.null_average, [0.025, 0.975])
+    for y, (label, value, low, high, p) in enumerate(lines):
         axes.plot([low, high], [y, y], color=MUTED, linewidth=5, alpha=0.45, solid_capstyle="butt")
-        axes.plot(test.average, y, "o", color=colour(0 if test.p_average <= 0.05 else 1))
+        axes.plot(value, y, "o", color=colour(0 if p <= 0.05 else 1))
         beside = axes.get_yaxis_transform()
         axes.text(0, y - 0.24, label, transform=beside, va="bottom", in_layout=False)
         axes.text(
             1,
             y - 0.24,
-            f"p = {test.p_average:.3f}",
+            f"p = {p:.3f}",
             transform=beside,
             va="bottom",
             ha="right",
             in_layout=False,
         )
-    axes.plot([], [], color=MUTED, linewidth=5, alpha=0.45, label="same spectrum, no tree (95%)")
+    axes.plot([], [], color=MUTED, linewidth=5, alpha=0.45, label="nearest null (95%)")
     axes.plot([], [], "o", linestyle="", color=colour(0), label="data, p ≤ 0.05")
     axes.plot([], [], "o", linestyle="", color=colour(1), label="data, p > 0.05")
     axes.set(xlim=(0, None), ylim=(len(lines) - 0.6, -0.85), yticks=[])
