@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from crocuta.analysis.bootstrap import Interval
 from crocuta.analysis.distances import Distances
@@ -133,6 +134,7 @@ def random_quadruples(n: int, count: int, generator: np.random.Generator) -> np.
     return drawn
 
 
+@threadpool_limits.wrap(limits=1)  # matrices are small: more threads wait for each other, six times as long
 def measure(
     distances: Distances,
     *,
