@@ -41,8 +41,8 @@ class Hyperbolicity:
     exact: the largest four-point delta of all points, in units of distance; None above `exact_up_to` points.
     diameter, relative: of all points, with `exact`.
     subset: points of each random subset. worst: mean over subsets of the largest delta, each divided by its
-        subset's diameter. average: mean over subsets of the mean delta of quadruples. Both with the 95% t interval
-        of a mean over independent subsets, which has no width where one subset is all there is.
+    subset's diameter. average: mean over subsets of the mean delta of quadruples. Both with the 95% t interval
+    of a mean over independent subsets, which has no width where one subset is all there is.
     tests: by null, see `nulls.against_nulls`.
     """
 
@@ -134,7 +134,7 @@ def random_quadruples(n: int, count: int, generator: np.random.Generator) -> np.
     return drawn
 
 
-@threadpool_limits.wrap(limits=1)  # matrices are small: more threads wait for each other, six times as long
+@threadpool_limits.wrap(limits=1)  # matrices are small: more threads wait for each other
 def measure(
     distances: Distances,
     *,

@@ -13,7 +13,7 @@ class Tree:
 
     parent: int64 (n,), the root's is -1.
     length: float64 (n,), of the branch above each node, in the file's unit (substitutions per site, years ...);
-        0 for the root, NaN where the file gives none.
+    0 for the root, NaN where the file gives none.
     names: n names, "" for a node without one.
 
     >>> Tree.from_parents([-1, 0, 0], [0, 2, 3], ["", "a", "b"]).distances().tolist()
