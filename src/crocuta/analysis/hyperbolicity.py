@@ -37,7 +37,7 @@ class Worst(NamedTuple):
 class Hyperbolicity:
     """What is known about one set of points; deltas are relative, `2 delta / diameter`, where not said otherwise.
 
-    n: points. dimension: effective dimension of the tested subset, see `nulls.direction_spectrum`.
+    n: points. dimension: effective dimension of the tested subset, see `nulls.scatter`.
     exact: the largest four-point delta of all points, in units of distance; None above `exact_up_to` points.
     diameter, relative: of all points, with `exact`.
     subset: points of each random subset. worst: mean over subsets of the largest delta, each divided by its
