@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from crocuta.data import phylogeny
 from crocuta.manifolds import Lorentz
 
 
@@ -17,23 +17,8 @@ def read_tree(path: Path | None, collapse: float = 0.0) -> list[tuple[int, int]]
     """Edges of a Newick or .npz file; by default of a complete ternary tree with 121 nodes."""
     if path is None or path.suffix == ".npz":
         return np.load(path)["edges"].tolist() if path else [((i - 1) // 3, i) for i in range(1, 121)]
-    edges, above, node, length = [], [], 0, {}
-    for token in re.findall(r"'[^']*'|\[[^]]*\]|[(),]|:[^(),;[]+", path.read_text()):
-        if token == ")":
-            node = above.pop()
-        elif token[0] == ":":
-            length[node] = float(token[1:])
-        elif token in "(,":
-            above += [node] if token == "(" else []
-            node = len(edges) + 1
-            edges.append((above[-1], node))
-    number, kept = {0: 0}, []
-    for parent, child in edges:
-        number[child] = number[parent]
-        if length.get(child, collapse) >= collapse:
-            number[child] = len(kept) + 1
-            kept.append((number[parent], number[child]))
-    return kept
+    parent = phylogeny.read_tree(path).collapsed(collapse).parent.tolist()
+    return [(above, node) for node, above in enumerate(parent)][1:]
 
 
 def rooted(edges: list[tuple[int, int]], root: int = 0) -> dict[int, int]:

@@ -14,7 +14,7 @@ FLOORS = {
     2: {"nn", "optim", "testing", "analysis", "retrieval"},
     3: {"models"},
     4: {"train", "report"},
-    5: {"presets", "doctor"},
+    5: {"presets", "doctor", "tree_verbs"},
     6: {"cli"},
     7: {"__main__"},
 }

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from crocuta import tree_verbs
 from crocuta.errors import InputError
 
 console = Console(highlight=False)
@@ -311,3 +312,7 @@ def doctor() -> None:
     for finding in examine():
         table.add_row(finding.what, finding.found, escape(finding.advice))
     console.print(table)
+
+
+app.add_typer(tree_verbs.simulate, name="simulate")
+app.command()(tree_verbs.hyperbolicity)

@@ -1,0 +1,111 @@
+"""The verbs `simulate tree` and `hyperbolicity`, which `crocuta.cli` takes in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+console = Console(highlight=False)
+
+simulate = typer.Typer(no_args_is_help=True, help="Simulate data whose truth is known.")
+
+
+@simulate.command("tree")
+def simulate_tree(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")] = Path("scenario"),
+    scenario: Annotated[
+        str, typer.Option(help="A: clades of one tree. B: several trees. C: a tree or random.")
+    ] = "C",
+    sequences: Annotated[int, typer.Option(help="Of all classes together.")] = 2000,
+    length: Annotated[int, typer.Option(min=1, help="Letters of a sequence.")] = 200,
+    height: Annotated[float, typer.Option(help="Depth: substitutions per site, root to tips.")] = 1.0,
+    noise: Annotated[float, typer.Option(help="Share of letters replaced by random ones.")] = 0.0,
+    classes: Annotated[int, typer.Option(help="Clades (A) or trees (B).")] = 2,
+    separation: Annotated[float, typer.Option(help="A: share of the height above the clades.")] = 0.5,
+    split: Annotated[str, typer.Option(help="clade: whole subclades held out. leaf: at random.")] = "clade",
+    model: Annotated[str, typer.Option(help="hky or gtr.")] = "hky",
+    kappa: Annotated[float, typer.Option(help="HKY: transitions over transversions.")] = 2.0,
+    rates: Annotated[
+        tuple[float, float, float, float, float, float], typer.Option(help="GTR: AC AG AT CG CT GT.")
+    ] = (1.0, 2.0, 1.0, 1.0, 2.0, 1.0),
+    frequencies: Annotated[tuple[float, float, float, float], typer.Option(help="Shares of A C G T.")] = (
+        0.25,
+        0.25,
+        0.25,
+        0.25,
+    ),
+    gamma: Annotated[float, typer.Option(help="Shape of the rates over sites; 0: all equal.")] = 0.5,
+    death: Annotated[float, typer.Option(help="Extinctions per birth, below 1.")] = 0.5,
+    indel_rate: Annotated[float, typer.Option(help="Insertions and deletions per substitution.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Simulate labelled sequences on birth-death trees: train.csv, dev.csv, test.csv, tree.nwk, sequences.fasta.
+
+    Examples:
+
+    `crocuta simulate tree --scenario A --classes 4 --height 0.5 -o clades/`
+
+    `crocuta simulate tree --scenario C --noise 0.2 --split leaf -o noisy/`
+
+    `crocuta train noisy/train.csv --valid noisy/dev.csv --test noisy/test.csv -m cnn -o run/`
+    """
+    from crocuta.data.phylogeny import Scenario, write_scenario
+
+    fields = Scenario(
+        kind=scenario, sequences=sequences, length=length, height=height, noise=noise, classes=classes,
+        separation=separation, split=split, model=model, kappa=kappa, rates=rates, frequencies=frequencies,
+        gamma=gamma or None, death=death, indel_rate=indel_rate, seed=seed,
+    )  # fmt: skip
+    counts = write_scenario(output, fields)
+    console.print(", ".join(f"{n:,} {part}" for part, n in counts.items()) + f" → [bold]{output}[/]")
+
+
+def hyperbolicity(
+    data: Annotated[
+        Path, typer.Argument(help="FASTA or sequence table, Newick or Nexus, distance matrix, .npy or .h5ad.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Writes this with .json, .png and .svg.")
+    ] = None,
+    distance: Annotated[str, typer.Option(help="Sequences: kmer; if aligned, hamming or jc69.")] = "kmer",
+    k: Annotated[int, typer.Option("--kmer", min=1, max=8, help="Letters of a k-mer.")] = 4,
+    space: Annotated[str, typer.Option(help="Embeddings: euclidean, lorentz or poincare.")] = "euclidean",
+    curvature: Annotated[float, typer.Option(help="c > 0 of hyperbolic embeddings.")] = 1.0,
+    key: Annotated[str, typer.Option(help=".h5ad: X, or a name in obsm.")] = "X",
+    subset: Annotated[int, typer.Option(min=4, help="Points of a random subset.")] = 100,
+    exact_up_to: Annotated[int, typer.Option(min=0, help="Up to so many points, all quadruples.")] = 500,
+    nulls: Annotated[int, typer.Option(min=0, help="Draws of each null.")] = 199,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Measure how tree-like points are: Gromov's delta, with intervals and p-values against treeless clouds.
+
+    Examples:
+
+    `crocuta hyperbolicity aligned.fasta --distance jc69 -o delta`
+
+    `crocuta hyperbolicity embeddings.npy --space lorentz`
+
+    `crocuta hyperbolicity cells.h5ad --key X_pca`
+    """
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from crocuta.analysis.hyperbolicity import measure
+    from crocuta.analysis.sources import open_distances
+    from crocuta.report.hyperbolicity import summary_rows, write_hyperbolicity
+
+    points = open_distances(data, distance=distance, k=k, space=space, c=curvature, key=key)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("measuring", total=None)
+        found = measure(
+            points, subset=subset, exact_up_to=exact_up_to, nulls=nulls, seed=seed,
+            progress=lambda done: bar.update(task, advance=done),
+        )  # fmt: skip
+    table = Table("relative δ", "largest", "mean of quadruples", title=f"{data.name}, {points.n:,} points")
+    for row in summary_rows(found):
+        table.add_row(*row)
+    console.print(table)
+    if output:
+        write_hyperbolicity(output, data.name, found, points)
+        console.print(f"→ [bold]{output}[/].json, .png, .svg")
