@@ -11,7 +11,7 @@ from crocuta.manifolds.base import Manifold
 from crocuta.manifolds.lorentz import Lorentz
 from crocuta.manifolds.numerics import Scalar, in_float32, norm, sqrt
 from crocuta.manifolds.poincare import Poincare, project_to_ball, rim_gap
-from crocuta.manifolds.radial import Lift
+from crocuta.manifolds.radial import Lift, RemapOrigin
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -78,8 +78,15 @@ class Remap(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch ambient_in"]) -> Float[Tensor, "*batch ambient_out"]:
         """Points of `manifold_in` to points of `manifold_out`."""
+        if isinstance(self.manifold_in, Lorentz) and isinstance(self.manifold_out, Lorentz):
+            return _remap(x, self.manifold_in.c, self.manifold_out.c)
         ratio = self.manifold_in.scale0 / self.manifold_out.scale0
         return self.manifold_out.expmap0(self.manifold_in.logmap0(x) * ratio)
+
+
+@in_float32
+def _remap(x: Tensor, c_in: Scalar, c_out: Scalar) -> Tensor:
+    return RemapOrigin.apply(x, c_in, c_out)  # type: ignore[return-value]
 
 
 def _widened(x: Tensor) -> Tensor:

@@ -146,3 +146,55 @@ class LogMap0(torch.autograd.Function):
         along = dot(g, s)
         grad_c = sum_to_scalar(along * square * bend, c) / (2 * c) if ctx.needs_input_grad[1] else None
         return with_zero_time(factor * g + c * bend * along * s, torch.ones_like(a)), grad_c
+
+
+def remap_by_autograd(x: Tensor, c_in: Scalar, c_out: Scalar) -> Tensor:
+    """`RemapOrigin` as a formula that autograd can differentiate any number of times."""
+    return expmap0_by_autograd(logmap0_by_autograd(x, c_in), c_out)
+
+
+class RemapOrigin(torch.autograd.Function):
+    """`expmap0` on curvature `c_out` of `logmap0` on `c_in`: points to points at the same distance from the origin."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, c_in: Scalar, c_out: Scalar) -> Tensor:
+        n, t, cosh, sinh = _remapped(x, c_in, c_out)
+        y = x * (sinh / (sqrt(c_out) * n))
+        y[..., :1] = cosh / sqrt(c_out)
+        ctx.fixed = tuple(None if isinstance(c, Tensor) else c for c in (c_in, c_out))
+        ctx.save_for_backward(x, *(c for c in (c_in, c_out) if isinstance(c, Tensor)))
+        return y
+
+    @staticmethod
+    def backward(ctx, *grads):
+        (g,) = grads
+        x, *tensors = ctx.saved_tensors
+        rest = iter(tensors)
+        c_in, c_out = (next(rest) if c is None else c for c in ctx.fixed)
+        if differentiating_backward():
+            return second_order((x, c_in, c_out), remap_by_autograd, g)
+        n, t, cosh, sinh = _remapped(x, c_in, c_out)
+        root, inside = sqrt(c_out), t < MAX_RADIUS[x.dtype]
+        slope = torch.where(inside, torch.rsqrt(1 + c_in * n.square()), 0.0)  # of the distance r in n
+        along = torch.einsum("...i,...i->...", g[..., 1:], x[..., 1:]).unsqueeze(-1) / n
+        factor = sinh / (root * n)
+        by_r = along * cosh + g[..., :1] * sinh
+        # along the ray the result moves by_r * slope, across it by the factor
+        grad_x = torch.addcmul(g * factor, (by_r * slope - along * factor) / n, x)
+        grad_x[..., 0] = 0
+        r = t / root
+        by_c = [None, None]
+        if isinstance(c_in, Tensor) and ctx.needs_input_grad[1]:
+            by_c[0] = sum_to_scalar(by_r * torch.where(inside, n * slope - r, 0.0), c_in) / (2 * c_in)
+        if isinstance(c_out, Tensor) and ctx.needs_input_grad[2]:
+            moved = torch.where(inside, r, 0.0) * by_r
+            by_c[1] = sum_to_scalar(moved - (along * sinh + g[..., :1] * cosh) / root, c_out) / (2 * c_out)
+        return grad_x, *by_c
+
+
+def _remapped(x: Tensor, c_in: Scalar, c_out: Scalar) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Length of the space part, scaled distance on `c_out` held at `MAX_RADIUS`, its cosh and sinh."""
+    n = norm(x[..., 1:]).clamp_min(TINY)
+    t = torch.asinh(sqrt(c_in) * n) * sqrt(c_out / c_in)
+    t = t.clamp(max=MAX_RADIUS[x.dtype])
+    return n, t, torch.cosh(t), torch.sinh(t)

@@ -21,6 +21,7 @@ from crocuta.nn.lorentz_norm import LorentzBatchNorm1d
 from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzFlatten
 from crocuta.nn.lorentz_pool import LorentzGlobalPool
 from crocuta.nn.pool import MaxPool
+from crocuta.nn.rectify import rectify
 from crocuta.nn.shared import save_curvatures_once
 
 CURVATURES = ("single", "multiple")
@@ -66,12 +67,6 @@ class HCNNConfig(ModelConfig):
         return self.max_length if self.pool is None else None
 
 
-def rectify(manifold: Lorentz, s: Tensor, mask: Tensor | None) -> Tensor:
-    """ReLU of space parts (B, L, C), lifted; positions that the mask (B, L) excludes go to the origin."""
-    s = F.relu(s)
-    return manifold.lift(s if mask is None else s * mask[..., None])
-
-
 class LorentzFlattenPositions(LorentzFlatten):
     """Every position, masked ones at the origin."""
 
@@ -106,7 +101,7 @@ class HCNNBlock(nn.Module):
         self.norm2 = LorentzBatchNorm1d(manifold, out_channels)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = rectify(self.manifold, self.norm1(self.conv1(x), mask)[..., 1:], mask)
+        x = rectify(self.manifold, self.norm1(self.conv1(x), mask), mask=mask)
         return self.norm2(self.conv2(x), mask)
 
 
@@ -171,11 +166,10 @@ class HCNNForSequenceClassification(SequenceClassifier):
         first: Lorentz = self.manifolds[0]  # type: ignore[assignment]
         x = first.expmap0(s) if self.config.lift == "exponential" else first.lift(s)
         for i, (block, onward) in enumerate(zip(self.blocks, self.maps, strict=True)):
-            s = block(x, mask)[..., 1:]
-            x = onward(rectify(block.manifold, s + x[..., 1:] if i > 0 else s, mask))  # type: ignore[arg-type]
+            x = onward(rectify(block.manifold, block(x, mask), x if i > 0 else None, mask))  # type: ignore[arg-type]
         last: Lorentz = self.manifolds[-1]  # type: ignore[assignment]
         hidden = self.hidden(self.dropout(self.pool(x, mask)))
-        logits = self.score(rectify(last, hidden[..., 1:], None))
+        logits = self.score(rectify(last, hidden))
         return SequenceClassifierOutput(
             loss=classification_loss(logits, labels, self.config.problem_type), logits=logits
         )

@@ -122,23 +122,30 @@ class Recentre(torch.autograd.Function):
         ratio = g[:, 0] / y[:, 0]
         gs = torch.addcmul(g, ratio.unsqueeze(-1), y)
         gs[:, 0] = 0
-        mean_, beta_ = _with_time(mean), _with_time(beta)
-        z = torch.addcmul(x, shift.unsqueeze(-1), mean_ / torch.linalg.vector_norm(mean).clamp_min(TINY))
-        z[:, 0] = 0
+        length = torch.linalg.vector_norm(mean)
+        axes = torch.stack([_with_time(mean / length.clamp_min(TINY)), _with_time(beta)])
         scaled = _scale(n, v, 1 + _boost_cosh(beta, c), gamma, fixed, weight, ctx.eps, c)
+        # the recentred space part is z = s + shift e, e = mean / |mean|: products with z come from those with s
+        along, time = x @ axes[0], x[:, 0]
+        by_e, by_k = (gs @ axes.T).unbind(-1)
+        by_f = torch.einsum("pi,pi->p", gs, x) + shift * by_e
         by_n, by_v, by_gamma, by_beta, by_c = _scale_backward(
-            scaled, (gs * z).sum(-1), gs @ beta_, n, v, beta, fixed, weight, ctx.eps, c
+            scaled, by_f, by_k, n, v, beta, fixed, weight, ctx.eps, c
         )
-        grad_beta = (scaled.k @ gs + by_v @ z)[1:] + by_beta
-        gz = gs.mul_(scaled.f.unsqueeze(-1)).addcmul_(z, (by_n / n).unsqueeze(-1))
-        gz = gz.addcmul_(by_v.unsqueeze(-1), beta_)
-        # z = s + h mean, h = c <mean, s> / (1 + M) - sqrt(c) t, M = cosh of the mean: no direction to divide by
-        m, time = _boost_cosh(mean, c), x[:, 0]
-        inner, by_h = x @ mean_, gz @ mean_
+        # the gradient of z is f gs + q z + by_v beta. With h = c <mean, s> / (1 + M) - sqrt(c) t, M = cosh of the
+        # mean, z = s + h mean: no direction to divide by
+        m, q, inner = _boost_cosh(mean, c), by_n / n, length * along
+        by_h = length * (scaled.f * by_e + q * (along + shift) + by_v * (axes[0] @ axes[1]))
         by_inner = by_h * (c / (1 + m))
         by_m = -(by_inner @ inner) / (1 + m)
-        grad_mean = ((c * inner / (1 + m) - sqrt(c) * time) @ gz + by_inner @ x)[1:] + by_m * (c / m) * mean
-        grad_x = gz.addcmul_(by_inner.unsqueeze(-1), mean_)
+        h = c * inner / (1 + m) - sqrt(c) * time
+        from_gs = torch.stack([scaled.k, h * scaled.f]) @ gs
+        from_x = torch.stack([by_v, h * q + by_inner]) @ x
+        onto = torch.stack([torch.stack([by_v @ shift, by_v.new_zeros(())]), torch.stack([(h * q) @ shift, h @ by_v])])
+        grad_beta, grad_mean = (from_gs + from_x + onto @ axes)[:, 1:]
+        grad_beta, grad_mean = grad_beta + by_beta, grad_mean + by_m * (c / m) * mean
+        grad_x = torch.stack([q * shift + length * by_inner, by_v], dim=-1) @ axes
+        grad_x = grad_x.addcmul_(scaled.f.unsqueeze(-1), gs).addcmul_(q.unsqueeze(-1), x)
         grad_x[:, 0] = -sqrt(c) * by_h
         grad_c = None
         if ctx.fixed_c is None and ctx.needs_input_grad[7]:
