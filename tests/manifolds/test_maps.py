@@ -151,3 +151,26 @@ def test_busemann(c):
     far = lorentz.expmap0(25 * ideal / c**0.5)
     limit = lorentz.dist(x, far) - lorentz.dist0(far)
     torch.testing.assert_close(busemann(lorentz, x, ideal), limit)
+
+
+@pytest.mark.parametrize(("c_in", "c_out"), [(1.0, 1.0), (0.3, 2.7), (4.0, 0.01)])
+def test_remap_between_hyperboloids(c_in, c_out):
+    """One function, equal to the logarithm and the exponential that it stands for, also twice differentiated."""
+    a, b = Lorentz(c_in, learnable=True).double(), Lorentz(c_out, learnable=True).double()
+    torch.manual_seed(0)
+    s = torch.randn(6, 4, dtype=torch.float64) * torch.tensor([1e-9, 1e-3, 0.1, 1.0, 3.0, 5.0])[:, None]
+    x = a.expmap0(s).detach().requires_grad_()
+    weight = torch.randn(6, 5, dtype=torch.float64)
+    results = []
+    for y in (Remap(a, b)(x), b.expmap0(a.logmap0(x))):
+        results.append((y, *torch.autograd.grad((y * weight).sum(), (x, a.log_c, b.log_c))))
+    for fused, plain in zip(*results, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-9, atol=1e-11)
+    assert torch.autograd.gradgradcheck(
+        lambda x: b.logmap0(Remap(a, b)(x)), (x[2:4].detach().requires_grad_(),)
+    )
+    far = Lorentz(1.0).expmap0(torch.tensor([[30.0, 0.0]])).requires_grad_()
+    y = Remap(Lorentz(1.0), Lorentz(9.0))(far)  # scaled radius 90: held where float32 is finite
+    y.sum().backward()
+    assert torch.isfinite(y).all()
+    assert torch.isfinite(far.grad).all()

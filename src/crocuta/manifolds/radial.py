@@ -162,18 +162,17 @@ class RemapOrigin(torch.autograd.Function):
         y = x * (sinh / (sqrt(c_out) * n))
         y[..., :1] = cosh / sqrt(c_out)
         ctx.fixed = tuple(None if isinstance(c, Tensor) else c for c in (c_in, c_out))
-        ctx.save_for_backward(x, *(c for c in (c_in, c_out) if isinstance(c, Tensor)))
+        ctx.save_for_backward(x, n, t, cosh, sinh, *(c for c in (c_in, c_out) if isinstance(c, Tensor)))
         return y
 
     @staticmethod
     def backward(ctx, *grads):
         (g,) = grads
-        x, *tensors = ctx.saved_tensors
+        x, n, t, cosh, sinh, *tensors = ctx.saved_tensors
         rest = iter(tensors)
         c_in, c_out = (next(rest) if c is None else c for c in ctx.fixed)
         if differentiating_backward():
             return second_order((x, c_in, c_out), remap_by_autograd, g)
-        n, t, cosh, sinh = _remapped(x, c_in, c_out)
         root, inside = sqrt(c_out), t < MAX_RADIUS[x.dtype]
         slope = torch.where(inside, torch.rsqrt(1 + c_in * n.square()), 0.0)  # of the distance r in n
         along = torch.einsum("...i,...i->...", g[..., 1:], x[..., 1:]).unsqueeze(-1) / n
@@ -195,6 +194,7 @@ class RemapOrigin(torch.autograd.Function):
 def _remapped(x: Tensor, c_in: Scalar, c_out: Scalar) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Length of the space part, scaled distance on `c_out` held at `MAX_RADIUS`, its cosh and sinh."""
     n = norm(x[..., 1:]).clamp_min(TINY)
-    t = torch.asinh(sqrt(c_in) * n) * sqrt(c_out / c_in)
+    u = sqrt(c_in) * n
+    t = torch.log1p(u + u.square() / (1 + (1 + u.square()).sqrt())) * sqrt(c_out / c_in)  # asinh, vectorised
     t = t.clamp(max=MAX_RADIUS[x.dtype])
     return n, t, torch.cosh(t), torch.sinh(t)

@@ -100,8 +100,7 @@ class Recentre(torch.autograd.Function):
         n = torch.hypot(width, radial).clamp_min(TINY)
         v = torch.addmv(radial * (towards @ beta_), across, beta_)
         scaled = _scale(n, v, 1 + _boost_cosh(beta, c), gamma, fixed, weight, eps, c)
-        rank2 = torch.stack([scaled.f * radial, scaled.k], dim=-1) @ torch.stack([towards, beta_])
-        y = rank2.addcmul_(scaled.f.unsqueeze(-1), across)
+        y = _rank2(scaled.f * radial, towards, scaled.k, beta_).addcmul_(scaled.f.unsqueeze(-1), across)
         y[:, 0] = (torch.linalg.vector_norm(y, dim=-1).square() + 1 / c).sqrt()
         ctx.eps, ctx.fixed_c = eps, None if isinstance(c, Tensor) else c
         ctx.options = (fixed is not None, weight is not None)
@@ -141,10 +140,12 @@ class Recentre(torch.autograd.Function):
         h = c * inner / (1 + m) - sqrt(c) * time
         from_gs = torch.stack([scaled.k, h * scaled.f]) @ gs
         from_x = torch.stack([by_v, h * q + by_inner]) @ x
-        onto = torch.stack([torch.stack([by_v @ shift, by_v.new_zeros(())]), torch.stack([(h * q) @ shift, h @ by_v])])
+        onto = torch.stack(
+            [torch.stack([by_v @ shift, by_v.new_zeros(())]), torch.stack([(h * q) @ shift, h @ by_v])]
+        )
         grad_beta, grad_mean = (from_gs + from_x + onto @ axes)[:, 1:]
         grad_beta, grad_mean = grad_beta + by_beta, grad_mean + by_m * (c / m) * mean
-        grad_x = torch.stack([q * shift + length * by_inner, by_v], dim=-1) @ axes
+        grad_x = _rank2(q * shift + length * by_inner, axes[0], by_v, axes[1])
         grad_x = grad_x.addcmul_(scaled.f.unsqueeze(-1), gs).addcmul_(q.unsqueeze(-1), x)
         grad_x[:, 0] = -sqrt(c) * by_h
         grad_c = None
@@ -154,6 +155,11 @@ class Recentre(torch.autograd.Function):
             grad_c = by_c.to(c.dtype).reshape(c.shape)
         by_gamma = by_gamma.to(gamma.dtype).reshape(gamma.shape)
         return grad_x, grad_mean.to(mean.dtype), grad_beta.to(beta.dtype), by_gamma, None, None, None, grad_c
+
+
+def _rank2(a: Tensor, u: Tensor, b: Tensor, v: Tensor) -> Tensor:
+    """`a u^T + b v^T`; several times as fast as a product of matrices of inner size 2."""
+    return (a.unsqueeze(-1) * u).addcmul_(b.unsqueeze(-1), v)
 
 
 def _with_time(vector: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from crocuta.manifolds.radial import sum_to_scalar
 
 
 @in_float32
-def rectify(manifold: Lorentz, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+def rectify(
+    manifold: Lorentz, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None
+) -> Tensor:
     """ReLU of the space parts of points `(..., n + 1)`, added to those of `residual` first.
 
     Positions that the mask `(...)` excludes go to the origin.
