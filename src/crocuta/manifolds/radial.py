@@ -182,7 +182,7 @@ class RemapOrigin(torch.autograd.Function):
         grad_x = torch.addcmul(g * factor, (by_r * slope - along * factor) / n, x)
         grad_x[..., 0] = 0
         r = t / root
-        by_c = [None, None]
+        by_c: list[Tensor | None] = [None, None]
         if isinstance(c_in, Tensor) and ctx.needs_input_grad[1]:
             by_c[0] = sum_to_scalar(by_r * torch.where(inside, n * slope - r, 0.0), c_in) / (2 * c_in)
         if isinstance(c_out, Tensor) and ctx.needs_input_grad[2]:
