@@ -1,5 +1,6 @@
 """Training of one model: it learns, repeats, resumes, and fails loudly."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from crocuta.errors import InputError
 from crocuta.models.cnn import CNNConfig
+from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import HyenaForCausalLM
 from crocuta.train import Recipe, finetune
 from crocuta.train.finetuning import build, last_whole_checkpoint
@@ -37,6 +39,13 @@ def test_a_model_learns_and_is_saved(splits, tmp_path):
     assert not (tmp_path / "fit" / "checkpoints").exists()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "fit")
     assert model.config.id2label == {0: "other", 1: "promoter"}
+
+
+def test_training_never_sees_the_test_set(splits, config, recipe, tmp_path):
+    """HGE's code swaps validation and test sets where it calls the training: it selects on the test set."""
+    finetune(config, splits, tmp_path / "whole", recipe)
+    finetune(config, dataclasses.replace(splits, test=None), tmp_path / "blind", recipe)
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "blind"))
 
 
 def test_equal_seeds_give_equal_weights(splits, config, recipe, tmp_path):
@@ -115,6 +124,21 @@ def test_parameter_groups_follow_hyenadna(splits, config):
     assert "hyena.backbone.layers.0.mixer.in_proj.weight" in found["decay"]
     assert {group["name"]: group["lr"] for group in groups}["filters"] == 1e-4
     assert {group["name"] for group in groups if group["weight_decay"]} == {"decay"}
+
+
+def test_curvatures_learn_at_their_own_rate_and_are_logged(splits, tmp_path):
+    """The original's group of curvatures is empty: they keep the weights' learning rate, and decay."""
+    config = HCNNConfig(max_length=40, channels=7, hidden_features=15)
+    recipe = Recipe(learning_rate=1e-6, curvature_learning_rate=1e-2, batch_size=16, epochs=2)
+    groups = {
+        group["name"]: group for group in parameter_groups(build(config, ("a", "b"), "single_label"), recipe)
+    }
+    assert groups["curvature"]["lr"] == 1e-2
+    assert groups["curvature"]["weight_decay"] == 0.0
+    fit = finetune(config, splits, tmp_path / "fit", recipe)
+    curvatures = [row["curvature.manifolds.0"] for row in fit.history]
+    assert abs(curvatures[0] - 1) > 1e-3
+    assert curvatures[0] != curvatures[1]
 
 
 def test_collator_turns_about_half_of_the_sequences(splits, config):

@@ -77,7 +77,7 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
 def curvatures(model: nn.Module) -> dict[str, float]:
     """Learnable curvatures by the name of their manifold, `curvature.manifolds.0`, in the order of the model."""
     return {
-        f"curvature.{name}": float(module.c)
+        f"curvature.{name}": torch.as_tensor(module.c).item()
         for name, module in model.named_modules()
         if isinstance(module, Manifold) and module.learnable
     }
