@@ -21,7 +21,8 @@ FEWER = {
     ("gue/mouse/0", "hyenadna-tiny"): 10,
     ("gue/tf/0", "hyenadna-tiny"): 3,
 }
-MODELS = ("kmer-lr", "cnn", "cnn-max", "hyenadna-tiny")
+MODELS = ("kmer-lr", "cnn", "cnn-max", "hcnn-s", "hcnn-m", "hyenadna-tiny")
+COLOURS = ("#D55E00", "#009E73", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -124,9 +125,7 @@ def draw_curves(rows: list[dict], path: Path) -> None:
 
     rows = [row for row in rows if row["recipe"]]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    colours = dict(
-        zip(dict.fromkeys(row["title"] for row in rows), ("#D55E00", "#009E73", "#0072B2"), strict=False)
-    )
+    colours = dict(zip(dict.fromkeys(row["title"] for row in rows), COLOURS, strict=False))
     figure, axes = pyplot.subplots(1, len(tasks), figsize=(3.2 * len(tasks), 3), squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         for row in (row for row in rows if row["task"] == task):

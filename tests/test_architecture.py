@@ -9,17 +9,26 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "crocuta"
 FLOORS = {
-    0: {"_version", "errors", "files"},
+    0: {"_version", "errors", "files", "quiet"},
     1: {"manifolds", "data"},
     2: {"nn", "optim", "testing", "analysis", "retrieval"},
     3: {"models"},
     4: {"train", "report"},
     5: {"presets", "doctor", "tree_verbs"},
-    6: {"cli"},
-    7: {"__main__"},
+    6: {"bench"},
+    7: {"bench_verb"},
+    8: {"cli"},
+    9: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
-LIGHT = ["crocuta", "crocuta.cli", "crocuta.data", "crocuta.data.labelled", "crocuta.data.tasks"]
+LIGHT = [
+    "crocuta",
+    "crocuta.bench",
+    "crocuta.cli",
+    "crocuta.data",
+    "crocuta.data.labelled",
+    "crocuta.data.tasks",
+]
 HEAVY = ["transformers", "matplotlib", "h5py", "sklearn", "pandas"]
 
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import tree_verbs
+from crocuta import bench_verb, tree_verbs
 from crocuta.errors import InputError
+from crocuta.quiet import prepare
 
 console = Console(highlight=False)
 
@@ -56,20 +57,6 @@ def main(
 
     Start with `crocuta demo`, then `crocuta train your.csv`.
     """
-
-
-def prepare() -> None:
-    """Quiet libraries: what the user must know, crocuta says itself."""
-    import os
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", module=r"torch|transformers|sklearn")
 
 
 def show(run) -> None:
@@ -316,3 +303,4 @@ def doctor() -> None:
 
 app.add_typer(tree_verbs.simulate, name="simulate")
 app.command()(tree_verbs.hyperbolicity)
+app.command()(bench_verb.bench)

@@ -13,7 +13,8 @@ from crocuta.data.labelled import Splits, make_splits
 from crocuta.data.tasks import find_task, load_task, task_files
 from crocuta.errors import InputError
 from crocuta.models.base import Ensemble, ModelConfig
-from crocuta.models.baselines import KmerConfig, LengthConfig
+from crocuta.models.baselines import KmerConfig, LengthConfig, MajorityConfig
+from crocuta.models.boosted import BoostedConfig
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
@@ -73,6 +74,8 @@ def hcnn(kind: str, title: str) -> Preset:
 
 KMER = Preset("kmer-lr", "k-mer logistic regression", lambda longest: KmerConfig())
 LENGTH = Preset("length", "length only", lambda longest: LengthConfig())
+BOOSTED = Preset("kmer-trees", "k-mer boosted trees", lambda longest: BoostedConfig())
+MAJORITY = Preset("majority", "majority class", lambda longest: MajorityConfig())
 BASELINES = (KMER, LENGTH)
 PRESETS = {
     preset.name: preset
@@ -89,6 +92,8 @@ PRESETS = {
         *(hcnn(kind, title) for kind, title in (("s", "HCNN-S"), ("m", "HCNN-M"), ("x", "HCNN-X"))),
         Preset("transformer", "Transformer", lambda longest: TransformerConfig(), TRANSFORMER_RECIPE),
         *BASELINES,
+        BOOSTED,
+        MAJORITY,
     )
 }
 

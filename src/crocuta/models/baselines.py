@@ -1,4 +1,4 @@
-"""Linear baselines as models like any other: k-mer logistic regression, and length alone.
+"""Linear baselines as models like any other: k-mer logistic regression, length alone, and the majority.
 
 `crocuta.train.baselines` fits them with scikit-learn; here they only turn sequences into features and features into
 logits, so that they are saved, loaded and judged in the same way as a network.
@@ -31,12 +31,19 @@ class LengthConfig(ModelConfig):
     features: int = 32
 
 
+class MajorityConfig(ModelConfig):
+    """The one feature says nothing."""
+
+    model_type = "crocuta_majority"
+    features: int = 1
+
+
 class LinearBaseline(SequenceClassifier):
     """Logistic regression on fixed features of a sequence."""
 
     base_model_prefix = ""
 
-    def __init__(self, config: KmerConfig | LengthConfig):
+    def __init__(self, config: KmerConfig | LengthConfig | MajorityConfig):
         super().__init__(config)
         self.score = nn.Linear(config.features, config.num_classes)
 
@@ -73,17 +80,8 @@ class KmerForSequenceClassification(LinearBaseline):
         self.post_init()
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        digit = input_ids - VOCABULARY["A"]
-        valid = (digit >= 0) & (digit < 4) & (attention_mask != 0)
-        blocks, code, whole = [], torch.zeros_like(digit), torch.ones_like(valid)
-        for k in range(1, min(self.config.longest_kmer, input_ids.shape[1]) + 1):
-            end = input_ids.shape[1] - k + 1
-            code = code[:, :end] * 4 + digit[:, k - 1 :].clamp(0, 3)
-            whole = whole[:, :end] & valid[:, k - 1 :]
-            counts = torch.zeros(len(input_ids), 4**k, device=input_ids.device)
-            blocks.append(counts.scatter_add_(1, code, whole.to(counts.dtype)))
-        counts = torch.cat(blocks, dim=1)
-        return nn.functional.pad(counts, (0, self.config.features - counts.shape[1])).sqrt()
+        counts = count_kmers(input_ids, attention_mask, self.config.longest_kmer)
+        return counts.sqrt()
 
 
 class LengthForSequenceClassification(LinearBaseline):
@@ -106,5 +104,35 @@ class LengthForSequenceClassification(LinearBaseline):
         return nn.functional.one_hot(bin_index, self.config.features)
 
 
+class MajorityForSequenceClassification(LinearBaseline):
+    """The classes' shares of the training set, whatever the sequence: what any model must beat."""
+
+    config_class = MajorityConfig
+
+    def __init__(self, config: MajorityConfig):
+        super().__init__(config)
+        self.post_init()
+
+    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return torch.ones(len(input_ids), self.config.features, device=input_ids.device)
+
+
+def count_kmers(input_ids: Tensor, attention_mask: Tensor, longest: int) -> Tensor:
+    """Counts (B, 4 + 16 + ... + 4^longest) of the k-mers of token ids (B, L) that hold no letter but ACGT."""
+    digit = input_ids - VOCABULARY["A"]
+    valid = (digit >= 0) & (digit < 4) & (attention_mask != 0)
+    blocks, code, whole = [], torch.zeros_like(digit), torch.ones_like(valid)
+    for k in range(1, min(longest, input_ids.shape[1]) + 1):
+        end = input_ids.shape[1] - k + 1
+        code = code[:, :end] * 4 + digit[:, k - 1 :].clamp(0, 3)
+        whole = whole[:, :end] & valid[:, k - 1 :]
+        counts = torch.zeros(len(input_ids), 4**k, device=input_ids.device)
+        blocks.append(counts.scatter_add_(1, code, whole.to(counts.dtype)))
+    counts = torch.cat(blocks, dim=1)
+    features = sum(4**k for k in range(1, longest + 1))
+    return nn.functional.pad(counts, (0, features - counts.shape[1]))
+
+
 register(KmerConfig, {AutoModelForSequenceClassification: KmerForSequenceClassification})
 register(LengthConfig, {AutoModelForSequenceClassification: LengthForSequenceClassification})
+register(MajorityConfig, {AutoModelForSequenceClassification: MajorityForSequenceClassification})

@@ -16,7 +16,9 @@ from crocuta.data.leakage import leakage
 from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import Ensemble, ModelConfig, check_lengths
+from crocuta.models.boosted import BoostedConfig
 from crocuta.train.baselines import fit_baseline
+from crocuta.train.boosted import fit_boosted
 from crocuta.train.finetuning import Fit, finetune
 from crocuta.train.labels import membership, problem
 from crocuta.train.manifest import describe, manifest
@@ -136,6 +138,8 @@ def train_one(entry: Entry, splits: Splits, folder: Path, callbacks: tuple, **op
     if entry.recipe is not None:
         return finetune(entry.model, splits, folder, entry.recipe, callbacks=callbacks, **options)
     assert isinstance(entry.model, ModelConfig)
+    if isinstance(entry.model, BoostedConfig):
+        return fit_boosted(entry.model, splits, folder, **options)
     return fit_baseline(entry.model, splits, folder, **options)
 
 

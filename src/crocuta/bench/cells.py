@@ -1,0 +1,129 @@
+"""The cells of a benchmark: one model on one task, all its seeds, in a run folder of its own."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from crocuta.data.tasks import TASKS, find_task, load_task, task_files
+from crocuta.errors import InputError
+
+#: Beside the models of every benchmark, cheapest first.
+BASELINES = ("majority", "length", "kmer-lr", "kmer-trees", "cnn")
+PARTS = {"data": "train.csv", "valid": "dev.csv", "test": "test.csv"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A task: its name, and where its sequences are, as arguments of `crocuta.presets.train`."""
+
+    name: str
+    arguments: dict[str, str]
+    files: tuple[Path, ...]
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """What the files hold, to notice when they change."""
+        from crocuta.train.manifest import describe
+
+        return [describe(path)["sha256"] for path in self.files]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one task."""
+
+    source: Source
+    model: str
+    title: str
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def finished(self) -> bool:
+        """Whether its run has ended.
+
+        Raises:
+            InputError: it has, on other data.
+        """
+        if not (self.folder / "metrics.json").exists():
+            return False
+        config = json.loads((self.folder / "config.json").read_text())
+        if [file["sha256"] for file in config["data"]] != self.source.digests:
+            raise InputError(
+                f"{self.folder}: trained on other files than {self.source.name} has now;"
+                " delete that folder, or choose another with -o"
+            )
+        return True
+
+
+def find_source(task: str, data_root: str | PathLike | None = None) -> Source:
+    """A named task; or a file of labelled sequences; or a folder with train.csv, test.csv and perhaps dev.csv.
+
+    Raises:
+        InputError: it is none of them, or its files are missing.
+    """
+    path = Path(task)
+    if task in TASKS:
+        if data_root is None:
+            raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
+        files = task_files(task, data_root)
+        if not files:
+            load_task(task, data_root)  # says what is missing, and where
+        return Source(task, {"task": task, "data_root": str(data_root)}, tuple(files))
+    if path.is_dir():
+        parts = {part: path / name for part, name in PARTS.items() if (path / name).exists()}
+        if not {"data", "test"} <= parts.keys():
+            raise InputError(f"{path}: expected train.csv and test.csv (and dev.csv) in that folder")
+        return Source(path.resolve().name, {part: str(p) for part, p in parts.items()}, tuple(parts.values()))
+    if path.is_file():
+        return Source(path.name.removesuffix(".gz").rpartition(".")[0], {"data": task}, (path,))
+    if path.suffix or path.is_absolute():
+        raise InputError(f"{task}: no such file")
+    find_task(task)  # says which names are near
+    raise AssertionError(task)
+
+
+def make_cells(
+    tasks: Sequence[str],
+    models: Sequence[str],
+    output: Path,
+    data_root: str | PathLike | None,
+    options: dict[str, Any],
+) -> list[Cell]:
+    """All cells, model by model: cheap ones first, so that there is something to see soon.
+
+    Raises:
+        InputError: an unknown task or model, or two of one name.
+    """
+    from crocuta.presets import entry
+
+    sources = [find_source(task, data_root) for task in dict.fromkeys(tasks)]
+    changes = {key: value for key, value in options.items() if key != "max_length"}
+    entries = {model: entry(model, 100, changes) for model in dict.fromkeys(models)}
+    unique("tasks", [source.name for source in sources])
+    unique("models", [found.name for found in entries.values()])
+    return [
+        Cell(source, model, found.title, output / "runs" / f"{slug(source.name)}--{slug(found.name)}")
+        for model, found in entries.items()
+        for source in sources
+    ]
+
+
+def unique(what: str, names: Sequence[str]) -> None:
+    """Folders and columns are called after them."""
+    slugs = [slug(name) for name in names]
+    for name, short in zip(names, slugs, strict=True):
+        if slugs.count(short) > 1:
+            raise InputError(f"two {what} are called {name!r}; rename a file or folder to tell them apart")
+
+
+def slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

@@ -1,0 +1,60 @@
+"""A process that trains cells one after the other: one line of JSON in, one word out; the rest goes to logs."""
+
+import json
+import os
+import sys
+import time
+import traceback
+from threading import Thread
+
+
+def main() -> None:
+    Thread(target=follow, args=(os.getppid(),), daemon=True).start()
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        job = json.loads(line)
+        with open(job["log"], "a", encoding="utf-8") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            outcome = run(job["arguments"])
+            sys.stdout.flush()
+            sys.stderr.flush()
+        print(outcome, file=answers, flush=True)
+        if outcome == "broken":
+            return  # an accelerator may be left in any state: the next cell gets a new process
+
+
+def follow(parent: int) -> None:
+    """Ends this process when the benchmark's has gone, which may start again and write to the same folders."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def run(arguments: dict) -> str:
+    """Trains one cell: "done", "refused" for bad input, "broken" for anything else."""
+    from rich.console import Console
+
+    from crocuta import presets
+    from crocuta.errors import InputError
+    from crocuta.quiet import prepare
+    from crocuta.train.progress import ProgressWatcher
+
+    prepare()
+    headline = presets.headline(arguments["metric"], arguments.get("task"))
+    try:
+        with ProgressWatcher(Console(highlight=False, width=100), headline) as watcher:
+            presets.train(**arguments, watcher=watcher, report=False, baselines=False, resume=True)
+    except InputError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{error}\n")
+        return "refused"
+    except Exception:
+        sys.stdout.flush()
+        traceback.print_exc()
+        return "broken"
+    return "done"
+
+
+if __name__ == "__main__":
+    main()
