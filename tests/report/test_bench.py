@@ -45,7 +45,8 @@ def test_published_numbers_belong_to_tasks_and_have_sources():
         assert record.task in TASKS
         assert 0 < record.value < 1
         assert "arXiv" in record.source or "secondary" in record.source
-    assert [record.model for record in published("gue/covid", "f1")] == ["NT-2500M-multi", "DNABERT-2"]
+    assert [record.model for record in published("gue/covid", "mcc")] == ["ILNN", "HCNN-S"]
+    assert published("gue/covid", "f1") == []
     assert published("mine", "mcc") == []
 
 
