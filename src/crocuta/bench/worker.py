@@ -19,7 +19,8 @@ def main() -> None:
             outcome = run(job["arguments"])
             sys.stdout.flush()
             sys.stderr.flush()
-        print(outcome, file=answers, flush=True)
+        answers.write(f"{outcome}\n")
+        answers.flush()
         if outcome == "broken":
             return  # an accelerator may be left in any state: the next cell gets a new process
 
