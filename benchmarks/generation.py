@@ -1,4 +1,4 @@
-"""Cost of a generated token: streaming, a cache that reads the whole past at each step, and a whole forward for each token.
+"""Cost of a generated token: streaming, a cache that reads the whole past at each step, a whole forward for each.
 
     OMP_NUM_THREADS=1 python benchmarks/generation.py [--width 128] [--layers 2] [--order 2] [--dtype float32]
 

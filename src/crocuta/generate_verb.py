@@ -54,7 +54,9 @@ def generate(
     prompts = list(read_records(prompt_file)) if prompt_file else [Record("prompt", prompt or "")]
     generator = presets.load(model)
     if not isinstance(generator, HyenaForCausalLM):
-        raise InputError(f"{model}: holds no causal language model; expected one that `crocuta pretrain` made")
+        raise InputError(
+            f"{model}: holds no causal language model; expected one that `crocuta pretrain` made"
+        )
     columns = BarColumn(bar_width=24), TextColumn("{task.completed:,}/{task.total:,} letters")
     with Progress(
         *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True

@@ -12,10 +12,7 @@ B, D = 2, 3
 def cached_outputs(x, k, skip):
     """The O(t) step: each output is the dot product of the filter with all values so far."""
     return torch.stack(
-        [
-            (x[..., : t + 1] * k[:, : t + 1].flip(-1)).sum(-1) + skip * x[..., t]
-            for t in range(x.shape[-1])
-        ],
+        [(x[..., : t + 1] * k[:, : t + 1].flip(-1)).sum(-1) + skip * x[..., t] for t in range(x.shape[-1])],
         dim=-1,
     )
 
@@ -24,9 +21,7 @@ def stream(x, k, skip, prompt):
     """Outputs for x (S, B, D, L): the first `prompt` at once, the others one by one."""
     slots, batch, width, length = x.shape
     convolution = OnlineConvolution(slots, batch, width, length - prompt, x.dtype, x.device)
-    parts = [
-        torch.stack([convolution.prime(s, x[s, ..., :prompt], k[s], skip[s]) for s in range(slots)])
-    ]
+    parts = [torch.stack([convolution.prime(s, x[s, ..., :prompt], k[s], skip[s]) for s in range(slots)])]
     for t in range(prompt, length):
         parts.append(torch.stack([convolution.step(s, x[s, ..., t]) for s in range(slots)])[..., None])
         convolution.advance()
@@ -108,5 +103,5 @@ def test_streaming_operator_is_the_operator(options, prompt):
 
 def test_an_operator_that_sees_ahead_cannot_stream():
     convolution = OnlineConvolution(1, 1, D, 5, torch.float32, torch.device("cpu"))
-    with pytest.raises(ValueError, match="only causal .* got BidirectionalHyenaOperator"):
+    with pytest.raises(ValueError, match=r"only causal .* got BidirectionalHyenaOperator"):
         StreamingOperator(BidirectionalHyenaOperator(D, {}, 20), convolution, 0)

@@ -60,9 +60,7 @@ def write_continuations(
             for sample, ids in enumerate(torch.stack(drawn, dim=1).cpu().numpy(), start=1):
                 file.write(f">{prompt.name}_{sample} temperature={temperature:g} seed={seed + i}\n")
                 sequence = start + decode(ids)
-                file.writelines(
-                    f"{sequence[at : at + LINE]}\n" for at in range(0, len(sequence), LINE)
-                )
+                file.writelines(f"{sequence[at : at + LINE]}\n" for at in range(0, len(sequence), LINE))
     return samples * len(prompts)
 
 

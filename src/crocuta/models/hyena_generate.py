@@ -1,6 +1,7 @@
 """Generation with HyenaDNA, token by token: exact, at a cost that hardly grows with what has been generated."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +32,10 @@ class HyenaStream:
     def __init__(self, model: PreTrainedModel, prompt: Tensor, length: int):
         batch, read = prompt.shape
         check_room(model, read, length)
-        self.embed, self.head = model.get_input_embeddings(), model.get_output_embeddings()
-        backbone = model.base_model.backbone
-        self.blocks, self.last_norm = list(backbone.layers), backbone.ln_f  # pyright: ignore[reportArgumentType]
+        self.embed: Any = model.get_input_embeddings()
+        self.head: Any = model.get_output_embeddings()
+        backbone: Any = model.base_model.backbone
+        self.blocks, self.last_norm = list(backbone.layers), backbone.ln_f
         self.left, self.total = length, read + length
         first = self.blocks[0].mixer
         per_layer = first.order - 1

@@ -20,8 +20,8 @@ ELEMENTS_PER_CHUNK = 1 << 21  # bounds the memory of one transform
 class OnlineConvolution:
     """Causal convolutions that take one value at a time: `y[t] = sum_{j <= t} k[j] x[t - j] + skip x[t]`.
 
-    First `prime` each slot with the prompt; then, for each token, `step` every slot in turn and `advance` once: the work
-    of all slots is done together there. `capacity` values can follow the prompt. Computes in at least float32.
+    First `prime` each slot with the prompt; then, for each token, `step` every slot in turn and `advance` once: there
+    the work of all slots is done together. `capacity` values can follow the prompt. Computes in at least float32.
     """
 
     def __init__(
