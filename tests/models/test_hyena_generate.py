@@ -15,7 +15,12 @@ SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 260, "initializer_range": 0
 
 def small(seed=0, **options):
     torch.manual_seed(seed)
-    return HyenaForCausalLM(HyenaConfig(**SMALL | options)).eval()
+    model = HyenaForCausalLM(HyenaConfig(**SMALL | options)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                parameter += 0.2 * torch.randn_like(parameter)
+    return model
 
 
 def teacher_forced(model, ids, prompt):

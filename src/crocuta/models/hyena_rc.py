@@ -124,7 +124,7 @@ class RCHyenaForMaskedLM(RCHyenaPreTrainedModel):
         """Logits (B, L, padded vocabulary); `labels` (B, L) true ids at masked positions, -100 elsewhere."""
         output = self.hyena(input_ids, attention_mask, **kwargs)
         forward, backward = output.last_hidden_state.chunk(2, dim=-1)
-        exchange = complement(torch.arange(self.lm_head.out_features, device=forward.device))
+        exchange = complement(torch.arange(self.config.padded_vocab_size, device=forward.device))
         logits = self.lm_head(forward) + self.lm_head(backward)[..., exchange]
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         return MaskedLMOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
