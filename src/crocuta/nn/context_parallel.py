@@ -2,8 +2,8 @@
 
 Pointwise work stays with the stretch. The short convolution takes the positions it needs from the neighbours; around
 each long convolution an all-to-all turns all channels of a stretch into the whole length of some channels, whose
-filters only that process builds, and back (as in Ulysses attention, Jacobs et al. 2023, arXiv 2309.14509, and in Vortex
-and StripedHyena 2). Exact, forward and backward.
+filters only that process builds, and back (as Ulysses does for attention, Jacobs et al. 2023, arXiv 2309.14509, and
+StripedHyena 2 for convolutions, Ku et al. 2025, arXiv 2503.01868). Exact, forward and backward.
 
 Shapes: W processes, B batch, D width, L the whole length, l = L / W the stretch, N order.
 """
