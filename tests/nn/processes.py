@@ -16,10 +16,10 @@ SIZES = {"d_model": 16, "n_layer": 2, "max_seq_len": 64, "embed_dropout": 0.0, "
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-def build(kind, dtype, **options):
+def build(kind, dtype, length=48, **options):
     torch.manual_seed(0)
     model = kind(HyenaConfig(**SIZES | options)).to(dtype)
-    return model, torch.randint(7, 11, (3, 48))
+    return model, torch.randint(7, 11, (3, length))
 
 
 def gradients(model):
@@ -120,6 +120,7 @@ def main(rank, processes, file):
     causal(torch.float64, hyena_order=3)
     causal(torch.float64, hyena_order=3, order_last=False, short_filter_order=5)
     causal(torch.float64, normalized=True, modulate=False)
+    causal(torch.float64, length=16_400, max_seq_len=16_400, d_model=4)
     checkpointed(torch.float64)
     two_sided(torch.float64)
     refused(torch.float64)

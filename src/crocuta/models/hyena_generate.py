@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from crocuta.data.encoding import VOCABULARY, encode
 from crocuta.nn.streaming import BLOCK, OnlineConvolution, StreamingOperator
 
+TOKENS_PER_CHUNK = 4096  # of the prompt, in MLPs: bounds their memory
 Prompt = str | Sequence[str] | np.ndarray | Tensor
 
 
@@ -55,7 +56,8 @@ class HyenaStream:
         x = x.to(torch.promote_types(dtype, torch.float32))
         for block, operator in zip(self.blocks, self.operators, strict=True):
             x = x + operator.prime(block.norm1(x.to(dtype)), self.total)
-            x = x + block.mlp(block.norm2(x.to(dtype)))
+            for part in x.split(TOKENS_PER_CHUNK, dim=1):
+                part += block.mlp(block.norm2(part.to(dtype)))
         return self.head(self.last_norm(x[:, -1].to(dtype)))
 
     @torch.inference_mode()

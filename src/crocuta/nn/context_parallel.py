@@ -282,10 +282,13 @@ def context_parallel(model: nn.Module, group: dist.ProcessGroup | None = None) -
         context.channels(operator.width)
         if type(operator) not in CONVOLUTIONS:
             raise ValueError(f"{type(operator).__name__} cannot be shared between processes")
+    # A hook that does nothing: code that would inline an operator's equations leaves hooked modules alone.
+    marks = [operator.register_forward_pre_hook(lambda *_: None) for operator in operators]
     for operator in operators:
         operator.forward = partial(forward, operator, context)
     try:
         yield context
     finally:
-        for operator in operators:
+        for operator, mark in zip(operators, marks, strict=True):
             del operator.forward
+            mark.remove()
