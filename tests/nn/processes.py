@@ -8,8 +8,9 @@ import sys
 import pytest
 import torch
 import torch.distributed as dist
+from torch.nn.functional import cross_entropy
 
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaModel
+from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
 from crocuta.nn.context_parallel import Context, context_parallel
 
 SIZES = {"d_model": 16, "n_layer": 2, "max_seq_len": 64, "embed_dropout": 0.0, "initializer_range": 0.2}
@@ -84,6 +85,40 @@ def two_sided(dtype):
     same_gradients(gradients(model), expected, dtype)
 
 
+def pooled(dtype):
+    model, ids = build(HyenaForSequenceClassification, dtype, num_labels=4, bidirectional=True)
+    mask, labels = (torch.arange(48) >= torch.tensor([[0], [5], [30]])).long(), torch.tensor([3, 0, 1])
+    expected_loss = model(ids, mask, labels=labels).loss
+    expected_loss.backward()
+    expected = gradients(model)
+    with context_parallel(model) as context:
+        part = context.split(mask)
+        hidden = model.hyena(context.split(ids), part).last_hidden_state
+        loss = cross_entropy(model.score(context.mean(hidden, part)), labels)
+        (loss / context.size).backward()
+        context.sum_gradients(model)
+    same(loss.detach(), expected_loss.detach(), dtype)
+    same_gradients(gradients(model), expected, dtype)
+
+
+def grid(dtype):
+    """Pairs of processes share sequences, and the pairs share a batch."""
+    model, ids = build(HyenaForCausalLM, dtype)
+    ids = torch.cat([ids, ids.flip(1)])
+    model(ids, labels=ids).loss.backward()
+    expected = gradients(model)
+    groups = [dist.new_group([0, 1]), dist.new_group([2, 3])]
+    pair = dist.get_rank() // 2
+    with context_parallel(model, groups[pair]) as context:
+        part = context.split(ids.chunk(2)[pair])
+        context.next_token_loss(model(part).logits, part).backward()
+        context.sum_gradients(model)
+    for parameter in model.parameters():
+        dist.all_reduce(parameter.grad)  # twice each pair's, of two pairs
+        parameter.grad /= 4
+    same_gradients(gradients(model), expected, dtype)
+
+
 def refused(dtype):
     model, ids = build(HyenaForCausalLM, dtype)
     for call, message in [
@@ -123,6 +158,9 @@ def main(rank, processes, file):
     causal(torch.float64, length=16_400, max_seq_len=16_400, d_model=4)
     checkpointed(torch.float64)
     two_sided(torch.float64)
+    pooled(torch.float64)
+    if int(processes) == 4:
+        grid(torch.float64)
     refused(torch.float64)
     dist.destroy_process_group()
 

@@ -67,6 +67,22 @@ class _Neighbours(torch.autograd.Function):
         return into_u, None, None, None
 
 
+class _Neighbours(torch.autograd.Function):
+    """`Context.neighbours`; backward returns to each neighbour the gradients of what it lent."""
+
+    @staticmethod
+    def forward(ctx, u: Tensor, before: int, after: int, context: "Context") -> tuple[Tensor, Tensor]:
+        ctx.context, ctx.length = context, u.shape[-1]
+        return context.swap(u[..., :after], u[..., u.shape[-1] - before :])
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        head, tail = ctx.context.swap(*gradients)
+        into_u = F.pad(head, (0, ctx.length - head.shape[-1]))
+        into_u[..., ctx.length - tail.shape[-1] :] += tail
+        return into_u, None, None, None
+
+
 class _Sum(torch.autograd.Function):
     """Sum over processes of their parts; the gradient of the sum with respect to each part is one."""
 
@@ -79,6 +95,21 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *gradients: Tensor):
         return gradients[0], None
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes for each to use; the gradients of all uses come back."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        total = x.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        return _Sum.apply(gradients[0], ctx.group), None
 
 
 class Context:
@@ -124,7 +155,24 @@ class Context:
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum", ignore_index=IGNORED)
         count = (targets != IGNORED).sum()
         dist.all_reduce(count, group=self.group)
-        return _Sum.apply(loss / count, self.group)
+        part = loss / count
+        total = part.detach().clone()
+        dist.all_reduce(total, group=self.group)
+        return part + (total - part.detach())  # the value of all parts, the gradient of this one
+
+    def mean(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mean (B, D) over the tokens of the whole sequence, the same on every process.
+
+        Divide a loss that every process computes from it by `size` before `backward`, then `sum_gradients`.
+
+        Args:
+            hidden: (B, l, D) of this stretch.
+            mask: (B, l), 1 = token.
+        """
+        weight = hidden.new_ones(hidden.shape[:2]) if mask is None else mask.to(hidden.dtype)
+        parts = torch.cat([(hidden * weight[..., None]).sum(1), weight.sum(1, keepdim=True)], dim=-1)
+        total = _Sum.apply(parts, self.group)
+        return total[..., :-1] / total[..., -1:].clamp(min=1)
 
     def sum_gradients(self, model: nn.Module) -> None:
         """Adds up the gradients of all processes; one that lacks a gradient counts as zero."""
@@ -265,7 +313,7 @@ def context_parallel(model: nn.Module, group: dist.ProcessGroup | None = None) -
 
     Every process of the group must hold the same weights and call the model with stretches of equal length; what else
     works position by position works unchanged. Pooling and the model's own loss do not see the other stretches: take
-    `Context.next_token_loss`. With gradient checkpointing, call `backward` inside.
+    `Context.next_token_loss` and `Context.mean`. With gradient checkpointing, call `backward` inside.
 
     >>> with context_parallel(model, group) as context:  # doctest: +SKIP
     ...     ids = context.split(whole_ids)
