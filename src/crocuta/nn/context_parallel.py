@@ -67,36 +67,6 @@ class _Neighbours(torch.autograd.Function):
         return into_u, None, None, None
 
 
-class _Neighbours(torch.autograd.Function):
-    """`Context.neighbours`; backward returns to each neighbour the gradients of what it lent."""
-
-    @staticmethod
-    def forward(ctx, u: Tensor, before: int, after: int, context: "Context") -> tuple[Tensor, Tensor]:
-        ctx.context, ctx.length = context, u.shape[-1]
-        return context.swap(u[..., :after], u[..., u.shape[-1] - before :])
-
-    @staticmethod
-    def backward(ctx, *gradients: Tensor):
-        head, tail = ctx.context.swap(*gradients)
-        into_u = F.pad(head, (0, ctx.length - head.shape[-1]))
-        into_u[..., ctx.length - tail.shape[-1] :] += tail
-        return into_u, None, None, None
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over processes of their parts; the gradient of the sum with respect to each part is one."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total, group=group)
-        return total
-
-    @staticmethod
-    def backward(ctx, *gradients: Tensor):
-        return gradients[0], None
-
-
 class _Sum(torch.autograd.Function):
     """Sum over processes for each to use; the gradients of all uses come back."""
 
