@@ -18,6 +18,7 @@ from crocuta.models.boosted import BoostedConfig
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
+from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
 from crocuta.train import Entry, Recipe, run_experiment
@@ -82,6 +83,12 @@ PRESETS = {
     for preset in (
         replace(hyenadna("tiny-1k"), name="hyenadna-tiny", title="HyenaDNA-tiny"),
         *(hyenadna(size) for size in RELEASED),
+        Preset(
+            "hyenadna-rc",
+            "HyenaDNA, both strands",
+            lambda longest: RCHyenaConfig(max_seq_len=longest, initializer_range=SCRATCH_INITIALIZER),
+            HYENA_RECIPE,
+        ),
         Preset("cnn", "CNN", lambda longest: CNNConfig(max_length=longest, dropout=0.5), CNN_RECIPE),
         Preset(
             "cnn-max",

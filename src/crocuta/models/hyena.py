@@ -24,6 +24,7 @@ from transformers.modeling_outputs import (
 
 from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 from crocuta.models.hyena_convert import convert
+from crocuta.models.hyena_generate import generate
 from crocuta.nn.hyena import (
     BidirectionalHyenaOperator,
     DelayedHyenaOperator,
@@ -285,6 +286,8 @@ class HyenaForCausalLM(HyenaPreTrainedModel):
         self.hyena = HyenaModel(config)
         self.lm_head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         self.post_init()
+
+    generate = generate
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
