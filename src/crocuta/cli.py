@@ -63,6 +63,8 @@ def show(run) -> None:
     """The score table of a run, and where its report lies."""
     from rich.table import Table
 
+    from crocuta.report.tables import size
+
     metrics = run.metrics
     headline = metrics["metric"]
     table = Table(title=f"Test set, {metrics['data']['test']['n']:,} sequences")
@@ -79,7 +81,7 @@ def show(run) -> None:
             f"{number(value['low'])} to {number(value['high'])}",
             number(test["accuracy"]["mean"]),
             number(test["auroc"]["mean"]),
-            f"{model['parameters']:,}",
+            size(model),
             f"{seconds:.0f} s",
         )
     console.print(table)
@@ -128,6 +130,13 @@ def train(
             " pretrained weights; repeat to compare.",
         ),
     ] = None,
+    adapt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How pretrained weights are adapted: full (default), probe, lora:RANK, prompt:TOKENS,"
+            " label-prompt:TOKENS, in-context:SHOTS; repeat to compare."
+        ),
+    ] = None,
     output: OUTPUT = Path("run"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
     valid: Annotated[Path | None, typer.Option(help="Validation file; else a tenth is taken off.")] = None,
@@ -167,6 +176,8 @@ def train(
     `crocuta train --task gue/prom_core_tata --data-root data/ -m hyenadna-tiny -m cnn -o run/`
 
     `crocuta train train.csv --valid dev.csv --test test.csv -m ./hyenadna-tiny-1k-seqlen-hf -o run/`
+
+    `crocuta train data.csv -m ./pretrained --adapt full --adapt lora:8 --adapt prompt:16 -o run/`
     """
     prepare()
     from crocuta import presets
@@ -181,7 +192,7 @@ def train(
         "patience": patience,
     }
     options = {key: value for key, value in changes.items() if value is not None}
-    options |= {"max_length": max_length, "baselines": baselines}
+    options |= {"max_length": max_length, "baselines": baselines, "adapt": adapt or ()}
     if dry_run:
         for line in presets.estimate(models, seeds, source, **options):
             console.print(line)

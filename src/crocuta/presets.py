@@ -21,6 +21,7 @@ from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
 from crocuta.train import Entry, Recipe, run_experiment
+from crocuta.train.adapt import FULL, Adaptation, parse_adaptation
 from crocuta.train.experiment import Watcher
 from crocuta.train.run import RunFolder
 from crocuta.train.trial import trial
@@ -37,6 +38,15 @@ CNN_RECIPE = Recipe(learning_rate=1e-3, batch_size=32, epochs=20)
 HCNN_RECIPE = Recipe(learning_rate=1e-3, curvature_learning_rate=1e-2, batch_size=32, epochs=20)
 TRANSFORMER_RECIPE = Recipe(learning_rate=5e-4, batch_size=32, epochs=20)
 FINETUNE_RECIPE = Recipe(learning_rate=6e-4, batch_size=32, epochs=20)
+# Few parameters bear, and need, larger steps. In-context tuning is brief by definition.
+ADAPTATION_RECIPES = {
+    "full": FINETUNE_RECIPE,
+    "probe": replace(FINETUNE_RECIPE, learning_rate=1e-2),
+    "lora": replace(FINETUNE_RECIPE, learning_rate=2e-3),
+    "prompt": replace(FINETUNE_RECIPE, learning_rate=1e-2),
+    "label-prompt": replace(FINETUNE_RECIPE, learning_rate=3e-2),
+    "in-context": replace(FINETUNE_RECIPE, epochs=4),
+}
 
 
 @dataclass(frozen=True)
@@ -98,13 +108,19 @@ PRESETS = {
 }
 
 
-def entry(model: str | PathLike, longest: int, changes: dict[str, Any]) -> Entry:
+def entry(
+    model: str | PathLike,
+    longest: int,
+    changes: dict[str, Any],
+    adaptation: Adaptation = FULL,
+) -> Entry:
     """The entry of a comparison for a preset's name, or for a folder or hub name of pretrained weights.
 
     Args:
         model: see above.
         longest: nucleotides of the longest sequence.
         changes: fields of the recipe to override.
+        adaptation: what of pretrained weights is trained; a preset has new weights, all of which are.
 
     Raises:
         InputError: no such preset or folder.
@@ -114,13 +130,20 @@ def entry(model: str | PathLike, longest: int, changes: dict[str, Any]) -> Entry
         preset = PRESETS[name]
         recipe = preset.recipe and fit_batch(replace(preset.recipe, **changes), longest, changes)
         return Entry(preset.name, preset.title, preset.build(longest), recipe)
-    if not Path(name).is_dir() and name.count("/") != 1:
+    if not is_pretrained(model):
         raise InputError(
             f"no model {name!r}: expected {', '.join(PRESETS)}, or the folder of a pretrained model"
         )
-    short = Path(name).name
-    recipe = fit_batch(replace(FINETUNE_RECIPE, **changes), longest, changes)
-    return Entry(short, f"{short} (pretrained)", name, recipe)
+    short = Path(name).resolve().name
+    recipe = fit_batch(replace(ADAPTATION_RECIPES[adaptation.name], **changes), longest, changes)
+    if adaptation == FULL:
+        return Entry(short, f"{short} (pretrained)", name, recipe)
+    return Entry(f"{short}-{adaptation.label}", f"{short}, {adaptation.title}", name, recipe, adaptation)
+
+
+def is_pretrained(model: str | PathLike) -> bool:
+    """Whether a name is that of a folder, or has the form of a hub name."""
+    return str(model) not in PRESETS and (Path(model).is_dir() or str(model).count("/") == 1)
 
 
 def fit_batch(recipe: Recipe, longest: int, changes: dict[str, Any]) -> Recipe:
@@ -134,15 +157,33 @@ def comparison(
     splits: Splits,
     models: Sequence[str | PathLike],
     *,
+    adapt: Sequence[str] = (),
     max_length: int | None = None,
     baselines: bool = True,
     **changes: Any,
 ) -> list[Entry]:
-    """Entries for several models, followed by the k-mer and length baselines; see `entry`."""
+    """Entries for several models, followed by the k-mer and length baselines; see `entry`.
+
+    Each of `adapt` ("full", "probe", "lora:8", ...; see `crocuta.train.adapt`) gives an entry for each pretrained
+    model.
+
+    Raises:
+        InputError: an unknown model or adaptation, or nothing that could be adapted.
+    """
+    adaptations = [parse_adaptation(text) for text in adapt] or [FULL]
+    if adapt and not any(is_pretrained(model) for model in models):
+        raise InputError(
+            f"--adapt {adapt[0]} needs pretrained weights, and {', '.join(map(str, models))} starts from new ones;"
+            " give the folder of a pretrained model with --model"
+        )
     longest = max(int(part.sequences.lengths.max()) for part in (splits.train, splits.valid, splits.test))
     longest = max(longest, max_length or 0)
     wanted = [*models, *(preset.name for preset in BASELINES if baselines)]
-    return [entry(model, longest, changes) for model in dict.fromkeys(wanted)]
+    return [
+        entry(model, longest, changes, adaptation)
+        for model in dict.fromkeys(wanted)
+        for adaptation in (dict.fromkeys(adaptations) if is_pretrained(model) else adaptations[:1])
+    ]
 
 
 def read_data(
@@ -199,7 +240,7 @@ def train(
         watcher: hears of progress.
         valid, test, task, data_root: see `read_data`.
         report: write `report.html` (False: only numbers and models).
-        options: `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
+        options: `adapt` (see `comparison`), `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
     """
     splits, files = read_data(data, valid=valid, test=test, task=task, data_root=data_root)
     run = run_experiment(
@@ -242,10 +283,11 @@ def estimate(
                  f" {len(splits.test):,} test."]  # fmt: skip
     for entry in comparison(splits, models, **options):
         if entry.recipe is not None:
-            cost = trial(entry.model, splits, entry.recipe)
+            cost = trial(entry.model, splits, entry.recipe, entry.adaptation)
             hours = cost.seconds_per_epoch * entry.recipe.epochs * seeds / 3600
             sentences.append(
-                f"{entry.title}: {cost.parameters:,} parameters, {cost.memory_mb:,.0f} MB, up to"
+                f"{entry.title}: {cost.parameters:,} parameters, {cost.trained_parameters:,} of them"
+                f" trained, {cost.memory_mb:,.0f} MB, up to"
                 f" {cost.seconds_per_epoch:,.0f} s an epoch, {hours:.1f} h for {entry.recipe.epochs} epochs"
                 f" and {seeds} seeds if none stops early."
             )

@@ -75,7 +75,7 @@ def cost_rows(run: Run) -> dict[str, CostRow]:
     return {
         name: CostRow(
             model["title"],
-            f"{model['parameters']:,}",
+            size(model),
             duration(_mean(model["seeds"], "seconds")),
             megabytes(max((seed.get("peak_memory_mb") or 0 for seed in model["seeds"]), default=0)),
         )
@@ -118,6 +118,17 @@ def class_rows(run: Run) -> list[tuple[str, list[str]]]:
     by_class = zip(*(part["by_class"] for part in parts), strict=True)
     rows = [(name, [f"{n:,}" for n in counts]) for name, counts in zip(run.classes, by_class, strict=True)]
     return [*rows, ("all", [f"{part['n']:,}" for part in parts])]
+
+
+def size(model: dict[str, Any]) -> str:
+    """How many parameters a model has, and how many were trained where not all were.
+
+    >>> size({"parameters": 4722, "trained_parameters": 34})
+    '4,722 (34 trained)'
+    """
+    trained = model.get("trained_parameters") or model["parameters"]
+    some = f" ({trained:,} trained)" if trained != model["parameters"] else ""
+    return f"{model['parameters']:,}{some}"
 
 
 def duration(seconds: float) -> str:

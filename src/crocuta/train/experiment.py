@@ -17,6 +17,7 @@ from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import Ensemble, ModelConfig, check_lengths
 from crocuta.models.boosted import BoostedConfig
+from crocuta.train.adapt import FULL, Adaptation
 from crocuta.train.baselines import fit_baseline
 from crocuta.train.boosted import fit_boosted
 from crocuta.train.finetuning import Fit, finetune
@@ -28,12 +29,16 @@ from crocuta.train.run import RunFolder, judged, write_predictions
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of a comparison: its name, title, how it is built and how it is trained; a baseline has no recipe."""
+    """A model of a comparison: its name, title, how it is built and how it is trained; a baseline has no recipe.
+
+    `adaptation` says what of the model is trained.
+    """
 
     name: str
     title: str
     model: ModelConfig | str | PathLike
     recipe: Recipe | None = None
+    adaptation: Adaptation = FULL
 
 
 class Watcher:
@@ -102,7 +107,13 @@ def run_experiment(
 
 def configuration(entries, seeds, splits: Splits, data_files) -> dict[str, Any]:
     """What identifies a run, beside its task and metric: a resumed one must ask for the same."""
+    adapted = {
+        entry.name: {"name": entry.adaptation.name, **asdict(entry.adaptation)}
+        for entry in entries
+        if entry.adaptation != FULL
+    }
     return {
+        **({"adaptation": adapted} if adapted else {}),
         "classes": list(splits.train.classes),
         "models": [entry.name for entry in entries],
         "titles": {entry.name: entry.title for entry in entries},
@@ -136,7 +147,8 @@ def claim(output: Path, wanted: dict[str, Any], resume: bool) -> None:
 
 def train_one(entry: Entry, splits: Splits, folder: Path, callbacks: tuple, **options: Any) -> Fit:
     if entry.recipe is not None:
-        return finetune(entry.model, splits, folder, entry.recipe, callbacks=callbacks, **options)
+        options |= {"adaptation": entry.adaptation, "callbacks": callbacks}
+        return finetune(entry.model, splits, folder, entry.recipe, **options)
     assert isinstance(entry.model, ModelConfig)
     if isinstance(entry.model, BoostedConfig):
         return fit_boosted(entry.model, splits, folder, **options)
@@ -152,6 +164,7 @@ def results(
             "title": entry.title,
             "kind": "model" if entry.recipe else "baseline",
             "parameters": fits[entry.name][0].parameters,
+            "trained_parameters": fits[entry.name][0].trained_parameters,
             "seeds": [asdict(fit) for fit in fits[entry.name]],
         }
         for entry in entries
