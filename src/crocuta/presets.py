@@ -11,6 +11,7 @@ import numpy as np
 from crocuta.data.demo import load_demo
 from crocuta.data.labelled import Splits, make_splits
 from crocuta.data.tasks import find_task, load_task, task_files
+from crocuta.data.windows import Windows
 from crocuta.errors import InputError
 from crocuta.models.base import Ensemble, ModelConfig
 from crocuta.models.baselines import KmerConfig, LengthConfig, MajorityConfig
@@ -23,6 +24,7 @@ from crocuta.report import write_report
 from crocuta.train import Entry, Recipe, run_experiment
 from crocuta.train.adapt import FULL, Adaptation, parse_adaptation
 from crocuta.train.experiment import Watcher
+from crocuta.train.labels import problem
 from crocuta.train.run import RunFolder
 from crocuta.train.trial import trial
 
@@ -193,8 +195,12 @@ def read_data(
     test: str | PathLike | None = None,
     task: str | None = None,
     data_root: str | PathLike | None = None,
+    genome: str | PathLike | None = None,
+    window: int | None = None,
 ) -> tuple[Splits, list[Path]]:
     """Splits of a labelled table or FASTA file, or of a named task, and the files they came from.
+
+    A table of coordinates needs a `genome`; `window` is how many nucleotides around each interval's centre are read.
 
     Raises:
         InputError: neither or both are given; files are missing or broken.
@@ -206,8 +212,21 @@ def read_data(
             raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
         return load_task(task, data_root), task_files(task, data_root)
     assert data is not None
-    splits = make_splits(data, valid, test)
-    return splits, [Path(path) for path in (data, valid, test) if path is not None]
+    splits = make_splits(data, valid, test, windows=read_windows(genome, window))
+    return splits, [Path(path) for path in (data, valid, test, genome) if path is not None]
+
+
+def read_windows(genome: str | PathLike | None, window: int | None) -> Windows | None:
+    """Windows of a genome, if one is given.
+
+    Raises:
+        InputError: a width without a genome; an unreadable file.
+    """
+    if genome is None:
+        if window is not None:
+            raise InputError("--window cuts windows out of a genome; give it with --genome genome.fa")
+        return None
+    return Windows.read(genome, window)
 
 
 def train(
@@ -224,6 +243,8 @@ def train(
     test: str | PathLike | None = None,
     task: str | None = None,
     data_root: str | PathLike | None = None,
+    genome: str | PathLike | None = None,
+    window: int | None = None,
     report: bool = True,
     **options: Any,
 ) -> RunFolder:
@@ -234,21 +255,24 @@ def train(
         models: presets (`crocuta.presets.PRESETS`) or folders of pretrained models.
         output: run folder; the report is `report.html` in it.
         seeds: number of trainings of each model.
-        metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc".
+        metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc", or "auroc" where sequences
+            may have several labels.
         both_strands: augment with reverse complements, and predict by the mean over both strands.
         resume: continue an interrupted run.
         watcher: hears of progress.
-        valid, test, task, data_root: see `read_data`.
+        valid, test, task, data_root, genome, window: see `read_data`.
         report: write `report.html` (False: only numbers and models).
         options: `adapt` (see `comparison`), `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
     """
-    splits, files = read_data(data, valid=valid, test=test, task=task, data_root=data_root)
+    splits, files = read_data(
+        data, valid=valid, test=test, task=task, data_root=data_root, genome=genome, window=window
+    )
     run = run_experiment(
         comparison(splits, models, **options),
         splits,
         output,
         seeds=range(seeds),
-        metric=headline(metric, task),
+        metric=headline(metric, task, splits),
         both_strands=both_strands,
         task=task,
         data_files=files,
@@ -260,9 +284,10 @@ def train(
     return run
 
 
-def headline(metric: str | None, task: str | None) -> str:
-    """The metric that leads: the one asked for, else the task's, else MCC."""
-    return metric or (find_task(task).metric if task else "mcc")
+def headline(metric: str | None, task: str | None, splits: Splits | None = None) -> str:
+    """The metric that leads: the one asked for, else the task's, else MCC, or AUROC for several labels each."""
+    several = splits is not None and problem(splits.train) == "multi_label"
+    return metric or (find_task(task).metric if task else "auroc" if several else "mcc")
 
 
 def demo(output: str | PathLike, *, resume: bool = False, watcher: Watcher | None = None) -> RunFolder:

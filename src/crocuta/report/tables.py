@@ -70,6 +70,18 @@ def score_rows(runs: Sequence[Run]) -> list[ScoreRow]:
     ]
 
 
+def group_table(run: Run) -> dict[str, Any]:
+    """AUROC by group of labels: columns, and rows (title, [(mean, what it is made of)]); empty without groups."""
+    grouped = [model for model in run.models.values() if model.get("groups")]
+    columns = list(grouped[0]["groups"]) if grouped else []
+    rows = []
+    for model in grouped:
+        found = [model["groups"][name] for name in columns]
+        notes = [f"{number(g['median'])}, {g['defined']} of {g['labels']} labels" for g in found]
+        rows.append((model["title"], list(zip([number(g["mean"]) for g in found], notes, strict=True))))
+    return {"columns": columns, "rows": rows}
+
+
 def cost_rows(run: Run) -> dict[str, CostRow]:
     """Costs by model."""
     return {

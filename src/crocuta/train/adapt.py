@@ -173,11 +173,11 @@ class SoftPrompt(Adaptation):
     def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
         require_hyena(model, self.name)
         prompted = transplant(model, self.config, self.model, prompt_tokens=self.tokens)
-        freeze(prompted.hyena)  # pyright: ignore[reportArgumentType]
+        freeze(prompted.hyena)
         with torch.no_grad():
             words = prompted.get_input_embeddings().weight
             nucleotides = torch.randint(7, 11, (self.tokens,))
-            prompted.prompt.weight.copy_(words[nucleotides])  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+            prompted.prompt.weight.copy_(words[nucleotides])
         return prompted
 
 
@@ -273,7 +273,7 @@ def parse_adaptation(text: str) -> Adaptation:
     least = 0 if kind is InContext else 1
     if not number.isdecimal() or int(number) < least:
         raise InputError(f"--adapt {text}: expected a whole number from {least}, such as {name}:8")
-    return kind(int(number))
+    return kind(**{fields(kind)[0].name: int(number)})
 
 
 def freeze(module: nn.Module) -> None:
@@ -282,15 +282,13 @@ def freeze(module: nn.Module) -> None:
     module.train = lambda mode=True: module
 
 
-def transplant(
-    model: PreTrainedModel, config: type[HyenaConfig], kind: type[PromptedClassifier], **options: Any
-) -> Any:
+def transplant(model: Any, config: type[HyenaConfig], kind: type[PromptedClassifier], **options: Any) -> Any:
     """A prompted model with the weights of a HyenaDNA classifier."""
     keys = {key: value for key, value in model.config.to_dict().items() if key != "model_type"}
-    prompted = kind(config.from_dict({**keys, **options}))
-    prompted.hyena.load_state_dict(model.hyena.state_dict())  # pyright: ignore[reportCallIssue, reportArgumentType]
+    prompted: Any = kind(config.from_dict({**keys, **options}))
+    prompted.hyena.load_state_dict(model.hyena.state_dict())
     if hasattr(prompted, HEAD):
-        prompted.score.load_state_dict(model.score.state_dict())  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue, reportArgumentType]
+        prompted.score.load_state_dict(model.score.state_dict())
     return prompted
 
 

@@ -42,7 +42,9 @@ class Entry:
 
 
 class Watcher:
-    """Hears of a comparison's progress; this one says nothing."""
+    """Hears of a comparison's progress; this one says nothing. `metric` is set to the headline before it begins."""
+
+    metric: str = "mcc"
 
     def begin(self, entry: Entry, seed: int) -> tuple[TrainerCallback, ...]:
         """Called before each training; returns callbacks for it."""
@@ -82,6 +84,7 @@ def run_experiment(
         InputError: `output` holds another run, or one that `resume` was not asked for.
     """
     output, watcher = Path(output), watcher or Watcher()
+    watcher.metric = metric
     for entry in entries:
         if isinstance(entry.model, ModelConfig):
             check_lengths(splits.test.sequences, entry.model, splits.test.sequences.names)
