@@ -19,6 +19,7 @@ from crocuta.models.boosted import BoostedConfig
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
+from crocuta.models.hyena_kmer import KmerHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
 from crocuta.train import Entry, Recipe, run_experiment
@@ -61,15 +62,22 @@ class Preset:
     recipe: Recipe | None = None
 
 
-def hyenadna(size: str) -> Preset:
+def hyenadna(size: str, **options: Any) -> Preset:
     """A HyenaDNA of a released size, new weights; its filters span the longest sequence of the data."""
 
     def build(longest: int) -> HyenaConfig:
-        return HyenaConfig(
-            **RELEASED[size] | {"max_seq_len": longest + 2, "initializer_range": SCRATCH_INITIALIZER}
-        )
+        own = {"max_seq_len": longest + 2, "initializer_range": SCRATCH_INITIALIZER}
+        return HyenaConfig(**RELEASED[size] | own | options)
 
     return Preset(f"hyenadna-{size}", f"HyenaDNA-{size}", build, HYENA_RECIPE)
+
+
+def kmer_hyenadna(longest: int, k: int = 6) -> KmerHyenaConfig:
+    """HyenaDNA-tiny over k-mers side by side: the tokenizer ablation."""
+    kmers = -(-longest // k)
+    return KmerHyenaConfig(
+        **RELEASED["tiny-1k"] | {"max_seq_len": kmers + 2, "initializer_range": SCRATCH_INITIALIZER, "k": k}
+    )
 
 
 def hcnn(kind: str, title: str) -> Preset:
@@ -94,6 +102,12 @@ PRESETS = {
     for preset in (
         replace(hyenadna("tiny-1k"), name="hyenadna-tiny", title="HyenaDNA-tiny"),
         *(hyenadna(size) for size in RELEASED),
+        replace(
+            hyenadna("tiny-1k", bidirectional=True),
+            name="hyenadna-tiny-bidirectional",
+            title="HyenaDNA-tiny, bidirectional",
+        ),
+        Preset("hyenadna-tiny-kmer", "HyenaDNA-tiny, 6-mers", kmer_hyenadna, HYENA_RECIPE),
         Preset("cnn", "CNN", lambda longest: CNNConfig(max_length=longest, dropout=0.5), CNN_RECIPE),
         Preset(
             "cnn-max",
