@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--tokens", nargs="+", type=int, default=list(TOKENS))
     parser.add_argument("--others", nargs="*", default=list(OTHERS))
     parser.add_argument("--sequences", type=int, default=2000, help="of the training set: labels are few")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     prepare()
@@ -156,8 +156,9 @@ def write_table(rows: list[dict[str, Any]]) -> None:
         lines.append(f"| {row['task']} | {name} | {trained} | {score} | {row['seconds']:.0f} |")
     page = ROOT / "docs" / "adaptation.md"
     begin, end = "<!-- results -->", "<!-- end of results -->"
+    curve = "![Score against number of tokens of the prompt](_static/soft_prompts.svg)"
     text = re.sub(
-        f"{begin}.*?{end}", "\n".join([begin, "", *lines, "", end]), page.read_text(), flags=re.DOTALL
+        f"{begin}.*?{end}", "\n".join([begin, "", *lines, "", curve, "", end]), page.read_text(), flags=re.DOTALL
     )
     with replacing(page) as file:
         file.write(text)

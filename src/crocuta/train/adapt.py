@@ -43,8 +43,11 @@ class Adaptation:
         numbers = [str(getattr(self, f.name)) for f in fields(self)[:1]]
         return "-".join([self.name, *numbers])
 
+    def check(self, config: Any, splits: Splits) -> None:
+        """Raises InputError where a model of that configuration, or the data, cannot be adapted in this way."""
+
     def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
-        """The model to train, made from a classifier that carries the pretrained weights."""
+        """The model to train, made from a classifier that carries the pretrained weights; raises what `check` does."""
         raise NotImplementedError
 
     def queries(self, splits: Splits, seed: int) -> Splits:
@@ -170,8 +173,11 @@ class SoftPrompt(Adaptation):
     def title(self) -> str:
         return f"soft prompt, {self.tokens} tokens"
 
+    def check(self, config: Any, splits: Splits) -> None:
+        require_hyena(config, self.name)
+
     def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
-        require_hyena(model, self.name)
+        self.check(model.config, splits)
         prompted = transplant(model, self.config, self.model, prompt_tokens=self.tokens)
         freeze(prompted.hyena)
         with torch.no_grad():
@@ -193,9 +199,9 @@ class LabelPrompt(SoftPrompt):
     def title(self) -> str:
         return f"soft prompt, {self.tokens} tokens, no head"
 
-    def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
-        require_label_tokens(model, splits.train, self.name)
-        return super().prepare(model, splits, seed)
+    def check(self, config: Any, splits: Splits) -> None:
+        require_hyena(config, self.name)
+        require_label_tokens(config, splits.train, self.name)
 
 
 @dataclass(frozen=True)
@@ -214,9 +220,13 @@ class InContext(Adaptation):
     def title(self) -> str:
         return f"in context, {self.shots} shots"
 
+    def check(self, config: Any, splits: Splits) -> None:
+        require_hyena(config, self.name)
+        require_label_tokens(config, splits.train, self.name)
+        self.examples(splits.train, seed=0)
+
     def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
-        require_hyena(model, self.name)
-        require_label_tokens(model, splits.train, self.name)
+        self.check(model.config, splits)
         rows = self.examples(splits.train, seed)
         length = int(splits.train.sequences.lengths[rows.ravel()].max(initial=1))
         prompted = transplant(
@@ -292,23 +302,23 @@ def transplant(model: Any, config: type[HyenaConfig], kind: type[PromptedClassif
     return prompted
 
 
-def require_hyena(model: PreTrainedModel, name: str) -> None:
-    """Raises InputError unless the model reads embeddings as HyenaDNA does."""
-    if type(model.config) is not HyenaConfig:
+def require_hyena(config: Any, name: str) -> None:
+    """Raises InputError unless a model reads embeddings as HyenaDNA does."""
+    if type(config) is not HyenaConfig:
         raise InputError(
-            f"--adapt {name} puts tokens before a HyenaDNA's input, {type(model).__name__} takes none;"
+            f"--adapt {name} puts tokens before a HyenaDNA's input, a model of type {config.model_type!r} takes none;"
             " use --adapt full, probe or lora"
         )
 
 
-def require_label_tokens(model: PreTrainedModel, train: Labelled, name: str) -> None:
+def require_label_tokens(config: Any, train: Labelled, name: str) -> None:
     """Raises InputError unless each class can be named by one token, with a head tied to the embeddings."""
     if problem(train) == "multi_label" or len(train.classes) > len(LABEL_TOKENS):
         raise InputError(
             f"--adapt {name} names each sequence's one class by a token, {len(LABEL_TOKENS)} classes at most,"
             f" this data has {len(train.classes)} ({problem(train)}); use --adapt prompt or probe"
         )
-    if not getattr(model.config, "tie_word_embeddings", True):
+    if not getattr(config, "tie_word_embeddings", True):
         raise InputError(
             f"--adapt {name} answers through the embeddings, and this model's head is not tied to them;"
             " use --adapt prompt or probe"

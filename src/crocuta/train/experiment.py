@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import TrainerCallback
+from transformers import AutoConfig, TrainerCallback
 
 from crocuta.analysis.scores import scores
 from crocuta.data.labelled import Splits
@@ -86,8 +86,12 @@ def run_experiment(
     output, watcher = Path(output), watcher or Watcher()
     watcher.metric = metric
     for entry in entries:
-        if isinstance(entry.model, ModelConfig):
-            check_lengths(splits.test.sequences, entry.model, splits.test.sequences.names)
+        config = (
+            entry.model if isinstance(entry.model, ModelConfig) else AutoConfig.from_pretrained(entry.model)
+        )
+        entry.adaptation.check(config, splits)
+        if isinstance(config, ModelConfig):
+            check_lengths(splits.test.sequences, config, splits.test.sequences.names)
     common = {"metric": metric, "both_strands": both_strands}
     claim(output, {"task": task, **common, **configuration(entries, seeds, splits, data_files)}, resume)
     fits: dict[str, list[Fit]] = {}
