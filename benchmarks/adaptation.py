@@ -102,6 +102,7 @@ def read(run: RunFolder, task: str, entries: list[Entry]) -> list[dict[str, Any]
                 "parameters": model["parameters"],
                 "trained_parameters": model["trained_parameters"],
                 "epochs": entry.recipe.epochs if entry.recipe else None,
+                "training_sequences": run.metrics["data"]["train"]["n"],
                 "seconds": sum(fit["seconds"] for fit in model["seeds"]) / len(model["seeds"]),
                 "seeds": len(model["seeds"]),
                 "device": manifest["device"],
@@ -152,13 +153,18 @@ def write_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         trained = f"{row['trained_parameters'] or row['parameters']:,}"
         score = f"{TITLES[row['metric']]} {number(row['mean'])} ± {number(row['sd'])}"
-        name = row["title"].partition(", ")[2] or row["title"]
+        name = (
+            "all weights" if row["adaptation"] == "full" else row["title"].partition(", ")[2] or row["title"]
+        )
         lines.append(f"| {row['task']} | {name} | {trained} | {score} | {row['seconds']:.0f} |")
     page = ROOT / "docs" / "adaptation.md"
     begin, end = "<!-- results -->", "<!-- end of results -->"
     curve = "![Score against number of tokens of the prompt](_static/soft_prompts.svg)"
     text = re.sub(
-        f"{begin}.*?{end}", "\n".join([begin, "", *lines, "", curve, "", end]), page.read_text(), flags=re.DOTALL
+        f"{begin}.*?{end}",
+        "\n".join([begin, "", *lines, "", curve, "", end]),
+        page.read_text(),
+        flags=re.DOTALL,
     )
     with replacing(page) as file:
         file.write(text)
