@@ -13,6 +13,7 @@ DATA = "sequence,label\n" + "".join(
     for i in range(120)
 )
 EXAMPLES = {
+    "adapt_pretrained.py": ["--sequences", "60", "--epochs", "1"],
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
     "digits_disk.py": ["disk.png"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],

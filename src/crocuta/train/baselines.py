@@ -97,6 +97,9 @@ def fit_logistic(features, labels: np.ndarray, inverse: float) -> tuple[np.ndarr
     """Weights (classes, features) and intercepts (classes,) of logits; one question per column if multi-label."""
 
     def solve(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(np.unique(target)) == 1:  # a label that all or none of the training sequences have
+            share = (target.sum() + 0.5) / (len(target) + 1)
+            return np.zeros((1, features.shape[1])), np.array([np.log(share / (1 - share))])
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
