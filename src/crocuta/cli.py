@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, tree_verbs
+from crocuta import bench_verb, pretrain_verb, tree_verbs
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
@@ -303,4 +303,5 @@ def doctor() -> None:
 
 app.add_typer(tree_verbs.simulate, name="simulate")
 app.command()(tree_verbs.hyperbolicity)
+app.command()(pretrain_verb.pretrain)
 app.command()(bench_verb.bench)

@@ -1,4 +1,4 @@
-"""Length warm-up: a training that begins with short windows (Nguyen et al. 2023, section 3.2), and its learning rate."""
+"""Length warm-up: training that begins with short windows (Nguyen et al. 2023, section 3.2); its learning rate."""
 
 import math
 from collections.abc import Sequence
