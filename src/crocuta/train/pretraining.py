@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel
 
 from crocuta.data.genome import Genome
@@ -94,6 +95,7 @@ class _Run:
     ):
         self.recipe, self.plan, self.output, self.watcher = recipe, recipe.plan, output, watcher
         self.genome, self.parts = genome, parts
+        AcceleratorState._reset_state()  # an earlier training in this process may have had another precision
         self.accelerator = Accelerator(mixed_precision=PRECISIONS[recipe.precision])
         self.model: Any = model
         shortest = min(stage.length for stage in self.plan.stages)

@@ -2,14 +2,14 @@
 
 import copy
 import math
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
 from typing import Any, NamedTuple
 
 import psutil
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
 from crocuta.data.encoding import VOCABULARY
@@ -19,11 +19,11 @@ from crocuta.train.recipe import Recipe
 from crocuta.train.trainer import parameter_groups
 
 TRIAL_TOKENS = 1 << 13  # of the larger of the two trials; what is larger is extrapolated
-SAMPLE_SECONDS = 0.002
+ALLOWANCE = 1.25  # for scratch space inside operators and for what the allocator does not give back
 
 
 class PretrainingCost(NamedTuple):
-    """Estimates. `stages`: seconds of a step by window length; memory of the process (or the accelerator)."""
+    """Estimates. `stages`: seconds of a step by window length; memory of the process (or on the accelerator)."""
 
     parameters: int
     seconds: float
@@ -47,21 +47,19 @@ def estimate(model: PreTrainedModel, recipe: Pretraining, processes: int = 1) ->
     trainee: Any = copy.deepcopy(model)
     trainee.to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(trainee, Recipe()), fused=True)
-    base = _used(device)
     stages: dict[int, float] = {}
-    memory = base
+    most = 0.0
     for stage in recipe.plan.stages:
-        together = stage.length * max(
-            1, min(recipe.tokens_at_once // stage.length, stage.windows // processes)
-        )
+        together = stage.length * max(1, min(recipe.tokens_at_once // stage.length, stage.windows // processes))
         sizes = [min(together, TRIAL_TOKENS // 2), min(together, TRIAL_TOKENS)]
         small, large = (_trial(trainee, optimizer, stage.length, size, recipe, device) for size in sizes)
         growth = max(large.megabytes - small.megabytes, 0) / max(sizes[1] - sizes[0], 1)
-        memory = max(memory, large.megabytes + growth * (together - sizes[1]))
+        most = max(most, large.megabytes + growth * (together - sizes[1]))
         length = min(stage.length, sizes[1])
         slower = math.log(2 * stage.length) / math.log(2 * length)
         stages[stage.length] = large.seconds / sizes[1] * slower * stage.tokens / processes
     seconds = sum(stages[stage.length] * stage.steps for stage in recipe.plan.stages)
+    memory = _used(device) + ALLOWANCE * most
     return PretrainingCost(model.num_parameters(), seconds, stages, memory, _available(device))
 
 
@@ -80,6 +78,34 @@ def check_memory(cost: PretrainingCost, recipe: Pretraining) -> None:
         )
 
 
+class LiveBytes(TorchDispatchMode):
+    """Follows tensors as operators make them: `peak` is the most bytes that were held at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.now, self.peak = 0, 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage())
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
 def _trial(
     model: Any,
     optimizer: torch.optim.Optimizer,
@@ -88,23 +114,24 @@ def _trial(
     recipe: Pretraining,
     device: torch.device,
 ) -> _Trial:
-    """The faster of two steps, and the most memory that was held."""
+    """The time of the second of two steps, and the most memory that the first held beside the model."""
     width = min(length, tokens)
     ids = torch.randint(VOCABULARY["A"], VOCABULARY["N"], (max(1, tokens // width), width), device=device)
-    half = PRECISIONS[recipe.precision] == "bf16"
-    seconds = []
-    with _peak(device) as peak:
-        for _ in range(2):
-            start = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                loss = model(input_ids=ids, labels=ids).loss
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - start)
-    return _Trial(min(seconds), peak[0])
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=PRECISIONS[recipe.precision] == "bf16"):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    with LiveBytes() as held:
+        step()
+    start = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return _Trial(time.perf_counter() - start, held.peak / 2**20)
 
 
 def _used(device: torch.device) -> float:
@@ -117,28 +144,3 @@ def _available(device: torch.device) -> float:
     if device.type == "cuda":
         return _used(device) + torch.cuda.mem_get_info()[0] / 2**20
     return _used(device) + psutil.virtual_memory().available / 2**20
-
-
-@contextmanager
-def _peak(device: torch.device) -> Iterator[list[float]]:
-    """A list whose one value becomes the most megabytes held inside the block."""
-    found = [0.0]
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        yield found
-        found[0] = torch.cuda.max_memory_allocated() / 2**20
-        return
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(SAMPLE_SECONDS):
-            found[0] = max(found[0], _used(device))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        done.set()
-        watcher.join()
-        found[0] = max(found[0], _used(device))
