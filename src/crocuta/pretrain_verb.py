@@ -45,7 +45,13 @@ def pretrain(
         int, typer.Option(min=1, help="Letters computed together; sets the memory.")
     ] = 1 << 15,
     learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
+    filter_learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Of the filter networks; default: as the rest.")
+    ] = None,
     weight_decay: Annotated[float, typer.Option(min=0)] = 0.1,
+    initial_spread: Annotated[
+        float | None, typer.Option(min=0, help="Standard deviation of new weights; default: 0.08.")
+    ] = None,
     dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Of the embeddings, new models.")] = 0.0,
     both_strands: Annotated[bool, typer.Option(help="Turn windows to their reverse complement.")] = True,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -88,10 +94,10 @@ def pretrain(
     recipe = _recipe(
         letters, epochs, steps, tokens_per_step,
         length=length, warm_up=_lengths(warm_up), warm_up_share=warm_up_share, keep=keep,
-        tokens_at_once=tokens_at_once, learning_rate=learning_rate, weight_decay=weight_decay,
+        tokens_at_once=tokens_at_once, learning_rate=learning_rate, filter_learning_rate=filter_learning_rate, weight_decay=weight_decay,
         both_strands=both_strands, precision=precision, seed=seed, checkpoint_seconds=60 * checkpoint_minutes,
     )  # fmt: skip
-    learner = model or _config(size, length, dropout)
+    learner = model or _config(size, length, dropout, initial_spread)
     (_show_cost if dry_run else _run)(read, parts, learner, recipe, size, output, markov_order, resume)
 
 
@@ -121,12 +127,12 @@ def _default_length(size: str, model: Path | None) -> int:
     return HyenaConfig.from_pretrained(model_folder(model)).max_seq_len - 2
 
 
-def _config(size: str, length: int, dropout: float):
+def _config(size: str, length: int, dropout: float, spread: float | None):
     from crocuta.models.hyena import RELEASED, HyenaConfig
     from crocuta.presets import SCRATCH_INITIALIZER
 
     sizes: dict[str, Any] = RELEASED[size] | {"max_seq_len": length + 2}
-    return HyenaConfig(**sizes, embed_dropout=dropout, initializer_range=SCRATCH_INITIALIZER)
+    return HyenaConfig(**sizes, embed_dropout=dropout, initializer_range=spread or SCRATCH_INITIALIZER)
 
 
 def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, **settings: Any):

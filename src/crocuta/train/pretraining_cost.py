@@ -50,7 +50,9 @@ def estimate(model: PreTrainedModel, recipe: Pretraining, processes: int = 1) ->
     stages: dict[int, float] = {}
     most = 0.0
     for stage in recipe.plan.stages:
-        together = stage.length * max(1, min(recipe.tokens_at_once // stage.length, stage.windows // processes))
+        together = stage.length * max(
+            1, min(recipe.tokens_at_once // stage.length, stage.windows // processes)
+        )
         sizes = [min(together, TRIAL_TOKENS // 2), min(together, TRIAL_TOKENS)]
         small, large = (_trial(trainee, optimizer, stage.length, size, recipe, device) for size in sizes)
         growth = max(large.megabytes - small.megabytes, 0) / max(sizes[1] - sizes[0], 1)
