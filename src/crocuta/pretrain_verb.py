@@ -94,7 +94,8 @@ def pretrain(
     recipe = _recipe(
         letters, epochs, steps, tokens_per_step,
         length=length, warm_up=_lengths(warm_up), warm_up_share=warm_up_share, keep=keep,
-        tokens_at_once=tokens_at_once, learning_rate=learning_rate, filter_learning_rate=filter_learning_rate, weight_decay=weight_decay,
+        tokens_at_once=tokens_at_once, learning_rate=learning_rate,
+        filter_learning_rate=filter_learning_rate, weight_decay=weight_decay,
         both_strands=both_strands, precision=precision, seed=seed, checkpoint_seconds=60 * checkpoint_minutes,
     )  # fmt: skip
     learner = model or _config(size, length, dropout, initial_spread)
