@@ -44,9 +44,10 @@ def pretrain(
     tokens_at_once: Annotated[
         int, typer.Option(min=1, help="Letters computed together; sets the memory.")
     ] = 1 << 15,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
     filter_learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Of the filter networks; default: as the rest.")
+        float | None,
+        typer.Option(min=0, help="Of the filter networks; default: less for windows over 1,024."),
     ] = None,
     weight_decay: Annotated[float, typer.Option(min=0)] = 0.1,
     initial_spread: Annotated[
@@ -147,6 +148,8 @@ def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, 
         raise InputError(
             f"--precision: expected auto, {', '.join(PRECISIONS)}, found {settings['precision']!r}"
         )
+    if settings["filter_learning_rate"] is None:
+        settings["filter_learning_rate"] = settings["learning_rate"] * min(1.0, 1024 / settings["length"])
     tokens = tokens or step_size(letters, epochs, settings["length"])
     steps = steps or max(1, round(letters * epochs / tokens))
     return Pretraining(steps=steps, tokens_per_step=tokens, **settings)
