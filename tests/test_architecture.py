@@ -16,7 +16,7 @@ FLOORS = {
     4: {"train", "report"},
     5: {"presets", "doctor", "tree_verbs"},
     6: {"bench"},
-    7: {"bench_verb", "generate_verb"},
+    7: {"bench_verb", "generate_verb", "pretrain_verb"},
     8: {"cli"},
     9: {"__main__"},
 }

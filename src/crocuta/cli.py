@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, generate_verb, tree_verbs
+from crocuta import bench_verb, generate_verb, pretrain_verb, tree_verbs
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
@@ -331,5 +331,6 @@ def doctor() -> None:
 
 app.add_typer(tree_verbs.simulate, name="simulate")
 app.command()(tree_verbs.hyperbolicity)
+app.command()(pretrain_verb.pretrain)
 app.command()(bench_verb.bench)
 app.command()(generate_verb.generate)

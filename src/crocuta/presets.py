@@ -19,8 +19,8 @@ from crocuta.models.boosted import BoostedConfig
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
-from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.hyena_kmer import KmerHyenaConfig
+from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
 from crocuta.train import Entry, Recipe, run_experiment
