@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, tree_verbs
+from crocuta import bench_verb, embed_verb, map_verb, tree_verbs
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
@@ -304,3 +304,5 @@ def doctor() -> None:
 app.add_typer(tree_verbs.simulate, name="simulate")
 app.command()(tree_verbs.hyperbolicity)
 app.command()(bench_verb.bench)
+app.command()(embed_verb.embed)
+app.command("map")(map_verb.draw)

@@ -29,6 +29,7 @@ class Source:
     """Where pieces come from: all sequences of a file, or parts of a genome in FASTA.
 
     bed: its intervals; genes: those of a GTF or GFF3 file; window, step: windows of equal length. One of the three.
+    cache: folder for the genome's ids, see `Genome`.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Source:
     genes: str | None = None
     window: int | None = None
     step: int | None = None
+    cache: str | None = None
 
     def __post_init__(self):
         chosen = [name for name in ("bed", "genes", "window") if getattr(self, name) is not None]
@@ -61,7 +63,7 @@ class Source:
         """
         if self.bed is None and self.genes is None and self.window is None:
             return _records(self.path)
-        genome = Genome(self.path)
+        genome = Genome(self.path, self.cache)
         intervals = self._intervals(genome)
         return _intervals(genome, intervals)
 

@@ -3,6 +3,7 @@
 ```
 emb.h5ad.parts/        while it is made
   request.json         what was asked: the same request goes on where it was interrupted
+  about.json           what the file will say of itself
   shard-00000.h5ad     whole or absent; process i of n makes the shards i, i + n, ...
 emb.h5ad               the shards in order
 ```
@@ -71,6 +72,7 @@ def embed(
         InputError: a sequence is longer than the model; the place holds something else; there are no sequences.
     """
     folder = claim(output, request)
+    write_json(folder / "about.json", about(embedder, request))
     limit = embedder.model.config.longest_sequence
     count = 0
     for shard in shards(pieces, unpooled=embedder.layer != HEAD and embedder.pool == NONE):
@@ -89,20 +91,25 @@ def embed(
     return count
 
 
-def finish(embedder: Embedder, output: str | PathLike, request: dict[str, Any], count: int) -> None:
-    """Joins `count` shards into `output`, whole or absent, and removes the parts."""
-    output = Path(output)
-    folder = parts_folder(output)
-    manifold = embedder.manifold
-    about = {
+def about(embedder: Embedder, request: dict[str, Any]) -> dict[str, Any]:
+    """What the file says of its embeddings, as `uns`."""
+    c = embedder.manifold.c
+    return {
         "model": request["model"],
         "layer": str(embedder.layer),
         "pooling": "model" if embedder.layer == HEAD else embedder.pool,
-        "manifold": type(manifold).__name__.lower(),
-        "curvature": float(manifold.c),
+        "manifold": type(embedder.manifold).__name__.lower(),
+        "curvature": c if isinstance(c, float) else c.item(),
         "request": json.dumps(request),
     }
-    join_shards([shard_path(folder, i) for i in range(count)], output, about)
+
+
+def finish(output: str | PathLike, count: int) -> None:
+    """Joins `count` shards into `output`, whole or absent, and removes the parts."""
+    output = Path(output)
+    folder = parts_folder(output)
+    said = json.loads((folder / "about.json").read_text())
+    join_shards([shard_path(folder, i) for i in range(count)], output, said)
     shutil.rmtree(folder)
 
 
@@ -208,6 +215,11 @@ def _check_same(found: dict[str, Any], request: dict[str, Any], place: str | Pat
 def parts_folder(output: str | PathLike) -> Path:
     """Where the shards of `output` are kept while it is made."""
     return Path(f"{output}.parts")
+
+
+def made(output: str | PathLike) -> int:
+    """How many shards of `output` are there."""
+    return len(list(parts_folder(output).glob("shard-*.h5ad")))
 
 
 def shard_path(folder: Path, number: int) -> Path:

@@ -19,7 +19,7 @@ def write_shard(path: Path, x: np.ndarray, columns: Mapping[str, Sequence]) -> N
     import pandas
     from anndata.io import write_elem
 
-    obs = pandas.DataFrame({key: values for key, values in columns.items()})
+    obs = pandas.DataFrame(dict(columns))
     with replacing(path, "w+b") as file, h5py.File(file, "w") as store:
         write_elem(store, "X", x.astype(np.float32, copy=False))
         write_elem(store, "obs", obs.set_index(obs.index.astype(str)))
@@ -82,7 +82,9 @@ def read_request(path: str | PathLike) -> dict[str, Any]:
         with h5py.File(path) as store:
             text = store["uns/request"][()]  # type: ignore[index]
     except OSError as error:
-        raise InputError(f"{path}: exists and is not an .h5ad file ({error}); choose another with -o") from None
+        raise InputError(
+            f"{path}: exists and is not an .h5ad file ({error}); choose another with -o"
+        ) from None
     except KeyError:
         return {}
     return json.loads(text)

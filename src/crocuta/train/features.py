@@ -91,7 +91,9 @@ class Embedder:
         """What the model's submodule `name` is given: hidden states, and the mask where it takes one."""
         submodule = getattr(self.model, name, None)
         if not isinstance(submodule, nn.Module):
-            raise InputError(f"layer {self.layer}: {type(self.model).__name__} has no hidden states to embed by")
+            raise InputError(
+                f"layer {self.layer}: {type(self.model).__name__} has no hidden states to embed by"
+            )
         with listening(submodule) as heard:
             self.model(input_ids=tokens, attention_mask=mask)
         x, *rest = heard[0]
