@@ -92,7 +92,8 @@ def disk(embeddings: Embeddings) -> Map:
     points = flat * np.tanh(radius / 2) / np.maximum(radius, np.finfo(float).tiny)
     caption = (
         "Poincaré disk: the middle is the centroid, the two principal directions there keep"
-        f" {shares.sum():.0%} of the squared distances to it; equal steps on the page are ever longer towards the rim."
+        f" {shares.sum():.0%} of the squared distances to it. Rings: distances from it; the furthest point lies at"
+        f" {radius.max():.3g}. Towards the rim equal steps on the page are ever longer."
     )
     return Map("disk", "Poincaré disk", points, ("", ""), caption)
 

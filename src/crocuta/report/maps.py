@@ -14,7 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from crocuta._version import __version__
 from crocuta.analysis.embeddings import Embeddings
@@ -22,12 +25,12 @@ from crocuta.analysis.maps import Map
 from crocuta.errors import InputError
 from crocuta.files import replacing
 from crocuta.report.figures import shortened
-from crocuta.report.style import GRID, MUTED, WIDTH, colour, marker, styled
+from crocuta.report.style import GRID, INK, MUTED, WIDTH, colour, marker, styled
 
 MOST_CLASSES = 12  # with a colour and a marker of their own; the rarest beyond become one grey class
 FEW_NUMBERS = 8  # up to so many different whole numbers are taken for classes
 SCALE = "viridis"
-RINGS = (0.5, 1, 2, 3, 4, 6, 8)
+RINGS = (0.5, 1, 2, 3, 4)
 SUFFIXES = (".png", ".svg", ".html")
 
 
@@ -75,7 +78,10 @@ def write_map(
         return
     with styled(), replacing(output, "wb") as file:
         options = {"dpi": 200} if output.suffix.lower() == ".png" else {"metadata": {"Date": None}}
-        draw(maps, shown).savefig(file, format=output.suffix[1:].lower(), facecolor="white", **options)
+        kind = output.suffix[1:].lower()
+        draw(maps, shown).savefig(
+            file, format=kind, facecolor="white", bbox_inches="tight", pad_inches=0.08, **options
+        )
 
 
 def check_suffix(output: Path) -> None:
@@ -86,9 +92,9 @@ def check_suffix(output: Path) -> None:
 
 def draw(maps: Sequence[Map], shown: Colouring) -> Figure:
     """One square panel for each map; the legend stands below all."""
-    lines = 0 if shown.values is not None else -(-_entries(shown) // (2 * len(maps)))
+    lines = 0 if shown.values is not None else 1 + -(-len(_kinds(shown)) // (2 * len(maps)))
     figure = Figure(
-        figsize=(WIDTH * len(maps), WIDTH + 0.2 * lines + 0.75 * (shown.values is not None)),
+        figsize=(WIDTH * len(maps), WIDTH + 0.3 + 0.2 * lines + 0.75 * (shown.values is not None)),
         layout="constrained",
     )
     panels = np.atleast_1d(figure.subplots(1, len(maps)))
@@ -101,16 +107,24 @@ def draw(maps: Sequence[Map], shown: Colouring) -> Figure:
         bar = figure.colorbar(scale, ax=list(panels), location="bottom", aspect=40, pad=0.02, shrink=0.9)
         bar.set_label(shown.title)
     elif shown.title:
-        handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="outside lower left", ncols=2 * len(maps), title=shown.title,
-            alignment="left", markerscale=1.4, handletextpad=0.2, columnspacing=1.0,
+            handles=_handles(shown), loc="outside lower left", ncols=2 * len(maps), title=shown.title,
+            alignment="left", handletextpad=0.2, columnspacing=1.0,
         )  # fmt: skip
     return figure
 
 
-def _entries(shown: Colouring) -> int:
-    return len(shown.names) + bool((shown.index < 0).any()) + 2
+def _kinds(shown: Colouring) -> list[int]:
+    """Classes that have points; -1 is the rest."""
+    return [kind for kind in (*range(len(shown.names)), -1) if (shown.index == kind).any()]
+
+
+def _handles(shown: Colouring) -> list[Line2D]:
+    """Markers of the legend, readable whatever the size of the points."""
+    return [
+        Line2D([], [], linestyle="", marker=_shape(kind), markersize=6, color=_hue(kind), label=_label(shown, kind))
+        for kind in _kinds(shown)
+    ]  # fmt: skip
 
 
 def _frame(axes: Axes, made: Map) -> None:
@@ -127,11 +141,11 @@ def _frame(axes: Axes, made: Map) -> None:
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    for distance in RINGS:
-        radius = float(np.tanh(distance / 2))
+    for distance, radius in rings(reach):
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=GRID, linewidth=0.7, zorder=0))
-        if radius < 0.97 * reach and radius < 0.97:
-            axes.text(0, radius, f"{distance:g}", color=MUTED, fontsize=7, ha="center", va="bottom", zorder=0)
+        if radius < 0.93:
+            label = axes.text(0, radius, f"{distance:g}", color=INK, fontsize=7, ha="center", va="center")
+            label.set_path_effects([withStroke(linewidth=2, foreground="white")])
     axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor=MUTED, linewidth=1, zorder=0))
 
 
@@ -139,6 +153,12 @@ def disk_reach(points: np.ndarray) -> float:
     """Half the width of the picture: the disk, or where all points lie near its middle, as much as they need."""
     furthest = float(np.linalg.norm(points, axis=1).max())
     return 1.02 if furthest > 0.4 else 1.15 * max(furthest, 1e-6)
+
+
+def rings(reach: float) -> list[tuple[float, float]]:
+    """Distances from the middle, and where on the disk they lie: round ones that fit the picture."""
+    steps = RINGS if reach > 1 else MaxNLocator(4).tick_values(0, 2 * np.arctanh(reach))
+    return [(float(d), float(np.tanh(d / 2))) for d in steps if 0 < np.tanh(d / 2) < reach]
 
 
 def _scatter(axes: Axes, points: np.ndarray, shown: Colouring) -> None:
@@ -149,16 +169,10 @@ def _scatter(axes: Axes, points: np.ndarray, shown: Colouring) -> None:
         x, y = points[order].T
         axes.scatter(x, y, size, shown.values[order], cmap=SCALE, norm=_normal(shown.values), linewidths=0)
         return
-    kinds = [*range(len(shown.names)), -1]
-    for layer, rows in enumerate(np.array_split(order, min(20, len(order)))):
-        for kind in kinds:
-            chosen = rows[shown.index[rows] == kind]
-            label = _label(shown, kind) if layer == 0 and (shown.index == kind).any() else None
-            if len(chosen) or label:
-                axes.scatter(
-                    *points[chosen].T, s=size, color=_hue(kind), marker=_shape(kind), label=label,
-                    linewidths=0, alpha=0.8,
-                )  # fmt: skip
+    for rows in np.array_split(order, min(20, len(order))):
+        for kind in _kinds(shown):
+            x, y = points[rows[shown.index[rows] == kind]].T
+            axes.scatter(x, y, size, color=_hue(kind), marker=_shape(kind), linewidths=0, alpha=0.8)
 
 
 def _hue(kind: int) -> str:
@@ -211,13 +225,13 @@ def _page_map(made: Map) -> dict[str, Any]:
     if made.method == "disk":
         reach = disk_reach(made.points)
         centre = np.zeros(2)
-        rings = [500 * float(np.tanh(d / 2)) / reach for d in RINGS] + [500 / reach]
+        shown = [(f"{distance:g}", 500 * radius / reach) for distance, radius in (*rings(reach), (np.inf, 1))]
     else:
         low, high = made.points.min(0), made.points.max(0)
-        centre, rings = (low + high) / 2, []
+        centre, shown = (low + high) / 2, []
         reach = max(float((high - low).max()) / 2, 1e-12) * 1.04
     scaled = 500 + 500 * (made.points - centre) / reach * np.array([1, -1])
-    return {"title": made.title, "axes": made.axes, "points": scaled.round(1).tolist(), "rings": rings}
+    return {"title": made.title, "axes": made.axes, "points": scaled.round(1).tolist(), "rings": shown}
 
 
 def _page_colours(shown: Colouring) -> dict[str, Any]:
@@ -228,9 +242,10 @@ def _page_colours(shown: Colouring) -> dict[str, Any]:
         steps = [to_hex(scale(i / 10)) for i in range(11)]
         return {
             "title": shown.title, "classes": [], "index": [], "fills": fills, "steps": steps,
-            "ends": [f"{normal.vmin:.4g}", f"{normal.vmax:.4g}"],
+            "ends": [
+                f"{end:,.0f}" if abs(end) >= 1000 else f"{end:.4g}" for end in (normal.vmin, normal.vmax)
+            ],
         }  # fmt: skip
-    kinds = [*range(len(shown.names))] + [-1] * bool((shown.index < 0).any())
     classes = [
         {
             "kind": kind,
@@ -238,6 +253,6 @@ def _page_colours(shown: Colouring) -> dict[str, Any]:
             "hue": _hue(kind),
             "count": int((shown.index == kind).sum()),
         }
-        for kind in kinds
+        for kind in _kinds(shown)
     ]
     return {"title": shown.title, "classes": classes, "index": shown.index.tolist()}
