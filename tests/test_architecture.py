@@ -14,7 +14,7 @@ FLOORS = {
     2: {"nn", "optim", "testing", "analysis", "retrieval"},
     3: {"models"},
     4: {"train", "report"},
-    5: {"presets", "doctor", "tree_verbs", "map_verb", "windows_verb"},
+    5: {"presets", "doctor", "tree_verbs", "map_verb", "probe_verb", "windows_verb"},
     6: {"bench", "embed_verb"},
     7: {"bench_verb"},
     8: {"cli"},

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, embed_verb, map_verb, tree_verbs, windows_verb
+from crocuta import bench_verb, embed_verb, map_verb, probe_verb, tree_verbs, windows_verb
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
@@ -307,3 +307,4 @@ app.command()(bench_verb.bench)
 app.command()(embed_verb.embed)
 app.command("map")(map_verb.draw)
 app.command()(windows_verb.windows)
+app.command()(probe_verb.probe)

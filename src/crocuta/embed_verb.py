@@ -1,6 +1,7 @@
 """The verb `embed`, which `crocuta.cli` takes in."""
 
 import os
+import re
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
@@ -97,6 +98,8 @@ def make_request(source: Source, model: str, layer: str, pool: str, truncate: bo
     from crocuta.train.features import HEAD
     from crocuta.train.manifest import describe
 
+    layer = HEAD if model.startswith("kmer-") else layer
+
     if layer != HEAD and not layer.lstrip("-").isdigit():
         raise InputError(f"--layer {layer!r}, expected a whole number, or head")
     missing = next((path for path in source.files if not path.exists()), None)
@@ -120,8 +123,11 @@ def make_embedder(request: dict[str, Any]):
     import torch
 
     from crocuta import presets
-    from crocuta.train.features import Embedder
+    from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
+    from crocuta.train.features import HEAD, Embedder
 
+    if counted := re.fullmatch(r"kmer-([1-8])", request["model"]):
+        return Embedder(KmerForSequenceClassification(KmerConfig(longest_kmer=int(counted[1]))), HEAD)
     loaded = presets.load(request["model"])
     model = loaded.members[0] if hasattr(loaded, "members") else loaded
     model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -178,14 +178,14 @@ def check_longest(pieces: Iterable[Piece], limit: int | None) -> None:
 
 
 def claim(output: str | PathLike, request: dict[str, Any]) -> Path:
-    """The folder of parts, made this request's own or found to be.
+    """The folder of parts, made this request's own or found to be; one without shards is anybody's.
 
     Raises:
-        InputError: `output` or its parts belong to another request.
+        InputError: `output` or its shards belong to another request.
     """
     output, folder = Path(output), parts_folder(output)
     path = folder / "request.json"
-    if path.exists():
+    if made(output):
         found = json.loads(path.read_text())
         _check_same(found, request, folder, "repeat the first command to continue it, or remove the folder")
     elif output.exists():

@@ -1,0 +1,151 @@
+"""Whose DNA is a window, at growing context: HyenaDNA-tiny and k-mer regression. Writes docs/species.md.
+
+    OMP_NUM_THREADS=1 python benchmarks/species.py bacteria        # about 25 minutes on one core
+    OMP_NUM_THREADS=1 python benchmarks/species.py vertebrates     # about 12 minutes
+    python benchmarks/species.py --write                           # only the table and the figure
+
+Windows of both strands are drawn at random from each genome: the last fifth of each contig is for the test, the tenth
+before it for validation (vertebrates, whose region is short: other fifths too, `FOLDS`). One HyenaDNA whose filters
+span the longest context is trained on the shortest windows first, then on ever longer ones, the same number of tokens
+at each stage; after each stage it is judged on windows of that length. k-mer regression is fitted at each length anew.
+What is done is not done again.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from crocuta.analysis.bootstrap import bootstrap_interval
+from crocuta.data.labelled import Splits
+from crocuta.data.sampling import Sampler
+from crocuta.models.base import load_classifier
+from crocuta.models.baselines import KmerConfig
+from crocuta.models.hyena import HyenaConfig
+from crocuta.quiet import prepare
+from crocuta.train import Recipe, finetune, fit_baseline
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "species.json"
+LENGTHS = {"bacteria": (1024, 4096, 16384, 32768), "vertebrates": (1024, 2048, 4096, 8192)}
+FOLDS = {"bacteria": (4,), "vertebrates": (4, 2, 0)}
+TOKENS = {"bacteria": 6_000_000, "vertebrates": 1_500_000}  # of training, at each stage
+KMERS = (3, 6)
+KMER_WINDOWS = 150  # of training, for each genome
+TOKENS_PER_STEP = 1 << 14
+LEARNING_RATE = 1e-3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", choices=[[], *LENGTHS], help="default: both")
+    parser.add_argument("--data-root", type=Path, default=Path("../shared/data/genomes"))
+    parser.add_argument("--output", type=Path, default=Path("runs/species"))
+    parser.add_argument("--tokens", type=int, help="of training at each stage")
+    parser.add_argument("--lengths", type=int, nargs="+")
+    parser.add_argument("--write", action="store_true", help="only write the table and the figure")
+    arguments = parser.parse_args()
+    prepare()
+    for name in [] if arguments.write else arguments.sets or LENGTHS:
+        for fold in FOLDS[name]:
+            run(name, fold, arguments)
+    write()
+
+
+def files(name: str, root: Path) -> dict[str, Path]:
+    """FASTA of each genome by label."""
+    if name == "bacteria":
+        return {path.name.split(".")[0]: path for path in sorted((root / "bacteria").glob("*.fna.gz"))}
+    folder = root / "vertebrates_orthologous" / "genomes"
+    return {path.stem: path for path in sorted(folder.glob("*.fa"))}
+
+
+def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
+    """All lengths and models of one division into regions."""
+    output = arguments.output / f"{name}-{fold}"
+    sampler = Sampler(files(name, arguments.data_root), fold=fold, cache=arguments.output)
+    lengths = arguments.lengths or LENGTHS[name]
+    tokens = arguments.tokens or TOKENS[name]
+    model: HyenaConfig | Path = HyenaConfig(
+        d_model=128, n_layer=2, max_seq_len=max(lengths) + 2, initializer_range=0.08
+    )
+    for length in lengths:
+        genomes = len(sampler.genomes)
+        splits = draw(sampler, length, max(KMER_WINDOWS, tokens // (length * genomes)))
+        recipe = Recipe(
+            learning_rate=LEARNING_RATE, batch_size=max(1, TOKENS_PER_STEP // length), epochs=1, warmup=0.1
+        )
+        stage = output / f"hyenadna-{length}"
+        train = splits.train.select(every(splits, tokens // (length * genomes)))
+        fit = finetune(
+            model, Splits(train, splits.valid, splits.test, ""), stage, recipe, metric="accuracy", resume=True
+        )
+        record(name, fold, length, "HyenaDNA-tiny", stage, splits, fit.seconds, len(train))
+        model = stage
+        train = splits.train.select(every(splits, KMER_WINDOWS))
+        for k in KMERS:
+            folder = output / f"kmer-{k}-{length}"
+            few = Splits(train, splits.valid, splits.test, "")
+            fit = fit_baseline(KmerConfig(longest_kmer=k), few, folder, metric="accuracy", resume=True)
+            record(name, fold, length, f"{k}-mer regression", folder, splits, fit.seconds, len(train))
+
+
+def draw(sampler: Sampler, length: int, train: int) -> Splits:
+    """Windows of one length, fewer for the test where they are long."""
+    test = 100 if length <= 4096 else 40
+    parts = {
+        "train": sampler.labelled(length, "train", train, seed=0),
+        "valid": sampler.labelled(length, "valid", 15, seed=0),
+        "test": sampler.labelled(length, "test", test, seed=0),
+    }
+    return Splits(**parts, policy="regions of each contig held out")
+
+
+def every(splits: Splits, count: int) -> list[int]:
+    """Indices of the first `count` training windows of each genome."""
+    taken: dict[int, int] = {}
+    chosen = []
+    for i, label in enumerate(splits.train.labels.tolist()):
+        taken[label] = taken.get(label, 0) + 1
+        if taken[label] <= count:
+            chosen.append(i)
+    return chosen
+
+
+def record(
+    name: str, fold: int, length: int, model: str, folder: Path, splits: Splits, seconds: float, windows: int
+) -> None:
+    """Judges a model on the test windows and adds it to the results, which are written at once."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    key = {"set": name, "fold": fold, "length": length, "model": model}
+    if any(key.items() <= row.items() for row in rows):
+        return
+    start = time.perf_counter()
+    classifier = load_classifier(folder)
+    probabilities = classifier.probabilities(splits.test.sequences, max(1, 65536 // length))
+    interval = bootstrap_interval(splits.test.labels, probabilities, "accuracy")
+    rows.append(
+        key
+        | {
+            "accuracy": round(interval.value, 4),
+            "low": round(interval.low, 4),
+            "high": round(interval.high, 4),
+            "training_windows": windows,
+            "test_windows": len(splits.test),
+            "training_seconds": round(seconds, 1),
+            "test_seconds": round(time.perf_counter() - start, 1),
+        }
+    )
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    print(rows[-1], flush=True)
+
+
+def write() -> None:
+    """docs/species.md and its figure."""
+    from species_page import write_page
+
+    write_page(json.loads(RESULTS.read_text()), HERE.parent / "docs")
+
+
+if __name__ == "__main__":
+    main()
