@@ -37,7 +37,9 @@ LEARNING_RATE = 1e-3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sets", nargs="*", choices=[[], *LENGTHS], help="default: both")
     parser.add_argument("--data-root", type=Path, default=Path("../shared/data/genomes"))
     parser.add_argument("--output", type=Path, default=Path("runs/species"))

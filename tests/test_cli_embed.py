@@ -82,7 +82,9 @@ def test_genes_are_embedded_probed_and_drawn(place, tmp_path):
 
 def test_points_of_a_hyperbolic_model_on_the_disk(place, tmp_path):
     emb = tmp_path / "e.h5ad"
-    code, output = call("embed", place / "g.fa", "--window", 80, "--step", 40, "-m", place / "hcnn", "-o", emb)
+    code, output = call(
+        "embed", place / "g.fa", "--window", 80, "--step", 40, "-m", place / "hcnn", "-o", emb
+    )
     assert code == 0, output
     found = anndata.read_h5ad(emb)
     assert found.uns["manifold"] == "lorentz"
@@ -143,7 +145,10 @@ def test_windows_of_two_genomes(place, tmp_path):
 def test_mistakes_cost_one_line_and_exit_code_2(place, tmp_path):
     model = ["-m", place / "hyena", "-o", tmp_path / "e.h5ad"]
     cases = [
-        (("embed", place / "g.fa", *model), "400 nucleotides, 271 more than the model reads (129): cut FASTA"),
+        (
+            ("embed", place / "g.fa", *model),
+            "400 nucleotides, 271 more than the model reads (129): cut FASTA",
+        ),
         (("embed", place / "none.fa", *model), "none.fa: no such file"),
         (("embed", place / "g.fa", *model, "--layer", "last"), "--layer 'last', expected a whole number"),
         (("embed", place / "g.fa", *model, "--window", 50, "--layer", 7), "layer 7: the model has layers 0"),

@@ -70,7 +70,10 @@ def test_f1_by_hand():
         ({"label": "colour"}, "no column 'colour'; it has kind, contig"),
         ({"label": "kind", "folds": 2}, "2 folds, expected at least 3"),
         ({"label": "kind", "least": 1000}, "column 'kind' has 0 label"),
-        ({"label": "kind", "group": "contig", "folds": 9}, "column 'contig' has 6 values, expected at least 9"),
+        (
+            {"label": "kind", "group": "contig", "folds": 9},
+            "column 'contig' has 6 values, expected at least 9",
+        ),
     ],
 )
 def test_mistakes_are_named(options, message):
