@@ -16,6 +16,9 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from crocuta.analysis.bootstrap import bootstrap_interval
 from crocuta.data.labelled import Splits
 from crocuta.data.sampling import Sampler
@@ -23,6 +26,7 @@ from crocuta.models.base import load_classifier
 from crocuta.models.baselines import KmerConfig
 from crocuta.models.hyena import HyenaConfig
 from crocuta.quiet import prepare
+from crocuta.report.style import MUTED, WIDTH, colour, line, marker, save, styled
 from crocuta.train import Recipe, finetune, fit_baseline
 
 HERE = Path(__file__).parent
@@ -30,6 +34,8 @@ RESULTS = HERE / "results" / "species.json"
 LENGTHS = {"bacteria": (1024, 4096, 16384, 32768), "vertebrates": (1024, 2048, 4096, 8192)}
 FOLDS = {"bacteria": (4,), "vertebrates": (4, 2, 0)}
 TOKENS = {"bacteria": 6_000_000, "vertebrates": 1_500_000}  # of training, at each stage
+GENOMES = 8
+HYENA = "HyenaDNA-tiny"
 KMERS = (3, 6)
 KMER_WINDOWS = 150  # of training, for each genome
 TOKENS_PER_STEP = 1 << 14
@@ -82,7 +88,7 @@ def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
         fit = finetune(
             model, Splits(train, splits.valid, splits.test, ""), stage, recipe, metric="accuracy", resume=True
         )
-        record(name, fold, length, "HyenaDNA-tiny", stage, splits, fit.seconds, len(train))
+        record(name, fold, length, HYENA, stage, splits, fit.seconds, len(train))
         model = stage
         train = splits.train.select(every(splits, KMER_WINDOWS))
         for k in KMERS:
@@ -144,9 +150,99 @@ def record(
 
 def write() -> None:
     """docs/species.md and its figure."""
-    from species_page import write_page
+    rows = json.loads(RESULTS.read_text())
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    docs = HERE.parent / "docs"
+    with styled():
+        save(curves(rows, sets), docs / "_static" / "species")
+    (docs / "_static" / "species.svg").unlink()
+    lines = ["# Species at growing context", "", *PREFACE]
+    for name in sets:
+        lines += ["", f"## {name.capitalize()}", "", *table([row for row in rows if row["set"] == name])]
+    (docs / "species.md").write_text("\n".join(lines) + "\n")
 
-    write_page(json.loads(RESULTS.read_text()), HERE.parent / "docs")
+
+def table(rows: list[dict]) -> list[str]:
+    """Accuracy by model and context: mean over folds, with the bootstrap interval if there is one fold."""
+    lengths = sorted({row["length"] for row in rows})
+    lines = [
+        "| accuracy | " + " | ".join(f"{length:,}" for length in lengths) + " |",
+        "|---" * (len(lengths) + 1) + "|",
+    ]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        cells = [cell([row for row in rows if (row["model"], row["length"]) == (model, n)]) for n in lengths]
+        lines.append(f"| {model} | " + " | ".join(cells) + " |")
+    some = [next(row for row in rows if row["length"] == length) for length in lengths]
+    lines.append("| test windows | " + " | ".join(f"{row['test_windows']:,}" for row in some) + " |")
+    hyena = [next((r for r in rows if (r["model"], r["length"]) == (HYENA, n)), None) for n in lengths]
+    lines.append(
+        "| training windows of HyenaDNA | "
+        + " | ".join(f"{r['training_windows']:,}" if r else "" for r in hyena)
+        + " |"
+    )
+    lines.append(
+        "| seconds of its training | "
+        + " | ".join(f"{r['training_seconds']:,.0f}" if r else "" for r in hyena)
+        + " |"
+    )
+    return lines
+
+
+def cell(rows: list[dict]) -> str:
+    if not rows:
+        return "–"
+    values = [row["accuracy"] for row in rows]
+    if len(rows) == 1:
+        return f"{values[0]:.3f} ({rows[0]['low']:.3f} to {rows[0]['high']:.3f})"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} ({len(rows)} folds)"
+
+
+def curves(rows: list[dict], sets: list[str]) -> Figure:
+    """Accuracy by context, a panel for each set."""
+    figure = Figure(figsize=(WIDTH * len(sets), 3.2), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(sets), sharey=True)), sets, strict=True):
+        shown = [row for row in rows if row["set"] == name]
+        lengths = sorted({row["length"] for row in shown})
+        for i, model in enumerate(dict.fromkeys(row["model"] for row in rows)):
+            points = {
+                n: [r["accuracy"] for r in shown if (r["model"], r["length"]) == (model, n)] for n in lengths
+            }
+            at = [n for n in lengths if points[n]]
+            axes.plot(
+                at, [np.mean(points[n]) for n in at], color=colour(i), marker=marker(i), linestyle=line(i), label=model
+            )  # fmt: skip
+        axes.axhline(1 / GENOMES, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(lengths, [f"{n // 1024}k" for n in lengths])
+        axes.set(ylim=(0, 1.02), xlabel="context (nucleotides)", title=name)
+    figure.axes[0].set_ylabel("accuracy, 8 species")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+PREFACE = [
+    "Whose DNA is this? Windows of both strands are drawn at random from eight genomes; the last fifth of every contig",
+    "is only for the test, the tenth before it for validation, so that no test window overlaps what was trained on.",
+    "HyenaDNA-tiny (width 128, two layers, from new weights) is trained on the shortest windows first and then on ever",
+    "longer ones, the same number of tokens at each stage, and judged after each stage on windows of that length;",
+    "k-mer regression is fitted at each length anew. In brackets: the 95% interval over test windows, which overlap",
+    "each other where they are long. The vertebrate set is one orthologous region of 100 to 541 kb in eight species:",
+    "its test regions are short, so three different fifths are held out in turn, and windows of one species are near",
+    "each other. The dashed line is guessing. Made by `benchmarks/species.py`.",
+    "",
+    "![Accuracy by context](_static/species.png)",
+    "",
+    "The same with your genomes:",
+    "",
+    "```console",
+    "$ crocuta windows genomes/*.fa.gz --length 1024 --count 2000 -o species-1k.csv.gz",
+    "$ crocuta windows genomes/*.fa.gz --length 4096 --count 500 -o species-4k.csv.gz",
+    "$ crocuta train species-1k.csv.gz -m hyenadna-tiny --max-length 4096 --metric accuracy --seeds 1 -o run-1k/",
+    "$ crocuta train species-4k.csv.gz -m run-1k/models/hyenadna-tiny/seed-0 --metric accuracy --seeds 1 -o run-4k/",
+    "```",
+    "",
+    "`crocuta windows --test chrI --valid chrII` holds out whole chromosomes instead.",
+]
 
 
 if __name__ == "__main__":
