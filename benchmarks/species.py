@@ -150,13 +150,15 @@ def record(
 
 def write() -> None:
     """docs/species.md and its figure."""
-    rows = json.loads(RESULTS.read_text())
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     sets = list(dict.fromkeys(row["set"] for row in rows))
     docs = HERE.parent / "docs"
-    with styled():
-        save(curves(rows, sets), docs / "_static" / "species")
-    (docs / "_static" / "species.svg").unlink()
     lines = ["# Species at growing context", "", *PREFACE]
+    if rows:
+        with styled():
+            save(curves(rows, sets), docs / "_static" / "species")
+        (docs / "_static" / "species.svg").unlink()
+        lines += ["", "![Accuracy by context](_static/species.png)"]
     for name in sets:
         lines += ["", f"## {name.capitalize()}", "", *table([row for row in rows if row["set"] == name])]
     (docs / "species.md").write_text("\n".join(lines) + "\n")
@@ -229,8 +231,6 @@ PREFACE = [
     "each other where they are long. The vertebrate set is one orthologous region of 100 to 541 kb in eight species:",
     "its test regions are short, so three different fifths are held out in turn, and windows of one species are near",
     "each other. The dashed line is guessing. Made by `benchmarks/species.py`.",
-    "",
-    "![Accuracy by context](_static/species.png)",
     "",
     "The same with your genomes:",
     "",
