@@ -68,7 +68,8 @@ def embed(
     `crocuta embed genome.fa --window 1000 --step 500 -m hyenadna-tiny -o tiles.h5ad`
     """  # fmt: skip
     prepare()
-    source = Source(str(sequences), *(str(p) if p else None for p in (bed, genes)), window, step)
+    bed_file, genes_file = (None if path is None else str(path) for path in (bed, genes))
+    source = Source(str(sequences), bed_file, genes_file, window, step)
     request = make_request(source, model, layer, pool, truncate)
     options: dict[str, Any] = {"batch_size": batch_size, "truncate": truncate}
     if dry_run:

@@ -79,13 +79,15 @@ def read_embeddings(path: str | PathLike, most: int | None = None, seed: int = 0
 
     try:
         with h5py.File(path) as store:
-            obs, uns = read_elem(store["obs"]), read_elem(store["uns"]) if "uns" in store else {}
+            parts: Any = store  # h5py's stubs do not know what an entry is
+            obs: Any = read_elem(parts["obs"])
+            uns: Any = read_elem(parts["uns"]) if "uns" in store else {}
             if "X" not in store:
                 raise InputError(f"{path}: X is empty; expected embeddings (rows, dimensions)")
             rows = np.arange(len(obs))
             if most is not None and len(rows) > most:
                 rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-            x: Any = store["X"]
+            x: Any = parts["X"]
             x = x[rows] if isinstance(x, h5py.Dataset) else sparse_dataset(x)[rows].toarray()
     except (OSError, KeyError) as error:
         raise InputError(f"{path}: not an .h5ad file that can be read ({error})") from None

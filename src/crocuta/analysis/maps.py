@@ -120,7 +120,7 @@ def tsne(embeddings: Embeddings, seed: int = 0) -> Map:
 def umap(embeddings: Embeddings, seed: int = 0) -> Map:
     """UMAP of the distances."""
     try:
-        from umap import UMAP
+        from umap import UMAP  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError(
             "UMAP needs umap-learn, which is not installed: pip install 'crocuta[map]', or use tsne"

@@ -77,7 +77,9 @@ def write_map(
             file.write(page(maps, embeddings, shown))
         return
     with styled(), replacing(output, "wb") as file:
-        options = {"dpi": 200} if output.suffix.lower() == ".png" else {"metadata": {"Date": None}}
+        options: dict[str, Any] = (
+            {"dpi": 200} if output.suffix.lower() == ".png" else {"metadata": {"Date": None}}
+        )
         kind = output.suffix[1:].lower()
         draw(maps, shown).savefig(
             file, format=kind, facecolor="white", bbox_inches="tight", pad_inches=0.08, **options
@@ -243,7 +245,7 @@ def _page_colours(shown: Colouring) -> dict[str, Any]:
         return {
             "title": shown.title, "classes": [], "index": [], "fills": fills, "steps": steps,
             "ends": [
-                f"{end:,.0f}" if abs(end) >= 1000 else f"{end:.4g}" for end in (normal.vmin, normal.vmax)
+                f"{end:,.0f}" if abs(end) >= 1000 else f"{end:.4g}" for end in (normal.vmin or 0.0, normal.vmax or 0.0)
             ],
         }  # fmt: skip
     classes = [

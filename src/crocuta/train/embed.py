@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from crocuta.data.encoding import VOCABULARY
 from crocuta.data.pieces import Piece
@@ -99,7 +100,7 @@ def about(embedder: Embedder, request: dict[str, Any]) -> dict[str, Any]:
         "layer": str(embedder.layer),
         "pooling": "model" if embedder.layer == HEAD else embedder.pool,
         "manifold": type(embedder.manifold).__name__.lower(),
-        "curvature": c if isinstance(c, float) else c.item(),
+        "curvature": c.item() if isinstance(c, Tensor) else float(c),
         "request": json.dumps(request),
     }
 

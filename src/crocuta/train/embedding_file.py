@@ -37,11 +37,12 @@ def join_shards(paths: Sequence[Path], output: Path, about: Mapping[str, Any]) -
 
     tables, dimension = [], 0
     for path in paths:
-        with h5py.File(path) as store:
-            tables.append(read_elem(store["obs"]))
-            dimension = store["X"].shape[1]  # type: ignore[union-attr]
+        with h5py.File(path) as shard:
+            parts: Any = shard  # h5py's stubs do not know what an entry is
+            tables.append(read_elem(parts["obs"]))
+            dimension = parts["X"].shape[1]
     obs = describe_rows(pandas.concat(tables, ignore_index=True))
-    var = pandas.DataFrame(index=[str(i) for i in range(dimension)])
+    var = pandas.DataFrame(index=pandas.RangeIndex(dimension).astype(str))
     uns = {**about, "crocuta": __version__}
     with replacing(output, "w+b") as file, h5py.File(file, "w") as store:
         write_elem(store, "/", AnnData(obs=obs, var=var, uns=uns))
@@ -53,7 +54,8 @@ def join_shards(paths: Sequence[Path], output: Path, about: Mapping[str, Any]) -
         row = 0
         for path in paths:
             with h5py.File(path) as shard:
-                part = shard["X"][:]  # type: ignore[index]
+                parts = shard
+                part = parts["X"][:]
             x[row : row + len(part)] = part
             row += len(part)
 
@@ -80,7 +82,8 @@ def read_request(path: str | PathLike) -> dict[str, Any]:
 
     try:
         with h5py.File(path) as store:
-            text = store["uns/request"][()]  # type: ignore[index]
+            parts: Any = store
+            text = parts["uns/request"][()]
     except OSError as error:
         raise InputError(
             f"{path}: exists and is not an .h5ad file ({error}); choose another with -o"

@@ -80,7 +80,7 @@ class Embedder:
         if last:
             return output.last_hidden_state, mask
         layers = output.hidden_states
-        if not -len(layers) <= self.layer < len(layers):
+        if not isinstance(self.layer, int) or not -len(layers) <= self.layer < len(layers):
             raise InputError(
                 f"layer {self.layer}: the model has layers 0 (token embeddings) to {len(layers) - 1} (the last),"
                 f" or -1 to {-len(layers)} from the end"
