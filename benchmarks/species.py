@@ -1,13 +1,15 @@
 """Whose DNA is a window, at growing context: HyenaDNA-tiny and k-mer regression. Writes docs/species.md.
 
-    OMP_NUM_THREADS=1 python benchmarks/species.py bacteria        # about 25 minutes on one core
+    OMP_NUM_THREADS=1 python benchmarks/species.py bacteria        # about 25 minutes of one idle core
     OMP_NUM_THREADS=1 python benchmarks/species.py vertebrates     # about 12 minutes
     python benchmarks/species.py --write                           # only the table and the figure
 
 Windows of both strands are drawn at random from each genome: the last fifth of each contig is for the test, the tenth
 before it for validation (vertebrates, whose region is short: other fifths too, `FOLDS`). One HyenaDNA whose filters
 span the longest context is trained on the shortest windows first, then on ever longer ones, the same number of tokens
-at each stage; after each stage it is judged on windows of that length. k-mer regression is fitted at each length anew.
+at each stage; each stage begins with a head fitted by logistic regression on the pooled states of the stage before, and
+after it the model is judged on windows of that length. Its untrained twin under such a head, and k-mer regression, are
+fitted at each length anew.
 What is done is not done again.
 """
 
@@ -17,10 +19,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from crocuta.analysis.bootstrap import bootstrap_interval
-from crocuta.data.labelled import Splits
+from crocuta.data.labelled import Labelled, Splits
 from crocuta.data.sampling import Sampler
 from crocuta.models.base import load_classifier
 from crocuta.models.baselines import KmerConfig
@@ -28,18 +31,24 @@ from crocuta.models.hyena import HyenaConfig
 from crocuta.quiet import prepare
 from crocuta.report.style import MUTED, WIDTH, colour, line, marker, save, styled
 from crocuta.train import Recipe, finetune, fit_baseline
+from crocuta.train.baselines import fit_logistic
+from crocuta.train.embed import batches
+from crocuta.train.features import HEAD, Embedder
+from crocuta.train.finetuning import build
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "species.json"
 LENGTHS = {"bacteria": (1024, 4096, 16384, 32768), "vertebrates": (1024, 2048, 4096, 8192)}
 FOLDS = {"bacteria": (4,), "vertebrates": (4, 2, 0)}
-TOKENS = {"bacteria": 6_000_000, "vertebrates": 1_500_000}  # of training, at each stage
+TOKENS = {"bacteria": 4_000_000, "vertebrates": 1_500_000}  # of training, at each stage
 GENOMES = 8
 HYENA = "HyenaDNA-tiny"
 KMERS = (3, 6)
 KMER_WINDOWS = 150  # of training, for each genome
 TOKENS_PER_STEP = 1 << 14
-LEARNING_RATE = 1e-3
+HEAD_WINDOWS = 60  # of training, for each genome, that the head is fitted on
+LEARNING_RATE = 1e-3  # of the first stage; half of it at each next one
+UNTRAINED = "HyenaDNA-tiny, untrained, fitted head"
 
 
 def main() -> None:
@@ -74,28 +83,76 @@ def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
     sampler = Sampler(files(name, arguments.data_root), fold=fold, cache=arguments.output)
     lengths = arguments.lengths or LENGTHS[name]
     tokens = arguments.tokens or TOKENS[name]
-    model: HyenaConfig | Path = HyenaConfig(
-        d_model=128, n_layer=2, max_seq_len=max(lengths) + 2, initializer_range=0.08
-    )
-    for length in lengths:
-        genomes = len(sampler.genomes)
-        splits = draw(sampler, length, max(KMER_WINDOWS, tokens // (length * genomes)))
+    new = HyenaConfig(d_model=128, n_layer=2, max_seq_len=max(lengths) + 2, initializer_range=0.08)
+    model: HyenaConfig | Path = new
+    for stage, length in enumerate(lengths):
+        windows = tokens // (length * len(sampler.genomes))
+        splits = draw(sampler, length, max(KMER_WINDOWS, windows))
+        start = time.perf_counter()
+        untrained = fit_head(new, splits, output / f"untrained-{length}")
+        record(
+            name,
+            fold,
+            length,
+            UNTRAINED,
+            untrained,
+            splits,
+            time.perf_counter() - start,
+            HEAD_WINDOWS * GENOMES,
+        )
+        head = untrained if stage == 0 else fit_head(model, splits, output / f"head-{length}")
         recipe = Recipe(
-            learning_rate=LEARNING_RATE, batch_size=max(1, TOKENS_PER_STEP // length), epochs=1, warmup=0.1
+            learning_rate=LEARNING_RATE / 2**stage,
+            batch_size=max(1, TOKENS_PER_STEP // length),
+            epochs=1,
+            warmup=0.1,
         )
-        stage = output / f"hyenadna-{length}"
-        train = splits.train.select(every(splits, tokens // (length * genomes)))
+        model = output / f"hyenadna-{length}"
+        train = splits.train.select(every(splits, windows))
         fit = finetune(
-            model, Splits(train, splits.valid, splits.test, ""), stage, recipe, metric="accuracy", resume=True
+            head, Splits(train, splits.valid, splits.test, ""), model, recipe, metric="accuracy", resume=True
         )
-        record(name, fold, length, HYENA, stage, splits, fit.seconds, len(train))
-        model = stage
+        record(name, fold, length, HYENA, model, splits, fit.seconds, len(train))
         train = splits.train.select(every(splits, KMER_WINDOWS))
         for k in KMERS:
             folder = output / f"kmer-{k}-{length}"
             few = Splits(train, splits.valid, splits.test, "")
             fit = fit_baseline(KmerConfig(longest_kmer=k), few, folder, metric="accuracy", resume=True)
             record(name, fold, length, f"{k}-mer regression", folder, splits, fit.seconds, len(train))
+
+
+def fit_head(model: HyenaConfig | Path, splits: Splits, folder: Path) -> Path:
+    """Saves the model with a head that logistic regression fits on its pooled states, chosen on validation."""
+    if (folder / "config.json").exists():
+        return folder
+    torch.manual_seed(0)
+    classifier = build(model, splits.train.classes, "single_label")
+    embedder = Embedder(classifier, HEAD)
+    train = splits.train.select(every(splits, HEAD_WINDOWS))
+    x = features(embedder, train)
+    valid = features(embedder, splits.valid)
+    mean, spread = x.mean(0), x.std(0) + 1e-6
+    best = -1.0
+    for inverse in (1e-3, 1e-2, 1e-1, 1.0):
+        weight, bias = fit_logistic((x - mean) / spread, train.labels, inverse)
+        guesses = ((valid - mean) / spread @ weight.T + bias).argmax(1)
+        if (accuracy := float((guesses == splits.valid.labels).mean())) > best:
+            best = accuracy
+            classifier.score.weight.data = torch.from_numpy(weight / spread).float()
+            classifier.score.bias.data = torch.from_numpy(bias - weight / spread @ mean).float()
+    classifier.save_pretrained(folder)
+    return folder
+
+
+def features(embedder: Embedder, part: Labelled) -> np.ndarray:
+    """Pooled states (n, width)."""
+    groups = batches(part.sequences.lengths.tolist(), None)
+    found = {
+        i: row
+        for group in groups
+        for i, row in zip(group, embedder([part.sequences[i] for i in group]), strict=True)
+    }
+    return np.concatenate([found[i] for i in range(len(part))])
 
 
 def draw(sampler: Sampler, length: int, train: int) -> Splits:
@@ -226,9 +283,10 @@ PREFACE = [
     "Whose DNA is this? Windows of both strands are drawn at random from eight genomes; the last fifth of every contig",
     "is only for the test, the tenth before it for validation, so that no test window overlaps what was trained on.",
     "HyenaDNA-tiny (width 128, two layers, from new weights) is trained on the shortest windows first and then on ever",
-    "longer ones, the same number of tokens at each stage, and judged after each stage on windows of that length;",
-    "k-mer regression is fitted at each length anew. In brackets: the 95% interval over test windows, which overlap",
-    "each other where they are long. The vertebrate set is one orthologous region of 100 to 541 kb in eight species:",
+    "longer ones, the same number of tokens at each stage, and judged after each stage on windows of that length. A stage",
+    "begins with a head fitted by logistic regression on the pooled states of the one before. The same network with",
+    "random weights under such a head, and k-mer regression, are fitted at each length anew. In brackets: the 95%",
+    "interval over test windows, which overlap each other where they are long. The vertebrate set is one orthologous region of 100 to 541 kb in eight species:",
     "its test regions are short, so three different fifths are held out in turn, and windows of one species are near",
     "each other. The dashed line is guessing. Made by `benchmarks/species.py`.",
     "",
