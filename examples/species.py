@@ -1,10 +1,11 @@
 """Whose DNA is this? Accuracy at growing context, with regions of each genome held out.
 
-    python examples/species.py                                     # three invented genomes, half a minute
-    python examples/species.py genomes/*.fa.gz --lengths 1024 4096 16384 --tokens 5000000
+    python examples/species.py                                     # three invented genomes, seconds
+    python examples/species.py genomes/*.fa.gz --lengths 1024 4096 16384 --model runs/pretrained
 
-One HyenaDNA is trained on short windows first, then on longer ones; k-mer regression is fitted at each length anew.
-The invented genomes differ only a little in which letter follows which: a short window does not tell them apart.
+Windows are embedded by HyenaDNA (with new weights, or a model of yours) and by their k-mer counts; logistic regression
+on either says which genome they are from. The invented genomes differ only a little in which letter follows which: a
+short window does not tell them apart.
 """
 
 import argparse
@@ -12,15 +13,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
-from crocuta.analysis.scores import scores
-from crocuta.data.labelled import Splits
+from crocuta import presets
+from crocuta.data.labelled import Labelled
 from crocuta.data.sampling import Sampler
-from crocuta.models.base import load_classifier
-from crocuta.models.baselines import KmerConfig
-from crocuta.models.hyena import HyenaConfig
+from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
+from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
-from crocuta.train import Recipe, finetune, fit_baseline
+from crocuta.train.embed import batches
+from crocuta.train.features import Embedder
+from crocuta.train.probe import fitted
 
 
 def invent(folder: Path, count: int = 3, length: int = 60_000, seed: int = 0) -> list[Path]:
@@ -42,43 +45,50 @@ def main(arguments: list[str] | None = None) -> dict[str, list[float]]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("genomes", nargs="*", type=Path, help="FASTA; default: invented")
     parser.add_argument("--lengths", type=int, nargs="+", default=[64, 256, 1024])
-    parser.add_argument("--tokens", type=int, default=400_000, help="of training, at each length")
+    parser.add_argument("--windows", type=int, default=100, help="of training, for each genome")
     parser.add_argument("--tests", type=int, default=40, help="test windows of each genome")
-    parser.add_argument("--width", type=int, default=32, help="of HyenaDNA; the released tiny model has 128")
+    parser.add_argument(
+        "--model", help="folder of a model, run folder, or hyenadna-<size>; default: new weights"
+    )
     options = parser.parse_args(arguments)
     prepare()
+    torch.manual_seed(0)
+    config = HyenaConfig(d_model=32, max_seq_len=max(options.lengths) + 2, initializer_range=0.08)
+    model = presets.load(options.model) if options.model else HyenaForCausalLM(config)
+    counts = KmerForSequenceClassification(KmerConfig(longest_kmer=3))
+    embedders = {
+        "HyenaDNA": Embedder(getattr(model, "members", [model])[0]),
+        "k-mers": Embedder(counts, "head"),
+    }
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        paths = options.genomes or invent(folder)
-        sampler = Sampler({path.name.split(".")[0]: path for path in paths}, cache=folder)
-        return compare(sampler, options, folder)
+        paths = options.genomes or invent(Path(name))
+        sampler = Sampler({path.name.split(".")[0]: path for path in paths}, cache=name)
+        return compare(sampler, embedders, options)
 
 
-def compare(sampler: Sampler, options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
-    """Prints and returns the accuracy of both at each length."""
-    found: dict[str, list[float]] = {"HyenaDNA": [], "k-mers": []}
-    model: HyenaConfig | Path = HyenaConfig(
-        d_model=options.width, n_layer=2, max_seq_len=max(options.lengths) + 2, initializer_range=0.08
-    )
-    print(f"{'context':>10}{'HyenaDNA':>12}{'k-mers':>12}")
+def compare(
+    sampler: Sampler, embedders: dict[str, Embedder], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Prints and returns the accuracy of each embedder at each length."""
+    found: dict[str, list[float]] = {title: [] for title in embedders}
+    print(f"{'context':>10}" + "".join(f"{title:>12}" for title in embedders))
     for length in options.lengths:
-        windows = max(8, options.tokens // (length * len(sampler.genomes)))
-        splits = Splits(
-            train=sampler.labelled(length, "train", windows),
-            valid=sampler.labelled(length, "valid", 20),
-            test=sampler.labelled(length, "test", options.tests),
-            policy="the last fifth of each contig",
-        )
-        recipe = Recipe(learning_rate=3e-3, batch_size=max(2, 4096 // length), epochs=1, warmup=0.1)
-        stage = folder / f"hyenadna-{length}"
-        finetune(model, splits, stage, recipe, metric="accuracy")
-        model = stage  # the next, longer stage goes on from these weights
-        fit_baseline(KmerConfig(longest_kmer=3), splits, folder / f"kmer-{length}", metric="accuracy")
-        for title, saved in (("HyenaDNA", stage), ("k-mers", folder / f"kmer-{length}")):
-            probabilities = load_classifier(saved).probabilities(splits.test.sequences)
-            found[title].append(scores(splits.test.labels, probabilities)["accuracy"])
-        print(f"{length:>10,}{found['HyenaDNA'][-1]:>12.3f}{found['k-mers'][-1]:>12.3f}", flush=True)
+        train = sampler.labelled(length, "train", options.windows)
+        test = sampler.labelled(length, "test", options.tests)
+        for title, embedder in embedders.items():
+            x, new = vectors(embedder, train), vectors(embedder, test)
+            guesses = fitted(x, train.labels, new, 0.1, len(train.classes)).argmax(1)
+            found[title].append(float((guesses == test.labels).mean()))
+        print(f"{length:>10,}" + "".join(f"{values[-1]:>12.3f}" for values in found.values()), flush=True)
     return found
+
+
+def vectors(embedder: Embedder, part: Labelled) -> np.ndarray:
+    """Embeddings (n, dimension)."""
+    x = np.empty((len(part), embedder.dimension), np.float32)
+    for batch in batches(part.sequences.lengths.tolist(), None):
+        x[batch] = np.concatenate(embedder([part.sequences[i] for i in batch]))
+    return x
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ EXAMPLES = {
     "digits_disk.py": ["disk.png"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
-    "species.py": ["--lengths", "64", "128", "--tokens", "4000", "--tests", "4", "--width", "8"],
+    "species.py": ["--lengths", "64", "512", "--windows", "20", "--tests", "10"],
 }
 
 
