@@ -87,8 +87,9 @@ def read_embeddings(path: str | PathLike, most: int | None = None, seed: int = 0
             rows = np.arange(len(obs))
             if most is not None and len(rows) > most:
                 rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-            x: Any = parts["X"]
-            x = x[rows] if isinstance(x, h5py.Dataset) else sparse_dataset(x)[rows].toarray()
+            x: Any = parts["X"] if isinstance(parts["X"], h5py.Dataset) else sparse_dataset(parts["X"])
+            x = x[rows]
+            x = x if isinstance(x, np.ndarray) else x.toarray()
     except (OSError, KeyError) as error:
         raise InputError(f"{path}: not an .h5ad file that can be read ({error})") from None
     if len(x) < 3:
