@@ -52,7 +52,7 @@ def make_map(embeddings: Embeddings, method: str | None = None, seed: int = 0) -
 
 
 def principal(x: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (n, components) along the principal directions of x (n, d) through 0, and their shares of |x|^2.
+    """Coordinates (n, components) along the principal directions of x (n, d) through 0, and their shares of its square.
 
     Signs are such that the coordinate of largest size is positive. Directions that x lacks have coordinates 0.
     """
