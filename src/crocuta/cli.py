@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, generate_verb, pretrain_verb, tree_verbs
+from crocuta import bench_verb, embed_verb, generate_verb, map_verb, pretrain_verb, probe_verb, tree_verbs, windows_verb
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
@@ -334,3 +334,7 @@ app.command()(tree_verbs.hyperbolicity)
 app.command()(pretrain_verb.pretrain)
 app.command()(bench_verb.bench)
 app.command()(generate_verb.generate)
+app.command()(embed_verb.embed)
+app.command("map")(map_verb.draw)
+app.command()(windows_verb.windows)
+app.command()(probe_verb.probe)
