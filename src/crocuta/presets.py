@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crocuta.data.demo import load_demo
+from crocuta.data.genome import Genome
 from crocuta.data.labelled import Splits, make_splits
 from crocuta.data.tasks import find_task, load_task, task_files
 from crocuta.data.windows import Windows
@@ -248,7 +249,7 @@ def read_windows(genome: str | PathLike | None, window: int | None) -> Windows |
         if window is not None:
             raise InputError("--window cuts windows out of a genome; give it with --genome genome.fa")
         return None
-    return Windows.read(genome, window)
+    return Windows(Genome(genome), window)
 
 
 def train(
