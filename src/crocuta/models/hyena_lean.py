@@ -1,0 +1,196 @@
+"""Blocks of HyenaDNA on long sequences: the same numbers as `HyenaBlock.forward`, in little more than input and output.
+
+What is pointwise in time (norms, projections, gates, the MLP) runs on chunks of the sequence, the long convolutions on
+chunks of channels. In inference the residual stream and one buffer of its size are all there is. In training a block
+keeps its input alone and computes the rest again in its backward pass, chunk by chunk.
+
+Shapes: B batch, L length, D width, N order of the recurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from crocuta.nn.channelwise import LongFilter, convolve, convolve_backward
+from crocuta.nn.fused import is_hooked, linear, linear_gelu
+
+if TYPE_CHECKING:
+    from crocuta.models.hyena import HyenaBlock
+
+LEAN_FROM = 4096  # tokens; shorter sequences run the plain equations
+TOKENS = {"cpu": 1024, "cuda": 1 << 16}  # per chunk of time, over the batch
+
+
+def lean_applies(block: HyenaBlock, x: Tensor) -> bool:
+    """Whether a block runs in chunks: on long sequences, where nobody looks inside it and nothing in it is random."""
+    return (
+        x.shape[1] >= LEAN_FROM
+        and not torch.compiler.is_compiling()
+        and not (block.training and block.mixer.dropout.p > 0)
+        and not any(is_hooked(module) for module in block.modules())
+    )
+
+
+def lean_block(block: HyenaBlock, x: Tensor, mask: Tensor | None, overwrite: bool = False) -> Tensor:
+    """`block(x, mask)` in chunks; may be written over x if `overwrite` and no gradient is wanted."""
+    stages = Stages(block, block.mixer.long_filters(x.shape[1]), autocast_of(x.device.type))
+    parameters = [
+        parameter
+        for name, parameter in block.named_parameters()
+        if not name.startswith("mixer.filter_fn.") and parameter.requires_grad
+    ]
+    pieces = [piece for filter in stages.filters for piece in filter.pieces]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *pieces, *parameters)):
+        return _LeanBlock.apply(stages, mask, len(pieces), x, *pieces, *parameters)  # type: ignore[no-any-return]
+    with torch.no_grad():
+        return stages.run(x, mask, overwrite and not block.mixer.sees_ahead)
+
+
+def autocast_of(device: str) -> Callable[[], AbstractContextManager]:
+    """Makes contexts with the autocast settings of this moment."""
+    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    return lambda: torch.autocast(device, dtype=dtype, enabled=enabled)
+
+
+class Stages:
+    """A block as N pointwise stages with a long convolution between each two."""
+
+    def __init__(
+        self, block: HyenaBlock, filters: list[LongFilter], context: Callable[[], AbstractContextManager]
+    ):
+        self.block, self.filters, self.context = block, filters, context
+        kernel, ahead = block.mixer.short_filter.kernel_size[0], block.mixer.short_filter.ahead
+        self.halo = (kernel - 1 - ahead, ahead)  # positions before and after that a stage looks at
+
+    def stage(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, keep: slice) -> Tensor:
+        """Stage `index` on a chunk: x (B, halo + t, D), y (B, D, t) the convolution before, mask (B, halo + t).
+
+        All but the last give what the next convolution reads (B, D, t), the last the block's output (B, t, D).
+        """
+        mixer, dtype = self.block.mixer, self.block.norm1.weight.dtype
+        first = mixer.order - 1 - index if index else mixer.order - 1
+        projected = mixer.project(self.block.norm1(x.to(dtype)), first, 1 if index else 2, mask)[..., keep]
+        if index == mixer.order - 1:
+            assert y is not None
+            return self.leave(x[:, keep], mixer.gate_out(y, projected))
+        gate, v = projected.chunk(2, dim=1) if y is None else (projected, y)
+        v = v * gate
+        return v if mask is None else v * mask[:, None, keep].to(v.dtype)
+
+    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Residual, then norm, MLP and residual."""
+        x = x + mixed
+        mlp, normed = self.block.mlp, self.block.norm2(x.to(self.block.norm2.weight.dtype))
+        return x + linear(mlp.fc2, linear_gelu(mlp.fc1, normed))
+
+    def chunks(self, x: Tensor, backwards: bool = False) -> Iterator[tuple[slice, slice, slice]]:
+        """Chunks of time: what is computed, what it reads with its halo, and where the first lies in the second."""
+        batch, length = x.shape[:2]
+        size = max(TOKENS.get(x.device.type, TOKENS["cuda"]) // batch, 16)
+        past, ahead = self.halo
+        starts = range(0, length, size)
+        for start in reversed(starts) if backwards else starts:
+            stop = min(start + size, length)
+            low, high = max(start - past, 0), min(stop + ahead, length)
+            yield slice(start, stop), slice(low, high), slice(start - low, stop - low)
+
+    def gate(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, out: Tensor | None) -> Tensor:
+        """All of a stage but the last; `out` (B, D, L) may be y."""
+        for here, read, keep in self.chunks(x):
+            part = self.stage(
+                index, x[:, read], y if y is None else y[..., here], cut(mask, read), keep
+            )
+            out = x.new_empty(x.shape[0], part.shape[1], x.shape[1], dtype=part.dtype) if out is None else out
+            out[..., here] = part
+        assert out is not None
+        return out
+
+    def run(self, x: Tensor, mask: Tensor | None, overwrite: bool) -> Tensor:
+        """The block's output, over x if so wished: chunks from the last to the first read x before it changes."""
+        with self.context():
+            y = None
+            for index, filter in enumerate(self.filters):
+                y = self.gate(index, x, y, mask, out=y)
+                convolve(filter, y, out=y)
+            assert y is not None
+            out = x if overwrite else torch.empty_like(x)
+            for here, read, keep in self.chunks(x, backwards=True):
+                out[:, here] = self.stage(len(self.filters), x[:, read], y[..., here], cut(mask, read), keep)
+        return out
+
+    def backward(
+        self, x: Tensor, mask: Tensor | None, gradient: Tensor, parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Gradients into x, the filters' pieces and the parameters from that of the output."""
+        inputs: list[Tensor] = []
+        outputs: list[Tensor] = []
+        with self.context():
+            for index, filter in enumerate(self.filters):
+                inputs.append(self.gate(index, x, outputs[-1] if outputs else None, mask, out=None))
+                outputs.append(convolve(filter, inputs[-1], torch.empty_like(inputs[-1])))
+        into_x = torch.zeros_like(x)
+        into = [torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32)) for p in parameters]
+        into_pieces = [[torch.empty_like(piece) for piece in filter.pieces] for filter in self.filters]
+        for index in reversed(range(len(self.filters) + 1)):
+            y = outputs[index - 1] if index else None
+            self.stage_backward(index, x, y, mask, gradient, parameters, into_x, into)
+            if y is not None:
+                gradient = y  # which now holds its own gradient
+                convolve_backward(self.filters[index - 1], inputs.pop(), gradient, into_pieces[index - 1])
+        return into_x, [piece for filter in into_pieces for piece in filter], into
+
+    def stage_backward(
+        self,
+        index: int,
+        x: Tensor,
+        y: Tensor | None,
+        mask: Tensor | None,
+        gradient: Tensor,
+        parameters: Sequence[Tensor],
+        into_x: Tensor,
+        into: Sequence[Tensor],
+    ) -> None:
+        """Adds the gradients into x and the parameters, and replaces y by its gradient."""
+        time = 1 if index == len(self.filters) else 2
+        for here, read, keep in self.chunks(x):
+            leaves = [x[:, read].detach().requires_grad_()]
+            if y is not None:
+                leaves.append(y[..., here].detach().clone().requires_grad_())
+            with torch.enable_grad(), self.context():
+                part = self.stage(index, leaves[0], None if y is None else leaves[1], cut(mask, read), keep)
+            arriving = gradient.narrow(time, here.start, here.stop - here.start).to(part.dtype)
+            found = torch.autograd.grad(part, [*leaves, *parameters], arriving, allow_unused=True)
+            into_x[:, read] += found[0]
+            if y is not None:
+                y[..., here] = found[1]
+            for total, add in zip(into, found[len(leaves) :], strict=True):
+                if add is not None:
+                    total += add
+
+
+def cut(mask: Tensor | None, read: slice) -> Tensor | None:
+    return None if mask is None else mask[:, read]
+
+
+class _LeanBlock(torch.autograd.Function):
+    """A block that keeps its input alone."""
+
+    @staticmethod
+    def forward(ctx, stages: Stages, mask: Tensor | None, count: int, x: Tensor, *tensors: Tensor) -> Tensor:
+        ctx.stages, ctx.mask, ctx.count = stages, mask, count
+        ctx.save_for_backward(x, *tensors[count:])
+        return stages.run(x, mask, overwrite=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        x, *parameters = ctx.saved_tensors
+        into_x, pieces, into = ctx.stages.backward(x, ctx.mask, gradient, parameters)
+        into = [total.to(parameter.dtype) for total, parameter in zip(into, parameters, strict=True)]
+        return None, None, None, into_x, *pieces, *into
