@@ -11,26 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
+from crocuta.models.hyena_block import HyenaBlock
 from crocuta.nn.channelwise import LongFilter, convolve, convolve_backward
 from crocuta.nn.fused import is_hooked, linear, linear_gelu
 
-if TYPE_CHECKING:
-    from crocuta.models.hyena import HyenaBlock
-
 LEAN_FROM = 4096  # tokens; shorter sequences run the plain equations
+LOSS_TOKENS = 1 << 14  # positions of which logits are held at a time
+IGNORED = -100  # label of positions that are not learned
 TOKENS = {"cpu": 1024, "cuda": 1 << 16}  # per chunk of time, over the batch
 
 
-def lean_applies(block: HyenaBlock, x: Tensor) -> bool:
+def lean_applies(block: nn.Module, x: Tensor) -> bool:
     """Whether a block runs in chunks: on long sequences, where nobody looks inside it and nothing in it is random."""
     return (
-        x.shape[1] >= LEAN_FROM
+        type(block) is HyenaBlock
+        and x.shape[1] >= LEAN_FROM
         and not torch.compiler.is_compiling()
         and not (block.training and block.mixer.dropout.p > 0)
         and not any(is_hooked(module) for module in block.modules())
@@ -62,7 +64,7 @@ class Stages:
     """A block as N pointwise stages with a long convolution between each two."""
 
     def __init__(
-        self, block: HyenaBlock, filters: list[LongFilter], context: Callable[[], AbstractContextManager]
+        self, block: HyenaBlock, filters: Sequence[LongFilter], context: Callable[[], AbstractContextManager]
     ):
         self.block, self.filters, self.context = block, filters, context
         kernel, ahead = block.mixer.short_filter.kernel_size[0], block.mixer.short_filter.ahead
@@ -100,12 +102,12 @@ class Stages:
             low, high = max(start - past, 0), min(stop + ahead, length)
             yield slice(start, stop), slice(low, high), slice(start - low, stop - low)
 
-    def gate(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, out: Tensor | None) -> Tensor:
+    def gate(
+        self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, out: Tensor | None
+    ) -> Tensor:
         """All of a stage but the last; `out` (B, D, L) may be y."""
         for here, read, keep in self.chunks(x):
-            part = self.stage(
-                index, x[:, read], y if y is None else y[..., here], cut(mask, read), keep
-            )
+            part = self.stage(index, x[:, read], y if y is None else y[..., here], cut(mask, read), keep)
             out = x.new_empty(x.shape[0], part.shape[1], x.shape[1], dtype=part.dtype) if out is None else out
             out[..., here] = part
         assert out is not None
@@ -194,3 +196,23 @@ class _LeanBlock(torch.autograd.Function):
         into_x, pieces, into = ctx.stages.backward(x, ctx.mask, gradient, parameters)
         into = [total.to(parameter.dtype) for total, parameter in zip(into, parameters, strict=True)]
         return None, None, None, into_x, *pieces, *into
+
+
+def next_token_loss(head: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of each next token, with logits (of `head`) for a chunk of positions at a time.
+
+    `hidden` (B, L, D); `labels` (B, L) token ids, -100 where not to be learned.
+    """
+    targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    size = max(LOSS_TOKENS // len(hidden), 1)
+    losses = [
+        checkpoint(chunk_loss, head, part, target, use_reentrant=False)
+        for part, target in zip(hidden.split(size, dim=1), targets.split(size, dim=1), strict=True)
+    ]
+    return torch.stack(losses).sum() / (targets != IGNORED).sum()  # type: ignore[arg-type]
+
+
+def chunk_loss(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(
+        head(hidden).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )

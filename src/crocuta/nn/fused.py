@@ -1,7 +1,7 @@
 """Linear layers and GELU as oneDNN runs them where it can: half the time of the library's default on some CPUs.
 
-Everything here computes what `nn.Linear` and `F.gelu(approximate="tanh")` compute; on accelerators, in 64 or 16 bits and
-under autocast these are called themselves.
+All of it computes what `nn.Linear` and `F.gelu(approximate="tanh")` compute; on accelerators, in 64 or 16 bits
+and under autocast these are called themselves.
 """
 
 import math
@@ -63,11 +63,10 @@ def linear_gelu(module: nn.Module, x: Tensor) -> Tensor:
 
 def linear_channels_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`(x @ weight.T + bias)` transposed: x (B, L, in) to (B, out, L) without a copy."""
-    if has_onednn(x, weight):
-        y = _ChannelsFirst.apply(x, weight)
-    else:
-        y = F.linear(x, weight).transpose(1, 2).contiguous()
-    return y if bias is None else y + bias[:, None].to(y.dtype)
+    if not has_onednn(x, weight):
+        return F.linear(x, weight, bias).transpose(1, 2).contiguous()
+    y = _ChannelsFirst.apply(x, weight)
+    return y if bias is None else y + bias[:, None]
 
 
 class _Linear(torch.autograd.Function):

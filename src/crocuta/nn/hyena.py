@@ -3,6 +3,8 @@
 Shapes: B batch, L length, D width, N order of the recurrence, K filter length (= L).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -103,7 +105,7 @@ class HyenaOperator(nn.Module):
         return linear(self.out_proj, (v * gate).transpose(1, 2))
 
     def project(self, x: Tensor, first: int, count: int, mask: Tensor | None = None) -> Tensor:
-        """`count` of the N + 1 projections of x (B, L, D) from the first on, after the short filter; (B, count D, L)."""
+        """`count` of the N + 1 projections of x (B, L, D), from `first` on, after the short filter; (B, count D, L)."""
         start, stop = first * self.width, (first + count) * self.width
         if is_plain(self.in_proj):
             bias = None if self.in_proj.bias is None else self.in_proj.bias[start:stop]
@@ -114,7 +116,7 @@ class HyenaOperator(nn.Module):
             u = u * mask[:, None].to(u.dtype)
         return self.short_filter.part(u, start, stop)
 
-    def long_filters(self, length: int) -> list[LongFilter]:
+    def long_filters(self, length: int) -> Sequence[LongFilter]:
         """The N - 1 long convolutions for sequences of `length`, to be applied to some channels at a time."""
         values = panel_values(self.filter_fn, length) if self.filter_fn.dtype == torch.float32 else None
         if values is None:
@@ -128,7 +130,7 @@ class HyenaOperator(nn.Module):
 class GeneralHyenaOperator(HyenaOperator):
     """A Hyena operator whose long convolution is not the plain causal one."""
 
-    def long_filters(self, length: int) -> list[LongFilter]:
+    def long_filters(self, length: int) -> Sequence[LongFilter]:
         k, skip = self.filters(length)
         return [
             ByAutograd(self.long_convolution, k[i].transpose(0, 1), skip[i].T) for i in range(self.order - 1)

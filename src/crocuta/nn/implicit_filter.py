@@ -1,4 +1,4 @@
-"""Filters that are functions of time: a small network of sines read at every position (arXiv 2302.10866, section 3.3)."""
+"""Filters that are functions of time: a small network of sines read at each position (arXiv 2302.10866, 3.3)."""
 
 import math
 

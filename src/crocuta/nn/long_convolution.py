@@ -66,5 +66,3 @@ def delayed_convolution(u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
     """
     length = u.shape[-1]
     return circular_convolution(F.pad(u, (length // 2, 0)), k, 2 * length)[..., :length] + u * skip[:, None]
-
-

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+
 class _ShortConvolution(torch.autograd.Function):
     """`y[t] = bias + sum_j w[K - 1 - j] u[t - j]`, one multiply-add for each tap: half the time of grouped `conv1d`."""
 
@@ -42,4 +43,6 @@ class ShortConvolution(nn.Conv1d):
     def part(self, u: Tensor, start: int, stop: int) -> Tensor:
         """Channels `start` to `stop` alone: u (B, stop - start, L) to the same shape."""
         weight, bias = self.weight[start:stop, 0].to(u.dtype), self.bias[start:stop].to(u.dtype)  # type: ignore[index]
-        return _ShortConvolution.apply(u if self.ahead == 0 else F.pad(u, (0, self.ahead)), weight, bias)[..., self.ahead :]
+        return _ShortConvolution.apply(u if self.ahead == 0 else F.pad(u, (0, self.ahead)), weight, bias)[
+            ..., self.ahead :
+        ]

@@ -1,7 +1,7 @@
 """Causal convolution with a filter that is a smooth function of time, in O(L) instead of O(L log L).
 
-An implicit filter of HyenaDNA turns a few dozen times over the longest sequence, so that on a panel of m positions it is
-a polynomial through its values at p Chebyshev nodes (p = 8 is exact to float32 in released sizes). Then
+An implicit filter of HyenaDNA turns a few dozen times over the longest sequence, so that on a panel of m positions
+it is a polynomial through its values at p Chebyshev nodes, to float32 precision with p = 8 to 16. Then
 
     y = near + far,
     near[t] = sum of k[r] u[t - r] over the panel that holds t: a real FFT of 2m points, in cache;
@@ -26,8 +26,14 @@ from crocuta.nn.implicit_filter import HyenaFilter
 from crocuta.nn.long_convolution import fft_size
 
 TRIALS = ((1, 8), (1, 12), (1, 16), (4, 12), (4, 16))  # panels to `panel_size`, and nodes; tried in turn
-TOLERANCE = 1e-6  # of a channel's largest value, between nodes: an eighth of the rounding of float32 time features
-PANEL_SHARE, LEAST_PANEL, LARGEST_PANEL = 128, 64, 2048  # of max_length; 2048 is where the FFT of 2m leaves L1
+TOLERANCE = (
+    1e-6  # of a channel's largest value, between nodes: an eighth of the rounding of float32 time features
+)
+PANEL_SHARE, LEAST_PANEL, LARGEST_PANEL = (
+    128,
+    64,
+    2048,
+)  # of max_length; 2048 is where the FFT of 2m leaves L1
 CACHED_POINTS = 1 << 16  # positions of near convolutions at a time on a CPU
 
 
