@@ -57,7 +57,9 @@ TABLES = {
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="lengths up to 32,768 of the tiny model")
     parser.add_argument("--again", nargs="*", default=[], choices=list(TABLES), help="tables to measure anew")
@@ -144,7 +146,9 @@ def wanted(arguments: argparse.Namespace) -> list[dict]:
         if table in arguments.only
         for cell in TABLES[table]
     ]
-    return [row for row in rows if not arguments.quick or (row["length"] <= 32_768 and row["model"] == "tiny")]
+    return [
+        row for row in rows if not arguments.quick or (row["length"] <= 32_768 and row["model"] == "tiny")
+    ]
 
 
 def main() -> None:
@@ -152,15 +156,26 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measure(json.loads(arguments.child))))
         return
-    rows = {tuple(row[key] for key in KEY): row for row in json.loads(RESULT.read_text())} if RESULT.exists() else {}
+    rows = (
+        {tuple(row[key] for key in KEY): row for row in json.loads(RESULT.read_text())}
+        if RESULT.exists()
+        else {}
+    )
     for row in wanted(arguments) if not arguments.show else []:
         key = tuple(row[name] for name in KEY)
         if key in rows and "failed" not in rows[key] and row["table"] not in arguments.again:
             continue
         rows[key] = found = spawn(row)
-        RESULT.write_text(json.dumps(sorted(rows.values(), key=lambda r: [str(r[k]) for k in KEY]), indent=1) + "\n")
+        RESULT.write_text(
+            json.dumps(sorted(rows.values(), key=lambda r: [str(r[k]) for k in KEY]), indent=1) + "\n"
+        )
         figure = found.get("failed") or f"{found['seconds']:.3f} s, {found['added_mb']:,} MB"
-        print(*(f"{value:,}" if isinstance(value, int) else value for value in key), figure, sep="  ", flush=True)
+        print(
+            *(f"{value:,}" if isinstance(value, int) else value for value in key),
+            figure,
+            sep="  ",
+            flush=True,
+        )
     from long_range_page import write
 
     write(list(rows.values()))

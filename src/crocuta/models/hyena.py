@@ -26,6 +26,7 @@ from crocuta.models.hyena_block import HyenaBlock, HyenaMLP, operator
 from crocuta.models.hyena_config import RELEASED, HyenaConfig
 from crocuta.models.hyena_convert import convert
 from crocuta.models.hyena_lean import lean_applies, lean_block, next_token_loss
+from crocuta.nn.fused import is_hooked
 from crocuta.nn.implicit_filter import HyenaFilter, Sine
 from crocuta.nn.linear import ResidualLinear
 from crocuta.nn.pool import POOLS
@@ -60,11 +61,17 @@ class HyenaBackbone(nn.Module):
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
 
     def forward(
-        self, embedded: Tensor, mask: Tensor | None, every: bool = False, overwrite: bool = False
+        self,
+        embedded: Tensor,
+        mask: Tensor | None,
+        every: bool = False,
+        overwrite: bool = False,
+        positions_to_keep: int = 0,
     ) -> list[Tensor]:
         """The normed output; before it, if `every`, the residual stream before each block.
 
-        `overwrite` says that `embedded` is not needed afterwards.
+        `overwrite` says that `embedded` is not needed afterwards; `positions_to_keep` asks for the output's last
+        positions only, 0 for all.
         """
         x = self.dropout(embedded).to(torch.promote_types(embedded.dtype, torch.float32))
         overwrite = overwrite or x is not embedded
@@ -72,10 +79,11 @@ class HyenaBackbone(nn.Module):
         for layer in self.layers:
             if every:
                 stream.append(x)
+            last = positions_to_keep if layer is self.layers[-1] else 0
             if lean_applies(layer, x):
-                x = lean_block(layer, x, mask, overwrite=overwrite and not every)
+                x = lean_block(layer, x, mask, overwrite=overwrite and not every, last=last)
             else:
-                x = layer(x, mask)
+                x = layer(x, mask)[:, -last:]
             overwrite = True
         return [*stream, self.ln_f(x.to(self.ln_f.weight.dtype))]
 
@@ -132,6 +140,7 @@ class HyenaModel(HyenaPreTrainedModel):
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool | None = None,
+        positions_to_keep: int = 0,
         **kwargs,
     ) -> BaseModelOutput:
         """Hidden states after the final norm.
@@ -140,6 +149,7 @@ class HyenaModel(HyenaPreTrainedModel):
             input_ids: (B, L) token ids; or `inputs_embeds` (B, L, d_model) in their place.
             attention_mask: (B, L), 1 = token. Padding then changes nothing; without it, padding is read as tokens, as
                 the original does.
+            positions_to_keep: give `last_hidden_state` of the last positions only, for less work; 0 gives all.
 
         Raises:
             ValueError: L is above `max_seq_len`.
@@ -153,7 +163,13 @@ class HyenaModel(HyenaPreTrainedModel):
                 f"input of {length:,} tokens is {length - limit:,} longer than max_seq_len = {limit:,}"
             )
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        stream = self.backbone(embedded, attention_mask, wanted, overwrite=inputs_embeds is None)
+        stream = self.backbone(
+            embedded,
+            attention_mask,
+            wanted,
+            overwrite=inputs_embeds is None and not is_hooked(self.get_input_embeddings()),
+            positions_to_keep=positions_to_keep,
+        )
         return BaseModelOutput(last_hidden_state=stream[-1], hidden_states=tuple(stream) if wanted else None)
 
 
@@ -193,6 +209,8 @@ class HyenaForCausalLM(HyenaPreTrainedModel):
             logits_to_keep: give logits (B, `logits_to_keep`, padded vocabulary) of the last positions only, and the
                 loss, still over all positions, without ever holding their logits; 0 gives all.
         """
+        if labels is None:
+            kwargs["positions_to_keep"] = logits_to_keep
         output = self.hyena(input_ids, attention_mask, **kwargs)
         hidden = output.last_hidden_state
         logits = self.lm_head(hidden[:, -logits_to_keep:])

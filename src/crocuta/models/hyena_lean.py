@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +20,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from crocuta.models.hyena_block import HyenaBlock
-from crocuta.nn.channelwise import LongFilter, convolve, convolve_backward
+from crocuta.nn.channelwise import LongFilter, convolve, convolve_backward, convolve_last
 from crocuta.nn.fused import is_hooked, linear, linear_gelu
 
 LEAN_FROM = 4096  # tokens; shorter sequences run the plain equations
 LOSS_TOKENS = 1 << 14  # positions of which logits are held at a time
 IGNORED = -100  # label of positions that are not learned
-TOKENS = {"cpu": 1024, "cuda": 1 << 16}  # per chunk of time, over the batch
+TOKENS = {"cpu": 1024, "cuda": 1 << 16}  # per chunk
 
 
 def lean_applies(block: nn.Module, x: Tensor) -> bool:
@@ -39,8 +40,14 @@ def lean_applies(block: nn.Module, x: Tensor) -> bool:
     )
 
 
-def lean_block(block: HyenaBlock, x: Tensor, mask: Tensor | None, overwrite: bool = False) -> Tensor:
-    """`block(x, mask)` in chunks; may be written over x if `overwrite` and no gradient is wanted."""
+def lean_block(
+    block: nn.Module, x: Tensor, mask: Tensor | None, overwrite: bool = False, last: int = 0
+) -> Tensor:
+    """`block(x, mask)` in chunks, of all positions or of the last `last`.
+
+    With `overwrite` it may be written over x, if no gradient is wanted.
+    """
+    assert isinstance(block, HyenaBlock)
     stages = Stages(block, block.mixer.long_filters(x.shape[1]), autocast_of(x.device.type))
     parameters = [
         parameter
@@ -49,8 +56,10 @@ def lean_block(block: HyenaBlock, x: Tensor, mask: Tensor | None, overwrite: boo
     ]
     pieces = [piece for filter in stages.filters for piece in filter.pieces]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *pieces, *parameters)):
-        return _LeanBlock.apply(stages, mask, len(pieces), x, *pieces, *parameters)  # type: ignore[no-any-return]
+        return _LeanBlock.apply(stages, mask, len(pieces), x, *pieces, *parameters)[:, -last:]  # type: ignore[index]
     with torch.no_grad():
+        if last:
+            return stages.run_last(x, mask, last)
         return stages.run(x, mask, overwrite and not block.mixer.sees_ahead)
 
 
@@ -58,6 +67,15 @@ def autocast_of(device: str) -> Callable[[], AbstractContextManager]:
     """Makes contexts with the autocast settings of this moment."""
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
     return lambda: torch.autocast(device, dtype=dtype, enabled=enabled)
+
+
+class Chunk(NamedTuple):
+    """A stretch of time in some rows of a batch."""
+
+    rows: slice
+    here: slice  # positions computed
+    read: slice  # positions read: those, and the halo of the short filter
+    keep: slice  # where `here` lies in `read`
 
 
 class Stages:
@@ -91,25 +109,39 @@ class Stages:
         mlp, normed = self.block.mlp, self.block.norm2(x.to(self.block.norm2.weight.dtype))
         return x + linear(mlp.fc2, linear_gelu(mlp.fc1, normed))
 
-    def chunks(self, x: Tensor, backwards: bool = False) -> Iterator[tuple[slice, slice, slice]]:
-        """Chunks of time: what is computed, what it reads with its halo, and where the first lies in the second."""
+    def chunks(self, x: Tensor, backwards: bool = False) -> Iterator[Chunk]:
+        """Chunks that cover the sequences of a batch."""
         batch, length = x.shape[:2]
-        size = max(TOKENS.get(x.device.type, TOKENS["cuda"]) // batch, 16)
-        past, ahead = self.halo
+        tokens = TOKENS.get(x.device.type, TOKENS["cuda"])
+        together, size = max(tokens // length, 1), min(tokens, length)
         starts = range(0, length, size)
-        for start in reversed(starts) if backwards else starts:
-            stop = min(start + size, length)
-            low, high = max(start - past, 0), min(stop + ahead, length)
-            yield slice(start, stop), slice(low, high), slice(start - low, stop - low)
+        for first in range(0, batch, together):
+            for start in reversed(starts) if backwards else starts:
+                yield self.chunk(slice(first, first + together), start, min(start + size, length), length)
+
+    def chunk(self, rows: slice, start: int, stop: int, length: int) -> Chunk:
+        past, ahead = self.halo
+        low, high = max(start - past, 0), min(stop + ahead, length)
+        return Chunk(rows, slice(start, stop), slice(low, high), slice(start - low, stop - low))
+
+    def on_chunk(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, at: Chunk) -> Tensor:
+        return self.stage(
+            index,
+            x[at.rows, at.read],
+            None if y is None else y[at.rows, :, at.here],
+            None if mask is None else mask[at.rows, at.read],
+            at.keep,
+        )
 
     def gate(
         self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, out: Tensor | None
     ) -> Tensor:
         """All of a stage but the last; `out` (B, D, L) may be y."""
-        for here, read, keep in self.chunks(x):
-            part = self.stage(index, x[:, read], y if y is None else y[..., here], cut(mask, read), keep)
-            out = x.new_empty(x.shape[0], part.shape[1], x.shape[1], dtype=part.dtype) if out is None else out
-            out[..., here] = part
+        for at in self.chunks(x):
+            part = self.on_chunk(index, x, y, mask, at)
+            if out is None:
+                out = x.new_empty(x.shape[0], part.shape[1], x.shape[1], dtype=part.dtype)
+            out[at.rows, :, at.here] = part
         assert out is not None
         return out
 
@@ -120,11 +152,25 @@ class Stages:
             for index, filter in enumerate(self.filters):
                 y = self.gate(index, x, y, mask, out=y)
                 convolve(filter, y, out=y)
-            assert y is not None
             out = x if overwrite else torch.empty_like(x)
-            for here, read, keep in self.chunks(x, backwards=True):
-                out[:, here] = self.stage(len(self.filters), x[:, read], y[..., here], cut(mask, read), keep)
+            for at in self.chunks(x, backwards=True):
+                out[at.rows, at.here] = self.on_chunk(len(self.filters), x, y, mask, at)
         return out
+
+    def run_last(self, x: Tensor, mask: Tensor | None, last: int) -> Tensor:
+        """The block's output at the last positions (B, last, D), to which the last convolution is cut down."""
+        last = min(last, x.shape[1])
+        at = self.chunk(slice(None), x.shape[1] - last, x.shape[1], x.shape[1])
+        with self.context():
+            y = None
+            for index, filter in enumerate(self.filters):
+                y = self.gate(index, x, y, mask, out=y)
+                if filter is not self.filters[-1]:
+                    convolve(filter, y, out=y)
+            assert y is not None
+            y = convolve_last(self.filters[-1], y, last)
+            cut = None if mask is None else mask[:, at.read]
+            return self.stage(len(self.filters), x[:, at.read], y, cut, at.keep)
 
     def backward(
         self, x: Tensor, mask: Tensor | None, gradient: Tensor, parameters: Sequence[Tensor]
@@ -159,25 +205,24 @@ class Stages:
         into: Sequence[Tensor],
     ) -> None:
         """Adds the gradients into x and the parameters, and replaces y by its gradient."""
-        time = 1 if index == len(self.filters) else 2
-        for here, read, keep in self.chunks(x):
-            leaves = [x[:, read].detach().requires_grad_()]
+        for at in self.chunks(x):
+            leaves = [x[at.rows, at.read].detach().requires_grad_()]
             if y is not None:
-                leaves.append(y[..., here].detach().clone().requires_grad_())
+                leaves.append(y[at.rows, :, at.here].detach().clone().requires_grad_())
+            cut = None if mask is None else mask[at.rows, at.read]
             with torch.enable_grad(), self.context():
-                part = self.stage(index, leaves[0], None if y is None else leaves[1], cut(mask, read), keep)
-            arriving = gradient.narrow(time, here.start, here.stop - here.start).to(part.dtype)
-            found = torch.autograd.grad(part, [*leaves, *parameters], arriving, allow_unused=True)
-            into_x[:, read] += found[0]
+                part = self.stage(index, leaves[0], None if y is None else leaves[1], cut, at.keep)
+            last = index == len(self.filters)
+            arriving = gradient[at.rows, at.here] if last else gradient[at.rows, :, at.here]
+            found = torch.autograd.grad(
+                part, [*leaves, *parameters], arriving.to(part.dtype), allow_unused=True
+            )
+            into_x[at.rows, at.read] += found[0]
             if y is not None:
-                y[..., here] = found[1]
+                y[at.rows, :, at.here] = found[1]
             for total, add in zip(into, found[len(leaves) :], strict=True):
                 if add is not None:
                     total += add
-
-
-def cut(mask: Tensor | None, read: slice) -> Tensor | None:
-    return None if mask is None else mask[:, read]
 
 
 class _LeanBlock(torch.autograd.Function):

@@ -16,17 +16,23 @@ CHANNEL_POINTS = {"cpu": 1 << 18, "cuda": 1 << 25}  # points of input convolved 
 
 
 class LongFilter(Protocol):
-    """A filter for (B, D, L)."""
+    """A filter for (B, D, L).
+
+    `apply(u, *pieces)` convolves u (B, c, L) by the pieces of its c channels; `last(u, count, *pieces)` gives the
+    last `count` positions of that alone; `adjoint(u, gradient, *pieces)` gives the gradients into u and the pieces
+    from that of the result.
+    """
 
     pieces: tuple[Tensor, ...]
 
-    def apply(self, u: Tensor, *pieces: Tensor) -> Tensor:
-        """The convolution of u (B, c, L) by the pieces of its c channels."""
-        ...
+    @property
+    def apply(self) -> Callable[..., Tensor]: ...
 
-    def adjoint(self, u: Tensor, gradient: Tensor, *pieces: Tensor) -> tuple[Tensor, ...]:
-        """Gradients into u and the pieces from the gradient of the result."""
-        ...
+    @property
+    def last(self) -> Callable[..., Tensor]: ...
+
+    @property
+    def adjoint(self) -> Callable[..., tuple[Tensor, ...]]: ...
 
 
 class SpectralFilter:
@@ -40,6 +46,9 @@ class SpectralFilter:
         u, fft = u.to(k.dtype), transform(u.shape[-1], k)
         spectrum = fft.forward(u).mul_(fft.forward(k))
         return fft.inverse(spectrum).addcmul_(u, skip[:, None])
+
+    def last(self, u: Tensor, count: int, k: Tensor, skip: Tensor) -> Tensor:
+        return self.apply(u, k, skip)[..., -count:]
 
     def adjoint(self, u: Tensor, gradient: Tensor, k: Tensor, skip: Tensor) -> tuple[Tensor, ...]:
         u, gradient, fft = u.to(k.dtype), gradient.to(k.dtype), transform(u.shape[-1], k)
@@ -60,6 +69,9 @@ class ByAutograd:
     def apply(self, u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
         return self.function(u, k.transpose(0, 1), skip.T)
 
+    def last(self, u: Tensor, count: int, k: Tensor, skip: Tensor) -> Tensor:
+        return self.apply(u, k, skip)[..., -count:]
+
     def adjoint(self, u: Tensor, gradient: Tensor, k: Tensor, skip: Tensor) -> tuple[Tensor, ...]:
         with torch.enable_grad():
             inputs = [tensor.detach().requires_grad_() for tensor in (u, k, skip)]
@@ -77,6 +89,15 @@ def convolve(filter: LongFilter, u: Tensor, out: Tensor) -> Tensor:
     for part in channel_chunks(u):
         out[:, part].copy_(filter.apply(u[:, part], *(piece[part] for piece in filter.pieces)))
     return out
+
+
+def convolve_last(filter: LongFilter, u: Tensor, count: int) -> Tensor:
+    """The convolution of u (B, D, L) at its last `count` positions."""
+    parts = [
+        filter.last(u[:, part], count, *(piece[part] for piece in filter.pieces))
+        for part in channel_chunks(u)
+    ]
+    return torch.cat(parts, dim=1).to(u.dtype)
 
 
 def convolve_backward(filter: LongFilter, u: Tensor, gradient: Tensor, into: Sequence[Tensor]) -> None:

@@ -15,7 +15,9 @@ Shapes: B batch, D channels, L length, m panel, p nodes, n panels (n m >= L), F 
 """
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -135,27 +137,22 @@ class SmoothFilter:
         padded = F.pad(u.float(), (0, self.panels * self.panel - self.length))
         return padded.reshape(*u.shape[:2], self.panels, self.panel)
 
-    def spread(self, y: Tensor, spectrum: Tensor) -> Tensor:
-        """Adds to y (B, c, n, m) what panels receive, from its spectrum over panels (B, c, p, F)."""
-        received = torch.fft.irfft(spectrum, n=self.size)[..., : self.panels].transpose(2, 3)
-        for row, add in zip(y.flatten(0, 1), received.flatten(0, 1), strict=True):
-            row.addmm_(add, self.interpolation.T)
+    def spread(self, y: Tensor, received: Tensor) -> Tensor:
+        """Adds to contiguous y (B, c, n, m) what panels receive, given at their nodes (B, c, n, p)."""
+        y.view(-1, self.panel).addmm_(received.reshape(-1, received.shape[-1]), self.interpolation.T)
         return y
+
+    def over_panels(self, spectrum: Tensor) -> Tensor:
+        """What panels receive (B, c, n, p) from its spectrum over panels (B, c, p, F)."""
+        return torch.fft.irfft(spectrum, n=self.size)[..., : self.panels].transpose(2, 3)
 
     def within(self, u: Tensor, spectrum: Tensor) -> Tensor:
         """Convolution inside each panel of u (B, c, n, m) with filters of the given spectrum (c, m + 1)."""
-        y, rows = torch.empty_like(u), self.rows(u)
-        for source, target, filter in (
-            (u[b, c], y[b, c], spectrum[c]) for b in range(u.shape[0]) for c in range(u.shape[1])
-        ):
-            for chunk, into in zip(source.split(rows), target.split(rows), strict=True):
-                transformed = torch.fft.rfft(F.pad(chunk, (0, self.panel))).mul_(filter)
-                into.copy_(torch.fft.irfft(transformed, n=2 * self.panel)[:, : self.panel])
+        y = torch.empty_like(u)
+        for tile in tiles(u):
+            transformed = torch.fft.rfft(F.pad(u[tile], (0, self.panel))).mul_(spectrum[tile[1], None])
+            y[tile] = torch.fft.irfft(transformed, n=2 * self.panel)[..., : self.panel]
         return y
-
-    def rows(self, u: Tensor) -> int:
-        """Panels transformed at a time: on a CPU as many as stay in cache."""
-        return max(CACHED_POINTS // self.panel, 1) if u.device.type == "cpu" else self.panels
 
     def apply(self, u: Tensor, near: Tensor, far: Tensor) -> Tensor:
         """The convolution of u (B, c, L) by pieces of its channels; float32."""
@@ -163,7 +160,7 @@ class SmoothFilter:
         y = self.within(u, torch.fft.rfft(near, n=2 * self.panel))
         if self.panels > 1:
             moments, matrices = self.moments(u), torch.fft.rfft(far, n=self.size)
-            y = self.spread(y, sum_over_nodes(matrices, moments))
+            y = self.spread(y, self.over_panels(sum_over_nodes(matrices, moments)))
         return y.flatten(2)[..., : self.length]
 
     def adjoint(self, u: Tensor, gradient: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, ...]:
@@ -175,21 +172,47 @@ class SmoothFilter:
         if self.panels > 1:
             moments, arriving = self.moments(u), self.moments(gradient)
             matrices = torch.fft.rfft(far, n=self.size)
-            into_u = self.spread(into_u, sum_over_nodes(matrices.conj().transpose(1, 2), arriving))
+            sent = self.over_panels(sum_over_nodes(matrices.conj().transpose(1, 2), arriving))
+            into_u = self.spread(into_u, sent)
             for i in range(far.shape[1]):
-                product = (arriving[:, :, i : i + 1] * moments.conj()).sum(0)
-                into_far[:, i] = torch.fft.irfft(product, n=self.size)[..., : self.panels]
+                pairs = (arriving[:, :, i : i + 1] * moments.conj()).sum(0)
+                into_far[:, i] = torch.fft.irfft(pairs, n=self.size)[..., : self.panels]
         return into_u.flatten(2)[..., : self.length], into_near, into_far
 
     def near_gradient(self, u: Tensor, gradient: Tensor) -> Tensor:
         """Gradient into `near` (c, m): correlations inside panels, summed in the frequency domain."""
-        rows, total = self.rows(u), u.new_zeros(u.shape[1], self.panel + 1, dtype=torch.complex64)
-        for b in range(u.shape[0]):
-            for c in range(u.shape[1]):
-                for seen, arriving in zip(u[b, c].split(rows), gradient[b, c].split(rows), strict=True):
-                    product = torch.fft.rfft(F.pad(seen, (0, self.panel))).conj_physical_()
-                    total[c] += product.mul_(torch.fft.rfft(F.pad(arriving, (0, self.panel)))).sum(0)
+        total = u.new_zeros(u.shape[1], self.panel + 1, dtype=torch.complex64)
+        for tile in tiles(u):
+            spectrum = torch.fft.rfft(F.pad(u[tile], (0, self.panel))).conj_physical_()
+            arriving = torch.fft.rfft(F.pad(gradient[tile], (0, self.panel)))
+            total[tile[1]] += spectrum.mul_(arriving).sum((0, 2))
         return torch.fft.irfft(total, n=2 * self.panel)[:, : self.panel]
+
+    def last(self, u: Tensor, count: int, near: Tensor, far: Tensor) -> Tensor:
+        """`apply(u)[..., -count:]`: beside the moments of u, only its last panels are worked on."""
+        first = max(self.panels - 2, 0)
+        if count > self.length - first * self.panel:
+            return self.apply(u, near, far)[..., -count:]
+        u = self.panelled(u)
+        moments = u @ self.interpolation
+        y = self.within(u[:, :, first:].contiguous(), torch.fft.rfft(near, n=2 * self.panel))
+        received = [
+            torch.einsum("cija,bcaj->bci", far[..., 1 : panel + 1].flip(-1), moments[:, :, :panel])
+            for panel in range(first, self.panels)
+        ]
+        y = self.spread(y, torch.stack(received, dim=2)).flatten(2)
+        return y[..., : self.length - first * self.panel][..., -count:]
+
+
+def tiles(u: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+    """Slices of (B, c, n, m) over the first three: on a CPU as much as stays in cache at a time."""
+    batch, channels, panels, panel = u.shape
+    points = CACHED_POINTS if u.device.type == "cpu" else u.numel()
+    sizes = [max(points // least, 1) for least in (channels * panels * panel, panels * panel, panel)]
+    starts = (range(0, total, size) for total, size in zip((batch, channels, panels), sizes, strict=True))
+    for corner in product(*starts):
+        b, c, n = (slice(start, start + size) for start, size in zip(corner, sizes, strict=True))
+        yield b, c, n
 
 
 def sum_over_nodes(matrices: Tensor, moments: Tensor) -> Tensor:
