@@ -30,11 +30,11 @@ class Filter(nn.Module):
         super().__init__()
         width, length, bands = config.filter_order, config.max_seq_len, (config.emb_dim - 1) // 2
         self.bias = nn.Parameter(torch.randn(config.d_model))
-        sine = Sine(width, config.activation_freq)
-        layers = [nn.Linear(config.emb_dim, width), sine]
-        for _ in range(config.num_inner_mlps):
-            layers += [nn.Linear(width, width), sine]
-        self.implicit_filter = nn.Sequential(*layers, nn.Linear(width, config.d_model, bias=False))
+        layers = {"0": nn.Linear(config.emb_dim, width), "1": Sine(width, config.activation_freq)}
+        inner = range(1, config.num_inner_mlps + 1)
+        layers |= {str(2 * i): nn.Linear(width, width) for i in inner}
+        layers |= {str(2 * len(inner) + 2): nn.Linear(width, config.d_model, bias=False)}
+        self.implicit_filter = nn.ModuleDict(layers)
         t = torch.linspace(0, 1, length)[None, :, None]
         angle = 2 * math.pi * torch.linspace(0, length - 1, length)[None, :, None] / length
         wave = torch.exp(-1j * torch.linspace(1e-4, bands - 1, bands)[None, None] * angle)
@@ -45,7 +45,11 @@ class Filter(nn.Module):
         self.shift = config.modulation_shift
 
     def forward(self, length: int) -> Tensor:
-        h = self.implicit_filter(self.z[:, :length])
+        sine, h = self.implicit_filter["1"], self.z[:, :length]
+        *linears, last = (layer for layer in self.implicit_filter.values() if layer is not sine)
+        for linear in linears:
+            h = sine(linear(h))
+        h = last(h)
         return h * (torch.exp(-self.t[:, :length] * self.deltas.abs()) + self.shift)
 
 

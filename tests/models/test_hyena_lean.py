@@ -148,6 +148,7 @@ def test_frozen_model_passes_gradients_to_its_input(lean_everywhere):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft's
 def test_low_rank_adapters_are_heard(lean_everywhere):
     from peft import LoraConfig, get_peft_model
 
@@ -193,6 +194,7 @@ def test_bfloat16_and_autocast(small_chunks, monkeypatch):
     assert (half.float() - exact).abs().max() < 0.05 * exact.abs().max()
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while tracing
 @pytest.mark.parametrize("lean_from", [1, 1000])
 def test_compiles(small_chunks, monkeypatch, lean_from):
     """One graph, without breaks, whatever the length: a compiled model takes the plain equations."""

@@ -41,7 +41,7 @@ def test_lagrange_basis_reproduces_polynomials():
 
 @pytest.mark.parametrize(
     ("length", "longest"),
-    [(1, 1000), (2, 20_000), (17, 1000), (1000, 1000), (5000, 1_000_000), (16_386, 16_386)],
+    [(1, 20_000), (2, 20_000), (17, 20_000), (1000, 20_000), (5000, 1_000_000), (16_386, 16_386)],
 )
 def test_panels_convolve_as_the_filter_itself(length, longest):
     """In value and gradient, into the input, the skip weight and the filter network."""

@@ -48,7 +48,9 @@ def lean_block(
     With `overwrite` it may be written over x, if no gradient is wanted.
     """
     assert isinstance(block, HyenaBlock)
-    stages = Stages(block, block.mixer.long_filters(x.shape[1]), autocast_of(x.device.type))
+    with torch.autocast(x.device.type, enabled=False):
+        filters = block.mixer.long_filters(x.shape[1])
+    stages = Stages(block, filters, autocast_of(x.device.type))
     parameters = [
         parameter
         for name, parameter in block.named_parameters()
@@ -93,6 +95,10 @@ class Stages:
 
         All but the last give what the next convolution reads (B, D, t), the last the block's output (B, t, D).
         """
+        with self.context():
+            return self.pointwise(index, x, y, mask, keep)
+
+    def pointwise(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, keep: slice) -> Tensor:
         mixer, dtype = self.block.mixer, self.block.norm1.weight.dtype
         first = mixer.order - 1 - index if index else mixer.order - 1
         projected = mixer.project(self.block.norm1(x.to(dtype)), first, 1 if index else 2, mask)[..., keep]
@@ -147,30 +153,28 @@ class Stages:
 
     def run(self, x: Tensor, mask: Tensor | None, overwrite: bool) -> Tensor:
         """The block's output, over x if so wished: chunks from the last to the first read x before it changes."""
-        with self.context():
-            y = None
-            for index, filter in enumerate(self.filters):
-                y = self.gate(index, x, y, mask, out=y)
-                convolve(filter, y, out=y)
-            out = x if overwrite else torch.empty_like(x)
-            for at in self.chunks(x, backwards=True):
-                out[at.rows, at.here] = self.on_chunk(len(self.filters), x, y, mask, at)
+        y = None
+        for index, filter in enumerate(self.filters):
+            y = self.gate(index, x, y, mask, out=y)
+            convolve(filter, y, out=y)
+        out = x if overwrite else torch.empty_like(x)
+        for at in self.chunks(x, backwards=True):
+            out[at.rows, at.here] = self.on_chunk(len(self.filters), x, y, mask, at)
         return out
 
     def run_last(self, x: Tensor, mask: Tensor | None, last: int) -> Tensor:
         """The block's output at the last positions (B, last, D), to which the last convolution is cut down."""
         last = min(last, x.shape[1])
         at = self.chunk(slice(None), x.shape[1] - last, x.shape[1], x.shape[1])
-        with self.context():
-            y = None
-            for index, filter in enumerate(self.filters):
-                y = self.gate(index, x, y, mask, out=y)
-                if filter is not self.filters[-1]:
-                    convolve(filter, y, out=y)
-            assert y is not None
-            y = convolve_last(self.filters[-1], y, last)
-            cut = None if mask is None else mask[:, at.read]
-            return self.stage(len(self.filters), x[:, at.read], y, cut, at.keep)
+        y = None
+        for index, filter in enumerate(self.filters):
+            y = self.gate(index, x, y, mask, out=y)
+            if filter is not self.filters[-1]:
+                convolve(filter, y, out=y)
+        assert y is not None
+        y = convolve_last(self.filters[-1], y, last)
+        cut = None if mask is None else mask[:, at.read]
+        return self.stage(len(self.filters), x[:, at.read], y, cut, at.keep)
 
     def backward(
         self, x: Tensor, mask: Tensor | None, gradient: Tensor, parameters: Sequence[Tensor]
@@ -178,10 +182,9 @@ class Stages:
         """Gradients into x, the filters' pieces and the parameters from that of the output."""
         inputs: list[Tensor] = []
         outputs: list[Tensor] = []
-        with self.context():
-            for index, filter in enumerate(self.filters):
-                inputs.append(self.gate(index, x, outputs[-1] if outputs else None, mask, out=None))
-                outputs.append(convolve(filter, inputs[-1], torch.empty_like(inputs[-1])))
+        for index, filter in enumerate(self.filters):
+            inputs.append(self.gate(index, x, outputs[-1] if outputs else None, mask, out=None))
+            outputs.append(convolve(filter, inputs[-1], torch.empty_like(inputs[-1])))
         into_x = torch.zeros_like(x)
         into = [torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32)) for p in parameters]
         into_pieces = [[torch.empty_like(piece) for piece in filter.pieces] for filter in self.filters]
@@ -210,7 +213,7 @@ class Stages:
             if y is not None:
                 leaves.append(y[at.rows, :, at.here].detach().clone().requires_grad_())
             cut = None if mask is None else mask[at.rows, at.read]
-            with torch.enable_grad(), self.context():
+            with torch.enable_grad():
                 part = self.stage(index, leaves[0], None if y is None else leaves[1], cut, at.keep)
             last = index == len(self.filters)
             arriving = gradient[at.rows, at.here] if last else gradient[at.rows, :, at.here]

@@ -86,8 +86,9 @@ def channel_chunks(u: Tensor) -> list[slice]:
 
 def convolve(filter: LongFilter, u: Tensor, out: Tensor) -> Tensor:
     """The convolution of u (B, D, L), written to `out`, which may be u."""
-    for part in channel_chunks(u):
-        out[:, part].copy_(filter.apply(u[:, part], *(piece[part] for piece in filter.pieces)))
+    with torch.autocast(u.device.type, enabled=False):
+        for part in channel_chunks(u):
+            out[:, part].copy_(filter.apply(u[:, part], *(piece[part] for piece in filter.pieces)))
     return out
 
 
