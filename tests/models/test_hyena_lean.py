@@ -194,7 +194,9 @@ def test_bfloat16_and_autocast(small_chunks, monkeypatch):
     assert (half.float() - exact).abs().max() < 0.05 * exact.abs().max()
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while tracing
+@pytest.mark.filterwarnings(
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)  # torch's own, while tracing
 @pytest.mark.parametrize("lean_from", [1, 1000])
 def test_compiles(small_chunks, monkeypatch, lean_from):
     """One graph, without breaks, whatever the length: a compiled model takes the plain equations."""

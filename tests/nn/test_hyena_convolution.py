@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from crocuta.nn import channelwise, smooth_convolution, two_level
+from crocuta.nn import channelwise, implicit_filter, smooth_convolution, two_level
 from crocuta.nn.channelwise import ByAutograd, SpectralFilter, convolve, convolve_backward, convolve_last
 from crocuta.nn.hyena import HyenaOperator
 from crocuta.nn.implicit_filter import HyenaFilter, features_at, position_features
@@ -141,3 +141,31 @@ def test_points_in_cache_do_not_change_numbers(monkeypatch):
         before = panels.apply(u, *panels.pieces)
         monkeypatch.setattr(smooth_convolution, "CACHED_POINTS", 300)
         torch.testing.assert_close(panels.apply(u, *panels.pieces), before)
+
+
+def test_filters_are_kept_in_inference_until_a_parameter_changes():
+    operator = HyenaOperator(4, {}, 20_000).eval()
+    with torch.no_grad():
+        first = operator.long_filters(5000)
+        assert operator.long_filters(5000) is first
+        assert operator.long_filters(4999) is not first
+        first = operator.long_filters(5000)
+        operator.filter_fn.bias.data.add_(1)
+        assert operator.long_filters(5000) is not first
+    assert operator.long_filters(5000)[0].pieces[0].requires_grad
+
+
+def test_filters_in_chunks(monkeypatch):
+    filter = HyenaFilter(CHANNELS, 1000)
+    monkeypatch.setattr(implicit_filter, "CHUNK", 300)
+    whole, chunked = filter(1000).T, filter.by_channel(1000)
+    torch.testing.assert_close(chunked, whole)
+    parameters, gradient = list(filter.implicit_filter.parameters()), torch.randn_like(whole)
+    for found, expected in zip(
+        torch.autograd.grad(chunked, parameters, gradient),
+        torch.autograd.grad(whole, parameters, gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    with torch.no_grad():
+        torch.testing.assert_close(filter.by_channel(1000), whole)

@@ -4,6 +4,8 @@ Shapes: B batch, L length, D width, N order of the recurrence, K filter length (
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,26 @@ __all__ = [
     "position_features",
     "two_sided_convolution",
 ]
+
+MOST_KEPT = 1 << 25  # bytes of one operator's filters that inference keeps between calls
+
+
+class KeptFilters(NamedTuple):
+    """Filters and what they were made from: version counters do not see writes through `.data`."""
+
+    length: int
+    parameters: list[Tensor]
+    filters: Sequence[LongFilter]
+
+
+KEPT: WeakKeyDictionary[nn.Module, KeptFilters] = WeakKeyDictionary()
+
+
+def same_tensors(kept: list[Tensor], now: list[nn.Parameter]) -> bool:
+    return all(
+        one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
+        for one, other in zip(kept, now, strict=True)
+    )
 
 
 class HyenaOperator(nn.Module):
@@ -117,20 +139,38 @@ class HyenaOperator(nn.Module):
         return self.short_filter.part(u, start, stop)
 
     def long_filters(self, length: int) -> Sequence[LongFilter]:
-        """The N - 1 long convolutions for sequences of `length`, to be applied to some channels at a time."""
+        """The N - 1 long convolutions for sequences of `length`, to be applied to some channels at a time.
+
+        In inference they are kept for the next call, if they are small, with the parameters that they came from.
+        """
+        if self.training or torch.is_grad_enabled() or not self.filter_fn.is_plain:
+            return self.build_long_filters(length)
+        kept = KEPT.get(self)
+        parameters = list(self.filter_fn.parameters())
+        if kept is not None and kept.length == length and same_tensors(kept.parameters, parameters):
+            return kept.filters
+        filters = self.build_long_filters(length)
+        if (
+            sum(piece.numel() * piece.element_size() for filter in filters for piece in filter.pieces)
+            <= MOST_KEPT
+        ):
+            KEPT[self] = KeptFilters(length, [parameter.clone() for parameter in parameters], filters)
+        return filters
+
+    def build_long_filters(self, length: int) -> Sequence[LongFilter]:
         values = panel_values(self.filter_fn, length) if self.filter_fn.dtype == torch.float32 else None
-        if values is None:
-            k, skip = self.filters(length)
-            return [SpectralFilter(k[i, 0], skip[i, 0]) for i in range(self.order - 1)]
-        by_order = self.arranged(values.values.movedim(-1, 0))[:, 0].movedim(1, -1)
         skip = self.arranged(self.filter_fn.bias)[:, 0]
+        if values is None:
+            k = self.arranged(self.filter_fn.by_channel(length))[:, 0]
+            return [SpectralFilter(k[i], skip[i]) for i in range(self.order - 1)]
+        by_order = self.arranged(values.values.movedim(-1, 0))[:, 0].movedim(1, -1)
         return [SmoothFilter(by_order[i], values.panel, skip[i], length) for i in range(self.order - 1)]
 
 
 class GeneralHyenaOperator(HyenaOperator):
     """A Hyena operator whose long convolution is not the plain causal one."""
 
-    def long_filters(self, length: int) -> Sequence[LongFilter]:
+    def build_long_filters(self, length: int) -> Sequence[LongFilter]:
         k, skip = self.filters(length)
         return [
             ByAutograd(self.long_convolution, k[i].transpose(0, 1), skip[i].T) for i in range(self.order - 1)

@@ -4,7 +4,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from crocuta.nn.fused import is_plain
+
+CHUNK = 1 << 14  # positions at which the network is read at a time, where memory matters
 FAST_DECAY, SLOW_DECAY, DECAY_TARGET = 0.3, 1.5, 1e-2  # window reaches 1e-2 after 0.3 (1.5) filter lengths
 
 
@@ -99,10 +103,27 @@ class HyenaFilter(nn.Module):
         """What the filters are evaluated in: the weights' dtype, float32 at least."""
         return torch.promote_types(self.bias.dtype, torch.float32)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the parameters alone say what the filters are: no adapter that can be switched."""
+        return all(is_plain(layer) or type(layer) is Sine for layer in self.implicit_filter.values())
+
     def forward(self, length: int) -> Tensor:
         """Filters of shape (length, channels)."""
         z = position_features(length, self.max_length, self.features, self.bias.device)
         return self.read(z.to(self.dtype))
+
+    def by_channel(self, length: int) -> Tensor:
+        """Filters of shape (channels, length), of which the network's activations are held for a chunk at a time."""
+        z = position_features(length, self.max_length, self.features, self.bias.device).to(self.dtype)
+        if torch.is_grad_enabled():
+            return torch.cat(
+                [checkpoint(self.read, part, use_reentrant=False).T for part in z.split(CHUNK)], 1
+            )  # type: ignore[union-attr]
+        filters = z.new_empty(self.bias.numel(), length)
+        for part, into in zip(z.split(CHUNK), filters.split(CHUNK, dim=1), strict=True):
+            into.copy_(self.read(part).T)
+        return filters
 
     def at(self, positions: Tensor) -> Tensor:
         """Filters at real positions (n,) of float64, evaluated in float64; (n, channels)."""
