@@ -65,8 +65,7 @@ def linear_channels_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
     """`(x @ weight.T + bias)` transposed: x (B, L, in) to (B, out, L) without a copy."""
     if not has_onednn(x, weight):
         return F.linear(x, weight, bias).transpose(1, 2).contiguous()
-    y = _ChannelsFirst.apply(x, weight)
-    return y if bias is None else y + bias[:, None]
+    return _ChannelsFirst.apply(x, weight, bias)
 
 
 class _Linear(torch.autograd.Function):
@@ -87,9 +86,11 @@ class _Linear(torch.autograd.Function):
 
 class _ChannelsFirst(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return torch.stack([product(weight, row) for row in x]) if len(x) > 1 else product(weight, x[0])[None]
+        rows = [product(weight, row) for row in x]
+        y = torch.stack(rows) if len(rows) > 1 else rows[0][None]
+        return y if bias is None else y.add_(bias[:, None])
 
     @staticmethod
     @once_differentiable
@@ -101,7 +102,7 @@ class _ChannelsFirst(torch.autograd.Function):
             into_weight = product(gradient[0], x[0].T)
             for rows, row in zip(gradient[1:], x[1:], strict=True):
                 into_weight += product(rows, row.T)
-        return into_x, into_weight
+        return into_x, into_weight, gradient.sum((0, 2)) if ctx.needs_input_grad[2] else None
 
 
 class _TanhGelu(torch.autograd.Function):

@@ -134,7 +134,8 @@ class SmoothFilter:
 
     def panelled(self, u: Tensor) -> Tensor:
         """u (B, c, L) as float32 panels (B, c, n, m)."""
-        padded = F.pad(u.float(), (0, self.panels * self.panel - self.length))
+        short = self.panels * self.panel - self.length
+        padded = F.pad(u.float(), (0, short)) if short else u.float()
         return padded.reshape(*u.shape[:2], self.panels, self.panel)
 
     def spread(self, y: Tensor, received: Tensor) -> Tensor:
