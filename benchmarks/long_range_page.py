@@ -1,4 +1,4 @@
-"""docs/long_range.md from benchmarks/results/long_range.json."""
+"""The figures of docs/long_range.md, from benchmarks/results/long_range.json."""
 
 from __future__ import annotations
 
@@ -7,22 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "long_range.md"
-MARK = "<!-- Written by benchmarks/long_range.py from benchmarks/results/long_range.json; edit that. -->"
-HEAD = f"""{MARK}
-
-# Long range
-
-A Hyena operator costs little more than linear time, but only if neither its transforms nor its activations leave the cache. From 4,096 tokens on (`crocuta.models.hyena_lean.LEAN_FROM`), every block of HyenaDNA runs in chunks, in inference and in training alike, with the same numbers as the plain equations:
-
-- **Convolution in O(L).** A filter of HyenaDNA is a smooth function of time. On panels of up to 2,048 positions it is a polynomial through its values at 8 to 16 Chebyshev nodes, exact to 1e-6 of its size, which is checked between the nodes each time. Lags within a panel go through FFTs that stay in cache; all longer lags through two thin matrix products and a convolution over panels. The filter network is read at a few thousand points in place of a million. Against float64 the result is ten times nearer than float32 FFTs of the whole length. A filter that is not smooth enough, a bidirectional one, and any float64 model take FFTs over a few channels at a time, beyond 65,536 tokens as a two-level transform (`crocuta.nn.two_level`).
-- **Chunks of time** for norms, projections, short filter, gates, MLP, head and loss. In inference the residual stream and one buffer of its size are all there is. Linear layers and their GELU go through oneDNN, which is twice as fast as torch's default on some CPUs.
-- **Training keeps each block's input and nothing else**, and computes the rest again in its backward pass, chunk by chunk: `gradient_checkpointing_enable()` changes nothing here.
-- **Logits only where wanted.** `model(ids, logits_to_keep=1)` gives those of the last position, for which the last block is cut down to it; `model(ids, labels=ids, logits_to_keep=1)` gives the loss over all positions from chunks of logits.
-
-A block takes the plain path where somebody listens to it (forward hooks), where `hyena_dropout` is at work, and under `torch.compile`. LoRA and soft prompts work on both. Second derivatives exist on the plain path only.
-
-Every row below is a process of its own. Memory is the peak of resident memory above that of the built model. *Allocator*: `default` is glibc as it comes; `raised` keeps freed memory (`MALLOC_MMAP_MAX_=0`, trim threshold 1 TB), which spares both sides page faults. *Reference* is `benchmarks/reference_hyena.py`, the same model written in the obvious way. tiny: width 128, 2 layers; medium: width 256, 8 layers; batch of one, float32.
-"""
+MARK = "<!-- Figures below are written by benchmarks/long_range.py. -->"
 
 Rows = Sequence[dict]
 
@@ -127,7 +112,7 @@ def exponent(rows: Rows, side: str) -> str:
 
 def write(rows: Rows) -> None:
     machines = sorted({f"{row['threads']} threads, torch {row['torch']}" for row in rows if "torch" in row})
-    page = [HEAD, f"Measured with {'; '.join(machines) or '—'}.\n"]
+    page = [PAGE.read_text().split(MARK)[0] + MARK + "\n", f"Measured with {'; '.join(machines) or '—'}.\n"]
     page += ["## Forward\n", against_reference(rows, "forward")]
     page += [
         f"Time grows as length to the power {exponent(rows, 'crocuta')}; the reference's as"

@@ -197,10 +197,8 @@ def test_bfloat16_and_autocast(small_chunks, monkeypatch):
 @pytest.mark.filterwarnings(
     "ignore:.*should not be instantiated:DeprecationWarning"
 )  # torch's own, while tracing
-@pytest.mark.parametrize("lean_from", [1, 1000])
-def test_compiles(small_chunks, monkeypatch, lean_from):
+def test_compiles(lean_everywhere):
     """One graph, without breaks, whatever the length: a compiled model takes the plain equations."""
-    monkeypatch.setattr(hyena_lean, "LEAN_FROM", lean_from)
     model, ids = models()
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
