@@ -8,7 +8,7 @@
 Each measurement is a process of its own: the model is built, then the work runs one to three times (until a minute has
 passed). `seconds` is the median; `added_mb` is the peak of resident memory during the work above what was resident when
 the model stood. Allocator: `default` is glibc as it comes; `raised` keeps freed memory (`RAISED`) on both sides.
-Rows land in benchmarks/results/long_range.json as they come; a second call resumes.
+`fft` is crocuta with filters that are taken for rough, so that all long convolutions are FFTs. Rows land in benchmarks/results/long_range.json as they come; a second call resumes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ TABLES = {
     "forward": [
         *product(["forward"], ["tiny"], BOTH, [32_768, 262_144, 1_000_000], ["default", "raised"]),
         *product(["forward"], ["medium"], BOTH, [160_000], ["default", "raised"]),
+        *product(["forward"], ["tiny"], ["fft"], [32_768, 262_144, 1_000_000], ["default"]),
         *product(["last"], ["tiny"], ["crocuta"], [32_768, 262_144, 1_000_000], ["default"]),
     ],
     "training": [
         *product(["training"], ["tiny"], BOTH, [32_768, 262_144], ["default", "raised"]),
         *product(["training"], ["tiny"], ["crocuta"], [1_000_000], ["default"]),
+        *product(["training"], ["tiny"], ["fft"], [262_144, 1_000_000], ["default"]),
         *product(["training"], ["medium"], BOTH, [32_768], ["default"]),
     ],
     "growth": [
@@ -84,10 +86,13 @@ def build(row: dict):
     from reference_hyena import ReferenceHyena
 
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.nn import hyena
 
     torch.manual_seed(0)
     config = HyenaConfig(**SIZES[row["model"]], max_seq_len=row["length"] + 2, embed_dropout=0.0)
     model = ReferenceHyena(config) if row["side"] == "reference" else HyenaForCausalLM(config)
+    if row["side"] == "fft":  # as if no filter were smooth
+        hyena.panel_values = lambda filter, length: None
     if row["side"] == "attention":
         with_attention(model, heads=config.d_model // 64)
     if row["side"] == "reference":
@@ -117,8 +122,7 @@ def measure(row: dict) -> dict:
         start = time.perf_counter()
         work(ids)
         seconds.append(time.perf_counter() - start)
-        if len(seconds) == 1:
-            added = resident("VmHWM") - before
+    added = resident("VmHWM") - before
     return {
         **row,
         "seconds": round(statistics.median(seconds), 4),

@@ -56,6 +56,17 @@ def against_reference(rows: Rows, work: str) -> str:
     return table(head, lines)
 
 
+def by_transform(rows: Rows) -> str:
+    lines = []
+    cells = {(row["work"], row["length"]) for row in rows if row["side"] == "fft"}
+    for work, length in sorted(cells):
+        key = {"work": work, "model": "tiny", "length": length, "allocator": "default"}
+        sides = [pick(rows, side=side, **key) for side in ("crocuta", "fft", "reference")]
+        lines.append([work, f"{length:,}", *map(seconds, sides), *map(memory, sides)])
+    names = ["panels", "FFT", "reference"]
+    return table(["work", "tokens", *names, *(f"{name}, memory" for name in names)], lines)
+
+
 def last_position(rows: Rows) -> str:
     lines = []
     for length in sorted({row["length"] for row in rows if row["work"] == "last"}):
@@ -120,6 +131,11 @@ def write(rows: Rows) -> None:
     ]
     page += ["### Last position only\n", last_position(rows)]
     page += ["## Forward and backward\n", against_reference(rows, "training")]
+    page += [
+        "## Where filters are not smooth\n",
+        "The same models, tiny, default allocator, with their filters taken for rough: what FFTs cost.\n",
+        by_transform(rows),
+    ]
     page += [
         "## Against causal attention\n",
         "The tiny model with `F.scaled_dot_product_attention(is_causal=True)`, 2 heads of 64, in the place of its"
