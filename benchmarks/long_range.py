@@ -8,7 +8,8 @@
 Each measurement is a process of its own: the model is built, then the work runs one to three times (until a minute has
 passed). `seconds` is the median; `added_mb` is the peak of resident memory during the work above what was resident when
 the model stood. Allocator: `default` is glibc as it comes; `raised` keeps freed memory (`RAISED`) on both sides.
-`fft` is crocuta with filters that are taken for rough, so that all long convolutions are FFTs. Rows land in benchmarks/results/long_range.json as they come; a second call resumes.
+`fft` is crocuta with filters that are taken for rough, so that all long convolutions are FFTs. Rows land
+in benchmarks/results/long_range.json as they come; a second call resumes.
 """
 
 from __future__ import annotations
