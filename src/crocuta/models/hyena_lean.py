@@ -90,30 +90,48 @@ class Stages:
         kernel, ahead = block.mixer.short_filter.kernel_size[0], block.mixer.short_filter.ahead
         self.halo = (kernel - 1 - ahead, ahead)  # positions before and after that a stage looks at
 
-    def stage(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, keep: slice) -> Tensor:
+    def stage(
+        self,
+        index: int,
+        x: Tensor,
+        y: Tensor | None,
+        mask: Tensor | None,
+        keep: slice,
+        out: Tensor | None = None,
+    ) -> Tensor:
         """Stage `index` on a chunk: x (B, halo + t, D), y (B, D, t) the convolution before, mask (B, halo + t).
 
-        All but the last give what the next convolution reads (B, D, t), the last the block's output (B, t, D).
+        All but the last give what the next convolution reads (B, D, t), the last the block's output (B, t, D); without
+        gradients they can write it to `out`.
         """
         with self.context():
-            return self.pointwise(index, x, y, mask, keep)
+            return self.pointwise(index, x, y, mask, keep, out)
 
-    def pointwise(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, keep: slice) -> Tensor:
+    def pointwise(
+        self,
+        index: int,
+        x: Tensor,
+        y: Tensor | None,
+        mask: Tensor | None,
+        keep: slice,
+        out: Tensor | None,
+    ) -> Tensor:
         mixer, dtype = self.block.mixer, self.block.norm1.weight.dtype
         first = mixer.order - 1 - index if index else mixer.order - 1
         projected = mixer.project(self.block.norm1(x.to(dtype)), first, 1 if index else 2, mask)[..., keep]
         if index == mixer.order - 1:
             assert y is not None
-            return self.leave(x[:, keep], mixer.gate_out(y, projected))
+            return self.leave(x[:, keep], mixer.gate_out(y, projected), out)
         gate, v = projected.chunk(2, dim=1) if y is None else (projected, y)
-        v = v * gate
-        return v if mask is None else v * mask[:, None, keep].to(v.dtype)
+        if mask is not None:
+            gate = gate * mask[:, None, keep].to(gate.dtype)
+        return torch.mul(v, gate, out=out)
 
-    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
+    def leave(self, x: Tensor, mixed: Tensor, out: Tensor | None) -> Tensor:
         """Residual, then norm, MLP and residual."""
         x = x + mixed
         mlp, normed = self.block.mlp, self.block.norm2(x.to(self.block.norm2.weight.dtype))
-        return x + linear(mlp.fc2, linear_gelu(mlp.fc1, normed))
+        return torch.add(x, linear(mlp.fc2, linear_gelu(mlp.fc1, normed)), out=out)
 
     def chunks(self, x: Tensor, backwards: bool = False) -> Iterator[Chunk]:
         """Chunks that cover the sequences of a batch."""
@@ -130,13 +148,22 @@ class Stages:
         low, high = max(start - past, 0), min(stop + ahead, length)
         return Chunk(rows, slice(start, stop), slice(low, high), slice(start - low, stop - low))
 
-    def on_chunk(self, index: int, x: Tensor, y: Tensor | None, mask: Tensor | None, at: Chunk) -> Tensor:
+    def on_chunk(
+        self,
+        index: int,
+        x: Tensor,
+        y: Tensor | None,
+        mask: Tensor | None,
+        at: Chunk,
+        out: Tensor | None = None,
+    ) -> Tensor:
         return self.stage(
             index,
             x[at.rows, at.read],
             None if y is None else y[at.rows, :, at.here],
             None if mask is None else mask[at.rows, at.read],
             at.keep,
+            out,
         )
 
     def gate(
@@ -144,10 +171,12 @@ class Stages:
     ) -> Tensor:
         """All of a stage but the last; `out` (B, D, L) may be y."""
         for at in self.chunks(x):
-            part = self.on_chunk(index, x, y, mask, at)
             if out is None:
+                part = self.on_chunk(index, x, y, mask, at)
                 out = x.new_empty(x.shape[0], part.shape[1], x.shape[1], dtype=part.dtype)
-            out[at.rows, :, at.here] = part
+                out[at.rows, :, at.here] = part
+            else:
+                self.on_chunk(index, x, y, mask, at, out[at.rows, :, at.here])
         assert out is not None
         return out
 
@@ -159,7 +188,7 @@ class Stages:
             convolve(filter, y, out=y)
         out = x if overwrite else torch.empty_like(x)
         for at in self.chunks(x, backwards=True):
-            out[at.rows, at.here] = self.on_chunk(len(self.filters), x, y, mask, at)
+            self.on_chunk(len(self.filters), x, y, mask, at, out[at.rows, at.here])
         return out
 
     def run_last(self, x: Tensor, mask: Tensor | None, last: int) -> Tensor:

@@ -18,9 +18,9 @@ CHANNEL_POINTS = {"cpu": 1 << 18, "cuda": 1 << 25}  # points of input convolved 
 class LongFilter(Protocol):
     """A filter for (B, D, L).
 
-    `apply(u, *pieces)` convolves u (B, c, L) by the pieces of its c channels; `last(u, count, *pieces)` gives the
-    last `count` positions of that alone; `adjoint(u, gradient, *pieces)` gives the gradients into u and the pieces
-    from that of the result.
+    `apply(u, *pieces, overwrite=False)` convolves u (B, c, L) by the pieces of its c channels, over u if allowed;
+    `last(u, count, *pieces)` gives the last `count` positions of that alone; `adjoint(u, gradient, *pieces)` gives
+    the gradients into u and the pieces from that of the result.
     """
 
     pieces: tuple[Tensor, ...]
@@ -42,7 +42,7 @@ class SpectralFilter:
         dtype = torch.promote_types(k.dtype, torch.float32)
         self.pieces: tuple[Tensor, ...] = (k.to(dtype), skip.to(dtype))
 
-    def apply(self, u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
+    def apply(self, u: Tensor, k: Tensor, skip: Tensor, overwrite: bool = False) -> Tensor:
         u, fft = u.to(k.dtype), transform(u.shape[-1], k)
         spectrum = fft.forward(u).mul_(fft.forward(k))
         return fft.inverse(spectrum).addcmul_(u, skip[:, None])
@@ -66,7 +66,7 @@ class ByAutograd:
         self.function = function
         self.pieces: tuple[Tensor, ...] = (k, skip)
 
-    def apply(self, u: Tensor, k: Tensor, skip: Tensor) -> Tensor:
+    def apply(self, u: Tensor, k: Tensor, skip: Tensor, overwrite: bool = False) -> Tensor:
         return self.function(u, k.transpose(0, 1), skip.T)
 
     def last(self, u: Tensor, count: int, k: Tensor, skip: Tensor) -> Tensor:
@@ -88,7 +88,10 @@ def convolve(filter: LongFilter, u: Tensor, out: Tensor) -> Tensor:
     """The convolution of u (B, D, L), written to `out`, which may be u."""
     with torch.autocast(u.device.type, enabled=False):
         for part in channel_chunks(u):
-            out[:, part].copy_(filter.apply(u[:, part], *(piece[part] for piece in filter.pieces)))
+            into = out[:, part]
+            found = filter.apply(u[:, part], *(piece[part] for piece in filter.pieces), overwrite=out is u)
+            if found.data_ptr() != into.data_ptr():
+                into.copy_(found)
     return out
 
 

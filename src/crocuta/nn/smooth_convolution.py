@@ -147,20 +147,23 @@ class SmoothFilter:
         """What panels receive (B, c, n, p) from its spectrum over panels (B, c, p, F)."""
         return torch.fft.irfft(spectrum, n=self.size)[..., : self.panels].transpose(2, 3)
 
-    def within(self, u: Tensor, spectrum: Tensor) -> Tensor:
+    def within(self, u: Tensor, spectrum: Tensor, overwrite: bool = False) -> Tensor:
         """Convolution inside each panel of u (B, c, n, m) with filters of the given spectrum (c, m + 1)."""
-        y = torch.empty_like(u)
+        y = u if overwrite else torch.empty_like(u, memory_format=torch.contiguous_format)
         for tile in tiles(u):
             transformed = torch.fft.rfft(F.pad(u[tile], (0, self.panel))).mul_(spectrum[tile[1], None])
             y[tile] = torch.fft.irfft(transformed, n=2 * self.panel)[..., : self.panel]
         return y
 
-    def apply(self, u: Tensor, near: Tensor, far: Tensor) -> Tensor:
-        """The convolution of u (B, c, L) by pieces of its channels; float32."""
+    def apply(self, u: Tensor, near: Tensor, far: Tensor, overwrite: bool = False) -> Tensor:
+        """The convolution of u (B, c, L) by pieces of its channels; float32, over u where it can and is allowed."""
+        padded = u.shape[-1] % self.panel != 0
         u = self.panelled(u)
-        y = self.within(u, torch.fft.rfft(near, n=2 * self.panel))
-        if self.panels > 1:
-            moments, matrices = self.moments(u), torch.fft.rfft(far, n=self.size)
+        moments = self.moments(u) if self.panels > 1 else None
+        overwrite = (overwrite or padded) and u.is_contiguous()
+        y = self.within(u, torch.fft.rfft(near, n=2 * self.panel), overwrite)
+        if moments is not None:
+            matrices = torch.fft.rfft(far, n=self.size)
             y = self.spread(y, self.over_panels(sum_over_nodes(matrices, moments)))
         return y.flatten(2)[..., : self.length]
 
