@@ -158,7 +158,10 @@ class HyenaOperator(nn.Module):
         return filters
 
     def build_long_filters(self, length: int) -> Sequence[LongFilter]:
-        values = panel_values(self.filter_fn, length) if self.filter_fn.dtype == torch.float32 else None
+        in_panels = (
+            self.filter_fn.dtype == torch.float32 and self.filter_fn.bias.device.type != "mps"
+        )  # no float64
+        values = panel_values(self.filter_fn, length) if in_panels else None
         skip = self.arranged(self.filter_fn.bias)[:, 0]
         if values is None:
             k = self.arranged(self.filter_fn.by_channel(length))[:, 0]
