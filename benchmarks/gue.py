@@ -1,4 +1,4 @@
-"""GUE tasks x models x seeds: the results in README.md and docs/results.md.
+"""GUE tasks x models x seeds: the results in README.md and, through `page.py`, in docs/results.md.
 
     python benchmarks/gue.py --data-root ../shared/data/gue --jobs 2     # train, then write the table
     python benchmarks/gue.py --epochs 100                                # a longer schedule, for an accelerator
@@ -13,6 +13,9 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from crocuta.report.compare import across
+from crocuta.report.run import read_run
 
 # Epochs by task: what two cores can do in an hour. HyenaDNA, ten times as slow here as the CNN, gets fewer.
 TASKS = {"gue/prom_core_tata": 20, "gue/prom_300_tata": 10, "gue/mouse/0": 15, "gue/tf/0": 5}
@@ -95,8 +98,17 @@ def read(task: str, model: str, arguments: argparse.Namespace) -> list[dict]:
             "sizes": config["sizes"],
             "leakage": metrics["data"]["leakage"]["statement"],
             "device": manifest["device"],
+            "to_cnn": difference(run, folder(task, "cnn", arguments)),
         }
     ]
+
+
+def difference(run: Path, cnn: Path) -> dict | None:
+    """MCC of a run less that of the CNN on the same test sequences, with its 95% interval; None of the CNN itself."""
+    if run == cnn or not (cnn / "metrics.json").exists():
+        return None
+    (pair,) = across([read_run(cnn), read_run(run)])
+    return {key: pair[key] for key in ("difference", "low", "high", "p")}
 
 
 def write_results(rows: list[dict]) -> None:
@@ -111,6 +123,11 @@ def write_results(rows: list[dict]) -> None:
     lines += ["|---" * (len(models) + 1) + "|"]
     for task in tasks:
         cells = [cell(found.get((task, model))) for model in models]
+        lines.append(f"| {task} | " + " | ".join(cells) + " |")
+    lines += ["", "| difference to the CNN | " + " | ".join(titles[model] for model in models) + " |"]
+    lines += ["|---" * (len(models) + 1) + "|"]
+    for task in tasks:
+        cells = [gap(found.get((task, model))) for model in models]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     (RESULTS / "gue.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
@@ -149,6 +166,15 @@ def cell(row: dict | None) -> str:
     spread = f" ± {score['sd']:.3f}" if score["sd"] is not None else ""
     epochs = f", {row['recipe']['epochs']} epochs" if row["recipe"] else ""
     return f"{score['mean']:.3f}{spread} ({score['low']:.3f} to {score['high']:.3f}{epochs})"
+
+
+def gap(row: dict | None) -> str:
+    """Difference to the CNN with its 95% interval over test sequences and seeds; bold if that excludes zero."""
+    if row is None or row["to_cnn"] is None:
+        return "–"
+    value, low, high = (row["to_cnn"][key] for key in ("difference", "low", "high"))
+    bold = "**" if low > 0 or high < 0 else ""
+    return f"{bold}{value:+.3f}{bold} ({low:+.3f} to {high:+.3f})"
 
 
 if __name__ == "__main__":

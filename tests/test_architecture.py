@@ -14,9 +14,9 @@ FLOORS = {
     2: {"nn", "optim", "testing", "analysis", "retrieval"},
     3: {"models"},
     4: {"train", "report"},
-    5: {"presets", "doctor", "tree_verbs"},
+    5: {"presets", "doctor"},
     6: {"bench"},
-    7: {"bench_verb"},
+    7: {"verbs"},
     8: {"cli"},
     9: {"__main__"},
 }

@@ -13,10 +13,12 @@ DATA = "sequence,label\n" + "".join(
     for i in range(120)
 )
 EXAMPLES = {
+    "adapt_pretrained.py": ["--sequences", "60", "--epochs", "1"],
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
     "digits_disk.py": ["disk.png"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
+    "species.py": ["--lengths", "64", "512", "--windows", "20", "--tests", "10"],
 }
 
 
@@ -24,7 +26,7 @@ def python_blocks(path: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/embeddings.md"])
 def test_python_in_the_documentation_runs(page, tmp_path):
     (tmp_path / "data.csv").write_text(DATA)
     code = "\n".join(python_blocks(ROOT / page)).replace("...", "")

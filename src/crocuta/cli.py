@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, tree_verbs
+from crocuta import bench_verb, embed_verb, generate_verb, map_verb, pretrain_verb, probe_verb, tree_verbs, windows_verb
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
@@ -36,6 +36,12 @@ app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, rich_ma
 
 OUTPUT = Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")]
 EXISTING_RUN = Annotated[Path, typer.Argument(help="Run folder that `crocuta train` made.")]
+GENOME = Annotated[
+    Path | None, typer.Option(help="FASTA, for tables of coordinates (`chrom,start,end,...`).")
+]
+WINDOW = Annotated[
+    int | None, typer.Option(min=1, help="Nucleotides around each interval's centre; default the interval.")
+]
 RESUME = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
 
 
@@ -63,6 +69,8 @@ def show(run) -> None:
     """The score table of a run, and where its report lies."""
     from rich.table import Table
 
+    from crocuta.report.tables import size
+
     metrics = run.metrics
     headline = metrics["metric"]
     table = Table(title=f"Test set, {metrics['data']['test']['n']:,} sequences")
@@ -79,7 +87,7 @@ def show(run) -> None:
             f"{number(value['low'])} to {number(value['high'])}",
             number(test["accuracy"]["mean"]),
             number(test["auroc"]["mean"]),
-            f"{model['parameters']:,}",
+            size(model),
             f"{seconds:.0f} s",
         )
     console.print(table)
@@ -116,7 +124,8 @@ def train(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="CSV/TSV (`sequence,label[,split]`) or FASTA (`label=` in headers), plain or .gz."
+            help="CSV/TSV (`sequence,label[,split]`; for several labels each `labels`, joined by `;`, or columns of"
+            " 0 and 1) or FASTA (`label=` in headers), plain or .gz."
         ),
     ] = None,
     model: Annotated[
@@ -128,6 +137,13 @@ def train(
             " pretrained weights; repeat to compare.",
         ),
     ] = None,
+    adapt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How pretrained weights are adapted: full (default), probe, lora:RANK, prompt:TOKENS,"
+            " label-prompt:TOKENS, in-context:SHOTS; repeat to compare."
+        ),
+    ] = None,
     output: OUTPUT = Path("run"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
     valid: Annotated[Path | None, typer.Option(help="Validation file; else a tenth is taken off.")] = None,
@@ -136,6 +152,8 @@ def train(
         str | None, typer.Option(help="Named task in place of a file, e.g. gue/prom_core_tata.")
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the task's files.")] = None,
+    genome: GENOME = None,
+    window: WINDOW = None,
     metric: Annotated[str | None, typer.Option(help="mcc, accuracy, f1, auroc or auprc.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set, at most.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -167,12 +185,15 @@ def train(
     `crocuta train --task gue/prom_core_tata --data-root data/ -m hyenadna-tiny -m cnn -o run/`
 
     `crocuta train train.csv --valid dev.csv --test test.csv -m ./hyenadna-tiny-1k-seqlen-hf -o run/`
+
+    `crocuta train data.csv -m ./pretrained --adapt full --adapt lora:8 --adapt prompt:16 -o run/`
     """
     prepare()
     from crocuta import presets
 
     models = model or ["hyenadna-tiny"]
     source = {"data": data, "valid": valid, "test": test, "task": task, "data_root": data_root}
+    source |= {"genome": genome, "window": window}
     changes = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -181,14 +202,14 @@ def train(
         "patience": patience,
     }
     options = {key: value for key, value in changes.items() if value is not None}
-    options |= {"max_length": max_length, "baselines": baselines}
+    options |= {"max_length": max_length, "baselines": baselines, "adapt": adapt or ()}
     if dry_run:
         for line in presets.estimate(models, seeds, source, **options):
             console.print(line)
         return
     headline = presets.headline(metric, task)
     train_and_show(
-        presets.train, headline, models=models, output=output, seeds=seeds, metric=headline,
+        presets.train, headline, models=models, output=output, seeds=seeds, metric=metric,
         both_strands=both_strands, resume=resume,
         **source, **options,
     )  # fmt: skip
@@ -201,16 +222,19 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for metrics and predictions.")
     ] = None,
+    genome: GENOME = None,
+    window: WINDOW = None,
 ) -> None:
     """Judge the models of a run on other labelled sequences.
 
     Example: `crocuta evaluate run/ test.csv`
     """
     prepare()
+    from crocuta.presets import read_windows
     from crocuta.report import write_report
     from crocuta.train import evaluate
 
-    result = evaluate(run, data, output)
+    result = evaluate(run, data, output, read_windows(genome, window))
     write_report([result.path], result.path / "report.html")
     show(result)
 
@@ -222,6 +246,8 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="Table to write.")] = Path("predictions.tsv"),
     model: Annotated[str | None, typer.Option("--model", "-m", help="Which of the run's models.")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 256,
+    genome: GENOME = None,
+    window: WINDOW = None,
 ) -> None:
     """Predict classes of sequences, streamed: the file may be of any size.
 
@@ -231,6 +257,7 @@ def predict(
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from crocuta import train
+    from crocuta.presets import read_windows
 
     with Progress(
         SpinnerColumn(), TextColumn("{task.completed:,} sequences"), console=console, transient=True
@@ -242,6 +269,7 @@ def predict(
             output,
             model=model,
             batch_size=batch_size,
+            windows=read_windows(genome, window),
             progress=lambda done: bar.update(task, advance=done),
         )
     console.print(f"{count:,} sequences → [bold]{output}[/]")
@@ -303,4 +331,10 @@ def doctor() -> None:
 
 app.add_typer(tree_verbs.simulate, name="simulate")
 app.command()(tree_verbs.hyperbolicity)
+app.command()(pretrain_verb.pretrain)
 app.command()(bench_verb.bench)
+app.command()(generate_verb.generate)
+app.command()(embed_verb.embed)
+app.command("map")(map_verb.draw)
+app.command()(windows_verb.windows)
+app.command()(probe_verb.probe)

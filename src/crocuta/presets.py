@@ -11,6 +11,7 @@ import numpy as np
 from crocuta.data.demo import load_demo
 from crocuta.data.labelled import Splits, make_splits
 from crocuta.data.tasks import find_task, load_task, task_files
+from crocuta.data.windows import Windows
 from crocuta.errors import InputError
 from crocuta.models.base import Ensemble, ModelConfig
 from crocuta.models.baselines import KmerConfig, LengthConfig, MajorityConfig
@@ -18,10 +19,14 @@ from crocuta.models.boosted import BoostedConfig
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
+from crocuta.models.hyena_kmer import KmerHyenaConfig
+from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
 from crocuta.train import Entry, Recipe, run_experiment
+from crocuta.train.adapt import FULL, Adaptation, parse_adaptation
 from crocuta.train.experiment import Watcher
+from crocuta.train.labels import problem
 from crocuta.train.run import RunFolder
 from crocuta.train.trial import trial
 
@@ -37,6 +42,16 @@ CNN_RECIPE = Recipe(learning_rate=1e-3, batch_size=32, epochs=20)
 HCNN_RECIPE = Recipe(learning_rate=1e-3, curvature_learning_rate=1e-2, batch_size=32, epochs=20)
 TRANSFORMER_RECIPE = Recipe(learning_rate=5e-4, batch_size=32, epochs=20)
 FINETUNE_RECIPE = Recipe(learning_rate=6e-4, batch_size=32, epochs=20)
+# Few parameters bear, and need, larger steps (chosen on the validation set of GUE prom_core_tata, 2,000 training
+# sequences). In-context tuning is brief by definition.
+ADAPTATION_RECIPES = {
+    "full": FINETUNE_RECIPE,
+    "probe": replace(FINETUNE_RECIPE, learning_rate=2e-2),
+    "lora": replace(FINETUNE_RECIPE, learning_rate=4e-3),
+    "prompt": replace(FINETUNE_RECIPE, learning_rate=2e-2),
+    "label-prompt": replace(FINETUNE_RECIPE, learning_rate=3e-2),
+    "in-context": replace(FINETUNE_RECIPE, epochs=4),
+}
 
 
 @dataclass(frozen=True)
@@ -49,15 +64,22 @@ class Preset:
     recipe: Recipe | None = None
 
 
-def hyenadna(size: str) -> Preset:
+def hyenadna(size: str, **options: Any) -> Preset:
     """A HyenaDNA of a released size, new weights; its filters span the longest sequence of the data."""
 
     def build(longest: int) -> HyenaConfig:
-        return HyenaConfig(
-            **RELEASED[size] | {"max_seq_len": longest + 2, "initializer_range": SCRATCH_INITIALIZER}
-        )
+        own = {"max_seq_len": longest + 2, "initializer_range": SCRATCH_INITIALIZER}
+        return HyenaConfig(**RELEASED[size] | own | options)
 
     return Preset(f"hyenadna-{size}", f"HyenaDNA-{size}", build, HYENA_RECIPE)
+
+
+def kmer_hyenadna(longest: int, k: int = 6) -> KmerHyenaConfig:
+    """HyenaDNA-tiny over k-mers side by side: the tokenizer ablation."""
+    kmers = -(-longest // k)
+    return KmerHyenaConfig(
+        **RELEASED["tiny-1k"] | {"max_seq_len": kmers + 2, "initializer_range": SCRATCH_INITIALIZER, "k": k}
+    )
 
 
 def hcnn(kind: str, title: str) -> Preset:
@@ -82,6 +104,18 @@ PRESETS = {
     for preset in (
         replace(hyenadna("tiny-1k"), name="hyenadna-tiny", title="HyenaDNA-tiny"),
         *(hyenadna(size) for size in RELEASED),
+        Preset(
+            "hyenadna-rc",
+            "HyenaDNA, both strands",
+            lambda longest: RCHyenaConfig(max_seq_len=longest, initializer_range=SCRATCH_INITIALIZER),
+            HYENA_RECIPE,
+        ),
+        replace(
+            hyenadna("tiny-1k", bidirectional=True),
+            name="hyenadna-tiny-bidirectional",
+            title="HyenaDNA-tiny, bidirectional",
+        ),
+        Preset("hyenadna-tiny-kmer", "HyenaDNA-tiny, 6-mers", kmer_hyenadna, HYENA_RECIPE),
         Preset("cnn", "CNN", lambda longest: CNNConfig(max_length=longest, dropout=0.5), CNN_RECIPE),
         Preset(
             "cnn-max",
@@ -98,13 +132,19 @@ PRESETS = {
 }
 
 
-def entry(model: str | PathLike, longest: int, changes: dict[str, Any]) -> Entry:
+def entry(
+    model: str | PathLike,
+    longest: int,
+    changes: dict[str, Any],
+    adaptation: Adaptation = FULL,
+) -> Entry:
     """The entry of a comparison for a preset's name, or for a folder or hub name of pretrained weights.
 
     Args:
         model: see above.
         longest: nucleotides of the longest sequence.
         changes: fields of the recipe to override.
+        adaptation: what of pretrained weights is trained; a preset has new weights, all of which are.
 
     Raises:
         InputError: no such preset or folder.
@@ -114,13 +154,20 @@ def entry(model: str | PathLike, longest: int, changes: dict[str, Any]) -> Entry
         preset = PRESETS[name]
         recipe = preset.recipe and fit_batch(replace(preset.recipe, **changes), longest, changes)
         return Entry(preset.name, preset.title, preset.build(longest), recipe)
-    if not Path(name).is_dir() and name.count("/") != 1:
+    if not is_pretrained(model):
         raise InputError(
             f"no model {name!r}: expected {', '.join(PRESETS)}, or the folder of a pretrained model"
         )
-    short = Path(name).name
-    recipe = fit_batch(replace(FINETUNE_RECIPE, **changes), longest, changes)
-    return Entry(short, f"{short} (pretrained)", name, recipe)
+    short = Path(name).resolve().name
+    recipe = fit_batch(replace(ADAPTATION_RECIPES[adaptation.name], **changes), longest, changes)
+    if adaptation == FULL:
+        return Entry(short, f"{short} (pretrained)", name, recipe)
+    return Entry(f"{short}-{adaptation.label}", f"{short}, {adaptation.title}", name, recipe, adaptation)
+
+
+def is_pretrained(model: str | PathLike) -> bool:
+    """Whether a name is that of a folder, or has the form of a hub name."""
+    return str(model) not in PRESETS and (Path(model).is_dir() or str(model).count("/") == 1)
 
 
 def fit_batch(recipe: Recipe, longest: int, changes: dict[str, Any]) -> Recipe:
@@ -134,15 +181,33 @@ def comparison(
     splits: Splits,
     models: Sequence[str | PathLike],
     *,
+    adapt: Sequence[str] = (),
     max_length: int | None = None,
     baselines: bool = True,
     **changes: Any,
 ) -> list[Entry]:
-    """Entries for several models, followed by the k-mer and length baselines; see `entry`."""
+    """Entries for several models, followed by the k-mer and length baselines; see `entry`.
+
+    Each of `adapt` ("full", "probe", "lora:8", ...; see `crocuta.train.adapt`) gives an entry for each pretrained
+    model.
+
+    Raises:
+        InputError: an unknown model or adaptation, or nothing that could be adapted.
+    """
+    adaptations = [parse_adaptation(text) for text in adapt] or [FULL]
+    if adapt and not any(is_pretrained(model) for model in models):
+        raise InputError(
+            f"--adapt {adapt[0]} needs pretrained weights, and {', '.join(map(str, models))} starts from new ones;"
+            " give the folder of a pretrained model with --model"
+        )
     longest = max(int(part.sequences.lengths.max()) for part in (splits.train, splits.valid, splits.test))
     longest = max(longest, max_length or 0)
     wanted = [*models, *(preset.name for preset in BASELINES if baselines)]
-    return [entry(model, longest, changes) for model in dict.fromkeys(wanted)]
+    return [
+        entry(model, longest, changes, adaptation)
+        for model in dict.fromkeys(wanted)
+        for adaptation in (dict.fromkeys(adaptations) if is_pretrained(model) else adaptations[:1])
+    ]
 
 
 def read_data(
@@ -152,8 +217,12 @@ def read_data(
     test: str | PathLike | None = None,
     task: str | None = None,
     data_root: str | PathLike | None = None,
+    genome: str | PathLike | None = None,
+    window: int | None = None,
 ) -> tuple[Splits, list[Path]]:
     """Splits of a labelled table or FASTA file, or of a named task, and the files they came from.
+
+    A table of coordinates needs a `genome`; `window` is how many nucleotides around each interval's centre are read.
 
     Raises:
         InputError: neither or both are given; files are missing or broken.
@@ -165,8 +234,21 @@ def read_data(
             raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
         return load_task(task, data_root), task_files(task, data_root)
     assert data is not None
-    splits = make_splits(data, valid, test)
-    return splits, [Path(path) for path in (data, valid, test) if path is not None]
+    splits = make_splits(data, valid, test, windows=read_windows(genome, window))
+    return splits, [Path(path) for path in (data, valid, test, genome) if path is not None]
+
+
+def read_windows(genome: str | PathLike | None, window: int | None) -> Windows | None:
+    """Windows of a genome, if one is given.
+
+    Raises:
+        InputError: a width without a genome; an unreadable file.
+    """
+    if genome is None:
+        if window is not None:
+            raise InputError("--window cuts windows out of a genome; give it with --genome genome.fa")
+        return None
+    return Windows.read(genome, window)
 
 
 def train(
@@ -183,6 +265,8 @@ def train(
     test: str | PathLike | None = None,
     task: str | None = None,
     data_root: str | PathLike | None = None,
+    genome: str | PathLike | None = None,
+    window: int | None = None,
     report: bool = True,
     **options: Any,
 ) -> RunFolder:
@@ -193,21 +277,24 @@ def train(
         models: presets (`crocuta.presets.PRESETS`) or folders of pretrained models.
         output: run folder; the report is `report.html` in it.
         seeds: number of trainings of each model.
-        metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc".
+        metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc", or "auroc" where sequences
+            may have several labels.
         both_strands: augment with reverse complements, and predict by the mean over both strands.
         resume: continue an interrupted run.
         watcher: hears of progress.
-        valid, test, task, data_root: see `read_data`.
+        valid, test, task, data_root, genome, window: see `read_data`.
         report: write `report.html` (False: only numbers and models).
-        options: `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
+        options: `adapt` (see `comparison`), `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
     """
-    splits, files = read_data(data, valid=valid, test=test, task=task, data_root=data_root)
+    splits, files = read_data(
+        data, valid=valid, test=test, task=task, data_root=data_root, genome=genome, window=window
+    )
     run = run_experiment(
         comparison(splits, models, **options),
         splits,
         output,
         seeds=range(seeds),
-        metric=headline(metric, task),
+        metric=headline(metric, task, splits),
         both_strands=both_strands,
         task=task,
         data_files=files,
@@ -219,9 +306,10 @@ def train(
     return run
 
 
-def headline(metric: str | None, task: str | None) -> str:
-    """The metric that leads: the one asked for, else the task's, else MCC."""
-    return metric or (find_task(task).metric if task else "mcc")
+def headline(metric: str | None, task: str | None, splits: Splits | None = None) -> str:
+    """The metric that leads: the one asked for, else the task's, else MCC, or AUROC for several labels each."""
+    several = splits is not None and problem(splits.train) == "multi_label"
+    return metric or (find_task(task).metric if task else "auroc" if several else "mcc")
 
 
 def demo(output: str | PathLike, *, resume: bool = False, watcher: Watcher | None = None) -> RunFolder:
@@ -242,10 +330,11 @@ def estimate(
                  f" {len(splits.test):,} test."]  # fmt: skip
     for entry in comparison(splits, models, **options):
         if entry.recipe is not None:
-            cost = trial(entry.model, splits, entry.recipe)
+            cost = trial(entry.model, splits, entry.recipe, entry.adaptation)
             hours = cost.seconds_per_epoch * entry.recipe.epochs * seeds / 3600
             sentences.append(
-                f"{entry.title}: {cost.parameters:,} parameters, {cost.memory_mb:,.0f} MB, up to"
+                f"{entry.title}: {cost.parameters:,} parameters, {cost.trained_parameters:,} of them"
+                f" trained, {cost.memory_mb:,.0f} MB, up to"
                 f" {cost.seconds_per_epoch:,.0f} s an epoch, {hours:.1f} h for {entry.recipe.epochs} epochs"
                 f" and {seeds} seeds if none stops early."
             )

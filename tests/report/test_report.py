@@ -297,3 +297,16 @@ def test_reports_do_not_load_models(run):
     code = "import sys, crocuta.report; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_learnt_curvatures_are_drawn(write_run, tmp_path):
+    folder = write_run(tmp_path / "bent", n=60, seeds=2)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for seed in metrics["models"]["cnn"]["seeds"]:
+        for entry in seed["history"]:
+            entry |= {"curvature.manifolds.0": 1 + 0.1 * entry["epoch"], "curvature.manifolds.1": 0.5}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    html = write_report([folder], tmp_path / "page").read_text(encoding="utf-8")
+    assert "How CNN's space bent" in html.replace("&#39;", "'")
+    assert "How HyenaDNA-tiny's space bent" not in html.replace("&#39;", "'")
+    assert (tmp_path / "page" / "figures" / "curvature-cnn.png").exists()

@@ -5,12 +5,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
 from crocuta.data.encoding import canonical, encode_counted
+from crocuta.data.label_sets import LabelSet
 from crocuta.data.records import Record, read_records
 from crocuta.data.sequences import Sequences, as_indices
+from crocuta.data.windows import Windows
 from crocuta.errors import InputError
 
 SPLIT_NAMES = {
@@ -23,7 +26,10 @@ PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class Labelled:
-    """Sequences with the number of their class: labels int64 (n,), an index into `classes`."""
+    """Sequences with their classes.
+
+    labels: int64 (n,), an index into `classes`; or uint8 (n, classes) of 0 and 1, where a sequence may have several.
+    """
 
     sequences: Sequences
     labels: np.ndarray
@@ -60,17 +66,21 @@ def sort_classes(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
-def read_labelled(path: str | PathLike, classes: Sequence[str] | None = None) -> Labelled:
+def read_labelled(
+    path: str | PathLike, classes: Sequence[str] | None = None, windows: Windows | None = None
+) -> Labelled:
     """Reads a file of labelled sequences; see `crocuta.data.records.read_records` for the formats.
 
     Args:
         path: CSV, TSV or FASTA, plain or gzip; a `split` column is ignored.
-        classes: names of the classes, in order; default the labels of the file, see `sort_classes`.
+        classes: names of the classes, in order; default the labels of the file: those of its columns, or sorted by
+            `sort_classes`.
+        windows: where the sequences of a table of coordinates come from.
 
     Raises:
         InputError: no label, a label outside `classes`, or fewer than two classes.
     """
-    return label_records(read_records(path), str(path), classes)
+    return label_records(read_records(path, windows=windows), str(path), classes)
 
 
 def label_records(records: Iterable[Record], source: str, classes: Sequence[str] | None = None) -> Labelled:
@@ -79,23 +89,52 @@ def label_records(records: Iterable[Record], source: str, classes: Sequence[str]
     return _number(sequences, labels, source, classes)
 
 
-def _encode_records(records: Iterable[Record], source: str) -> tuple[Sequences, list[str]]:
+def _encode_records(records: Iterable[Record], source: str) -> tuple[Sequences, list[Any]]:
     names, ids, others, labels = [], [], [], []
     for number, record in enumerate(records, 1):
-        if record.label is None:
+        label = record.label if record.labels is None else record.labels
+        if label is None or (labels and type(label) is not type(labels[0])):
             raise InputError(
-                f"{source}, record {number} ({record.name}): no label; expected a column 'label',"
-                " or label=... in the FASTA header, for every sequence"
+                f"{source}, record {number} ({record.name}): no label; expected a column 'label', or label=... in"
+                " the FASTA header, for every sequence; or, for several labels each, a column 'labels' or columns of"
+                " 0 and 1"
             )
         encoded, other = encode_counted(record.sequence)
         names.append(record.name)
         ids.append(encoded)
         others.append(other)
-        labels.append(record.label)
+        labels.append(label)
     return Sequences.from_ids(ids, names, others), labels
 
 
-def _number(sequences: Sequences, labels: list[str], source: str, classes: Sequence[str] | None) -> Labelled:
+def _number_sets(
+    sequences: Sequences, sets: list[LabelSet], source: str, classes: Sequence[str] | None
+) -> Labelled:
+    """0/1 labels of sequences that may have several; the classes of a table with a column each are its columns."""
+    if classes is None:
+        occurring = (name for found in sets for name in found.names)
+        classes = sets[0].names if sets[0].complete else sort_classes(occurring)
+    known = tuple(classes)
+    if sets[0].complete and (missing := set(known) - set(sets[0].names)):
+        raise InputError(f"{source}: no column for class {min(missing)!r}, which training had")
+    number = {name: k for k, name in enumerate(known)}
+    columns = {
+        names: np.array([number.get(name, -1) for name in names], np.int64)
+        for names in {found.names for found in sets}
+    }
+    labels = np.zeros((len(sets), len(known)), np.uint8)
+    for i, found in enumerate(sets):
+        chosen = columns[found.names][found.present]
+        if (chosen < 0).any():
+            name = found.names[int(found.present[chosen < 0][0])]
+            raise _unknown(source, i, sequences, name, known)
+        labels[i, chosen] = 1
+    return Labelled(sequences, labels, known)
+
+
+def _number(sequences: Sequences, labels: list[Any], source: str, classes: Sequence[str] | None) -> Labelled:
+    if labels and isinstance(labels[0], LabelSet):
+        return _number_sets(sequences, labels, source, classes)
     known = sort_classes(labels) if classes is None else tuple(classes)
     if len(known) < 2:
         raise InputError(
@@ -106,11 +145,15 @@ def _number(sequences: Sequences, labels: list[str], source: str, classes: Seque
         numbered = [number[label] for label in labels]
     except KeyError:
         i = next(i for i, label in enumerate(labels) if label not in number)
-        raise InputError(
-            f"{source}, record {i + 1} ({sequences.names[i]}): label {labels[i]!r} is not among the known"
-            f" classes ({abridged(known)}); training must have seen every label"
-        ) from None
+        raise _unknown(source, i, sequences, labels[i], known) from None
     return Labelled(sequences, np.array(numbered, np.int64), known)
+
+
+def _unknown(source: str, i: int, sequences: Sequences, label: str, known: Sequence[str]) -> InputError:
+    return InputError(
+        f"{source}, record {i + 1} ({sequences.names[i]}): label {label!r} is not among the known"
+        f" classes ({abridged(known)}); training must have seen every label"
+    )
 
 
 def abridged(names: Sequence[str], limit: int = 12) -> str:
@@ -122,6 +165,7 @@ def make_splits(
     valid_path: str | PathLike | None = None,
     test_path: str | PathLike | None = None,
     seed: int = 0,
+    windows: Windows | None = None,
 ) -> Splits:
     """Training, validation and test records from one file or several.
 
@@ -135,7 +179,7 @@ def make_splits(
     source, column = str(train_path), []
 
     def watched() -> Iterable[Record]:
-        for record in read_records(train_path):
+        for record in read_records(train_path, windows=windows):
             column.append(record.split)
             yield record
 
@@ -143,7 +187,8 @@ def make_splits(
     files = {part: path for part, path in (("valid", valid_path), ("test", test_path)) if path is not None}
     if not any(column):
         train = _number(sequences, labels, source, None)
-        given = {"train": train, **{part: read_labelled(path, train.classes) for part, path in files.items()}}
+        read = {part: read_labelled(path, train.classes, windows) for part, path in files.items()}
+        given = {"train": train, **read}
         names = [PARTS[part] for part in PARTS if part in given]
         return set_aside(given, source, f"Separate files for {listed(names)}." if files else "", seed)
     if files:
@@ -151,7 +196,9 @@ def make_splits(
             f"{source}: has a split column, and {next(iter(files.values()))} was given too; use one of them"
         )
     members = _split_members(column, source)
-    known = sort_classes(label for label, part in zip(labels, members, strict=True) if part == "train")
+    known = None
+    if not isinstance(labels[0], LabelSet):
+        known = sort_classes(label for label, part in zip(labels, members, strict=True) if part == "train")
     whole = _number(sequences, labels, source, known)
     given = {part: whole.select(members == part) for part in PARTS if (members == part).any()}
     return set_aside(
@@ -190,7 +237,8 @@ def set_aside(given: dict[str, Labelled], source: str, policy: str = "", seed: i
             " duplicates, reverse complements included, stay on one side."
         )
     train = given["train"]
-    if len(present := np.unique(train.labels)) < 2:
+    present = np.unique(train.labels) if train.labels.ndim == 1 else np.flatnonzero(train.labels.any(0))
+    if len(present) < min(2, len(train.classes)):
         found = abridged([train.classes[i] for i in present])
         raise InputError(f"{source}: training has only label {found}, expected at least two different labels")
     for part in ("valid", "test"):
@@ -212,6 +260,8 @@ def _tenths(train: Labelled, missing: list[str], source: str, seed: int) -> dict
 
 
 def _check_seen(train: Labelled, part: Labelled, name: str, source: str) -> None:
+    if train.labels.ndim == 2:
+        return  # a label that only other parts have is left out of the scores that need both kinds
     unseen = np.setdiff1d(part.labels, train.labels)
     if len(unseen):
         raise InputError(

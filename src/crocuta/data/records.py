@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 
+from crocuta.data.label_sets import LabelSet, columns_without_header, label_reader
 from crocuta.data.text import Line, open_lines
+from crocuta.data.windows import COORDINATES, Windows
 from crocuta.errors import InputError
 
 FASTA_SUFFIXES = {".fa", ".fasta", ".fna", ".ffn", ".fas"}
@@ -18,13 +21,14 @@ FORMATS = "a table with the columns sequence[,label][,split], or FASTA"
 class Record:
     """One sequence as written in the file, with what the file says of it.
 
-    `label` and `split` are None where the file gives none.
+    `label`, `split` and `labels` (of a sequence that may have several) are None where the file gives none.
     """
 
     name: str
     sequence: str
     label: str | None = None
     split: str | None = None
+    labels: LabelSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +59,23 @@ _FIELD = re.compile(
 )
 
 
-def read_records(path: str | PathLike, header: Callable[[str], Header] = parse_header) -> Iterator[Record]:
+def read_records(
+    path: str | PathLike,
+    header: Callable[[str], Header] = parse_header,
+    windows: Windows | None = None,
+) -> Iterator[Record]:
     """Yields the sequences of a CSV, TSV or FASTA file; memory does not grow with the file.
 
-    The first line of a table names its columns: `sequence`, perhaps `label`, `split`, `name` (or `id`);
-    others are ignored. A FASTA file may carry `label=` and `split=` in its headers. gzip is recognised by
-    content. Sequences without a name are called `row_1`, `row_2`, ... by their place in the file.
+    The first line of a table names its columns: `sequence` (or, with `windows`, a chromosome, start and end),
+    perhaps `label`, `split`, `name` (or `id`); others are ignored. Sequences with several labels have a column
+    `labels`, names joined by `;`, or a column of 0 and 1 for each label; see `crocuta.data.label_sets`. A FASTA file
+    may carry `label=` and `split=` in its headers. gzip is recognised by content. Sequences without a name are
+    called `row_1`, `row_2`, ... by their place in the file.
 
     Args:
         path: the file.
         header: reads a FASTA header (without `>`); for files that write labels differently.
+        windows: where the sequences of a table of coordinates come from.
 
     Raises:
         InputError: the file cannot be read; the message names the line and what was expected.
@@ -77,7 +88,7 @@ def read_records(path: str | PathLike, header: Callable[[str], Header] = parse_h
         if first.text.lstrip().startswith(">"):
             yield from _fasta(path, first, lines, header)
         else:
-            yield from _table(path, first, lines)
+            yield from _table(path, first, lines, windows)
 
 
 def _fasta(
@@ -105,11 +116,14 @@ def _fasta_record(
     return Record(head.name or f"row_{count}", "".join(parts), head.label, head.split)
 
 
-def _table(path: Path, first: Line, lines: Iterator[Line]) -> Iterator[Record]:
+def _table(path: Path, first: Line, lines: Iterator[Line], windows: Windows | None) -> Iterator[Record]:
     delimiter = next((mark for mark in DELIMITERS if mark in first.text), ",")
-    columns = [column.strip().lower() for column in _split(first.text, delimiter)]
-    _check_columns(path, first, columns)
-    count = 0
+    titles = [column.strip() for column in _split(first.text, delimiter)]
+    if unnamed := columns_without_header(titles):
+        titles, lines = unnamed, chain([first], lines)
+    columns = [title.lower() for title in titles]
+    _check_columns(path, first, columns, windows)
+    count, several = 0, None
     for line in lines:
         if not line.text.strip():
             continue
@@ -121,24 +135,34 @@ def _table(path: Path, first: Line, lines: Iterator[Line]) -> Iterator[Record]:
                 f" ({_short(', '.join(columns))})"
             )
         row = dict(zip(columns, fields, strict=True))
-        sequence, name = row["sequence"], row.get("name") or row.get("id") or f"row_{count}"
+        sequence = row["sequence"] if "sequence" in row else _cut(row, windows, path, line)
+        name = row.get("name") or row.get("id") or f"row_{count}"
         if not sequence:
             raise InputError(
                 f"{path}, line {line.number}: the sequence is blank; give its letters or drop the line"
             )
         check_letters(sequence, path, line.number)
-        yield Record(name, sequence, row.get("label") or None, row.get("split") or None)
+        several = several or label_reader(titles, fields)
+        yield Record(name, sequence, row.get("label") or None, row.get("split") or None, several(fields))
     if not count:
         raise InputError(f"{path}: a header and no records; expected at least one sequence below the header")
 
 
-def _check_columns(path: Path, first: Line, columns: list[str]) -> None:
+def _cut(row: dict[str, str], windows: Windows | None, path: Path, line: Line) -> str:
+    assert windows is not None, "_check_columns has seen to it"
+    return windows.cut(row, f"{path}, line {line.number}")
+
+
+def _check_columns(path: Path, first: Line, columns: list[str], windows: Windows | None) -> None:
     place = f"{path}, line {first.number}"
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
-    if "sequence" in columns:
+    located = all(names & set(columns) for names in COORDINATES.values())
+    if "sequence" in columns or (located and windows):
+        repeated = sorted({column for column in columns if columns.count(column) > 1})
         if repeated:
             raise InputError(f"{place}: column {repeated[0]!r} appears more than once; name each column once")
         return
+    if located:
+        raise InputError(f"{place}: coordinates, and no sequences; give their genome with --genome genome.fa")
     text = first.text.strip()
     if {suffix.lower() for suffix in path.suffixes} & FASTA_SUFFIXES:
         raise InputError(f"{place}: a FASTA file must begin with '>', found {_short(text)}")

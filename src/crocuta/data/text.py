@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -43,12 +43,48 @@ def open_lines(path: Path) -> Iterator[Iterator[Line]]:
     Raises:
         InputError: the file is missing, unreadable, truncated, binary, or not UTF-8.
     """
+    with _opened(path) as file, closing(_lines(path, file)) as lines:
+        yield lines
+
+
+def read_blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The bytes of a text file, plain or gzip by content, in blocks of up to `size`.
+
+    Raises:
+        InputError: the file is missing, unreadable, truncated or binary.
+    """
+    done = 0
+    with _opened(path) as file, _explained(path, lambda: f"{done:,} bytes of text"):
+        stream = _unpacked(path, file)
+        while block := stream.read(size):
+            yield block
+            done += len(block)
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    with _explained(path, lambda: "line 0"):
+        return open(path, "rb")
+
+
+def _unpacked(path: Path, file: io.BufferedReader) -> BinaryIO:
+    packed = file.peek(2)[:2] == GZIP
+    stream = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file  # type: ignore[arg-type]
+    _check_text(path, stream.peek(512)[:4096])
+    return cast(BinaryIO, stream)
+
+
+@contextmanager
+def _explained(path: Path, place: Callable[[], str]) -> Iterator[None]:
+    """Turns what the operating system and gzip raise into an InputError that says how far the reading came."""
     try:
-        file = open(path, "rb")  # noqa: SIM115
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        fault = "truncated" if isinstance(error, EOFError) else "corrupt"
+        raise InputError(
+            f"{path}: {fault} gzip after {place()} ({error}); copy or download the file again"
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: {_reason(path, error)}") from error
-    with file, closing(_lines(path, file)) as lines:
-        yield lines
 
 
 def _reason(path: Path, error: OSError) -> str:
@@ -59,22 +95,14 @@ def _reason(path: Path, error: OSError) -> str:
 
 def _lines(path: Path, file: io.BufferedReader) -> Generator[Line, None, None]:
     number = 0
-    try:
-        packed = file.peek(2)[:2] == GZIP
-        stream = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file  # type: ignore[arg-type]
-        _check_text(path, stream.peek(512)[:4096])
-        with io.TextIOWrapper(cast(BinaryIO, stream), "utf-8-sig", errors="surrogateescape") as text:
-            for number, line in enumerate(text, 1):
-                if not line.isascii():
-                    _check_utf8(path, number, line)
-                yield Line(number, line.rstrip("\n"))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        fault = "truncated" if isinstance(error, EOFError) else "corrupt"
-        raise InputError(
-            f"{path}: {fault} gzip after line {number} ({error}); copy or download the file again"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: {_reason(path, error)}") from error
+    with (
+        _explained(path, lambda: f"line {number}"),
+        io.TextIOWrapper(_unpacked(path, file), "utf-8-sig", errors="surrogateescape") as text,
+    ):
+        for number, line in enumerate(text, 1):
+            if not line.isascii():
+                _check_utf8(path, number, line)
+            yield Line(number, line.rstrip("\n"))
 
 
 def _check_text(path: Path, start: bytes) -> None:

@@ -25,6 +25,7 @@ from crocuta.models.base import SequenceClassifier, classification_loss, registe
 from crocuta.models.hyena_block import HyenaBlock, HyenaMLP, operator
 from crocuta.models.hyena_config import RELEASED, HyenaConfig
 from crocuta.models.hyena_convert import convert
+from crocuta.models.hyena_generate import generate
 from crocuta.models.hyena_lean import lean_applies, lean_block, next_token_loss
 from crocuta.nn.fused import is_hooked
 from crocuta.nn.implicit_filter import HyenaFilter, Sine
@@ -185,6 +186,8 @@ class HyenaForCausalLM(HyenaPreTrainedModel):
         self.hyena = HyenaModel(config)
         self.lm_head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         self.post_init()
+
+    generate = generate
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head

@@ -22,10 +22,9 @@ def is_plain(module: nn.Module) -> bool:
 
 
 def is_hooked(module: nn.Module) -> bool:
-    """Whether calling the module does more than its `forward`; `_hf_hook` is accelerate's."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks) or hasattr(
-        module, "_hf_hook"
-    )
+    """Whether calling the module does other than its class's `forward`: hooks, or a `forward` of its own."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+    return bool(hooks) or "forward" in vars(module)
 
 
 def has_onednn(x: Tensor, weight: Tensor) -> bool:

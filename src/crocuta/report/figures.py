@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from crocuta.analysis.curves import mean_precision_recall, mean_roc, reliability
 from crocuta.analysis.scores import confusion
@@ -155,6 +155,28 @@ def learning_curves(run: Run, model: str) -> Figure | None:
     upper.plot([], [], color=colour(0), marker="o", markersize=3.5, label="training")
     upper.plot([], [], color=colour(1), marker="s", markersize=3.5, label="validation")
     upper.legend()
+    return figure
+
+
+def curvature_curves(run: Run, model: str) -> Figure | None:
+    """Curvature c of each manifold by epoch, one thin line per seed; None where no curvature is learnt."""
+    histories = [seed.get("history") or [] for seed in run.models[model]["seeds"]]
+    names = dict.fromkeys(key for history in histories for epoch in history for key in epoch)
+    names = [key for key in names if key.startswith("curvature.")]
+    if not names:
+        return None
+    figure, axes = canvas(2.9 + 0.1 * len(names))
+    for index, key in enumerate(names):
+        for history in histories:
+            _by_epoch(axes, history, key, index, marker(index))
+        label = shortened(key.removeprefix("curvature."), 34)
+        axes.plot([], [], color=colour(index), marker=marker(index), markersize=3.5, label=label)
+    axes.set(yscale="log", ylabel="curvature c", xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 

@@ -87,6 +87,7 @@ def _section(run: Run, folder: Path, prefix: str) -> dict[str, Any]:
         "run": run,
         "facts": _facts(run),
         "table": _score_table([run]),
+        "groups": tables.group_table(run),
         "paired": tables.paired_rows(pairs),
         "pictures": {part: _embed(made, folder, prefix) for part, made in shown.items()},
         "costs": tables.cost_rows(run).values(),

@@ -106,17 +106,21 @@ def error_pictures(run: Run) -> list[Picture]:
 
 
 def training_pictures(run: Run) -> list[Picture]:
-    """Learning curves of every model that learns by epochs."""
+    """Learning curves of every model that learns by epochs, and the curvatures of the hyperbolic ones."""
     caption = (
         "Top: the loss falls as the model learns; a validation loss that rises again means that it learns the"
     )
     caption += " training sequences by heart. Bottom: the score on validation sequences. One line per seed."
-    curves = {name: figures.learning_curves(run, name) for name in run.models}
-    return [
-        Picture(f"learning-{name}", f"How {run.title(name)} learnt", caption, figure)
-        for name, figure in curves.items()
-        if figure is not None
-    ]
+    curved = "Sectional curvature is -c: the larger c, the faster the space widens away from its origin. Manifolds in"
+    curved += " the order of the layers; one line per seed."
+    found = []
+    for name in run.models:
+        title = run.title(name)
+        if (figure := figures.learning_curves(run, name)) is not None:
+            found.append(Picture(f"learning-{name}", f"How {title} learnt", caption, figure))
+        if (figure := figures.curvature_curves(run, name)) is not None:
+            found.append(Picture(f"curvature-{name}", f"How {title}'s space bent", curved, figure))
+    return found
 
 
 def data_pictures(run: Run) -> list[Picture]:

@@ -70,12 +70,24 @@ def score_rows(runs: Sequence[Run]) -> list[ScoreRow]:
     ]
 
 
+def group_table(run: Run) -> dict[str, Any]:
+    """AUROC by group of labels: columns, and rows (title, [(mean, what it is made of)]); empty without groups."""
+    grouped = [model for model in run.models.values() if model.get("groups")]
+    columns = list(grouped[0]["groups"]) if grouped else []
+    rows = []
+    for model in grouped:
+        found = [model["groups"][name] for name in columns]
+        notes = [f"{number(g['median'])}, {g['defined']} of {g['labels']} labels" for g in found]
+        rows.append((model["title"], list(zip([number(g["mean"]) for g in found], notes, strict=True))))
+    return {"columns": columns, "rows": rows}
+
+
 def cost_rows(run: Run) -> dict[str, CostRow]:
     """Costs by model."""
     return {
         name: CostRow(
             model["title"],
-            f"{model['parameters']:,}",
+            size(model),
             duration(_mean(model["seeds"], "seconds")),
             megabytes(max((seed.get("peak_memory_mb") or 0 for seed in model["seeds"]), default=0)),
         )
@@ -118,6 +130,17 @@ def class_rows(run: Run) -> list[tuple[str, list[str]]]:
     by_class = zip(*(part["by_class"] for part in parts), strict=True)
     rows = [(name, [f"{n:,}" for n in counts]) for name, counts in zip(run.classes, by_class, strict=True)]
     return [*rows, ("all", [f"{part['n']:,}" for part in parts])]
+
+
+def size(model: dict[str, Any]) -> str:
+    """How many parameters a model has, and how many were trained where not all were.
+
+    >>> size({"parameters": 4722, "trained_parameters": 34})
+    '4,722 (34 trained)'
+    """
+    trained = model.get("trained_parameters") or model["parameters"]
+    some = f" ({trained:,} trained)" if trained != model["parameters"] else ""
+    return f"{model['parameters']:,}{some}"
 
 
 def duration(seconds: float) -> str:

@@ -147,7 +147,10 @@ def _score(run: Run, model: str) -> str:
 
 def _recipe(run: Run, name: str) -> str:
     recipe, model = run.config["recipe"][name], run.models[name]
-    text = f"{run.title(name)} ({model['parameters']:,} parameters) was trained with AdamW"
+    text = f"{run.title(name)} ({model['parameters']:,} parameters"
+    if (trained := model.get("trained_parameters") or model["parameters"]) != model["parameters"]:
+        text += f", of which {trained:,} trained"
+    text += ") was trained with AdamW"
     known = {"learning_rate": "learning rate", "weight_decay": "weight decay", "batch_size": "batch size"}
     text += "".join(f", {word} {recipe[key]:g}" for key, word in known.items() if recipe.get(key) is not None)
     if recipe.get("epochs"):

@@ -93,15 +93,25 @@ def sparse_features(model: LinearBaseline, sequences: Iterable[np.ndarray]) -> A
     return sparse.vstack(blocks, format="csr")
 
 
-def fit_logistic(features, labels: np.ndarray, inverse: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (classes, features) and intercepts (classes,) of logits; one question per column if multi-label."""
+def fit_logistic(
+    features, labels: np.ndarray, inverse: float, balanced: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (classes, features) and intercepts (classes,) of logits; one question per column if multi-label.
+
+    `inverse` regularisation; `balanced` gives each class the same weight in all, whatever its size.
+    """
 
     def solve(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(np.unique(target)) == 1:  # a label that all or none of the training sequences have
+            share = (target.sum() + 0.5) / (len(target) + 1)
+            return np.zeros((1, features.shape[1])), np.array([np.log(share / (1 - share))])
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # not yet converged to the last digit: validation judges the result
-            solver = LogisticRegression(C=inverse, max_iter=200, tol=1e-3).fit(features, target)
+            solver = LogisticRegression(
+                C=inverse, max_iter=200, tol=1e-3, class_weight="balanced" if balanced else None
+            ).fit(features, target)
         return solver.coef_, solver.intercept_
 
     if labels.ndim == 2:

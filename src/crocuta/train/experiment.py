@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import TrainerCallback
+from transformers import AutoConfig, TrainerCallback
 
 from crocuta.analysis.scores import scores
 from crocuta.data.labelled import Splits
@@ -17,6 +17,7 @@ from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import Ensemble, ModelConfig, check_lengths
 from crocuta.models.boosted import BoostedConfig
+from crocuta.train.adapt import FULL, Adaptation
 from crocuta.train.baselines import fit_baseline
 from crocuta.train.boosted import fit_boosted
 from crocuta.train.finetuning import Fit, finetune
@@ -28,16 +29,22 @@ from crocuta.train.run import RunFolder, judged, write_predictions
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of a comparison: its name, title, how it is built and how it is trained; a baseline has no recipe."""
+    """A model of a comparison: its name, title, how it is built and how it is trained; a baseline has no recipe.
+
+    `adaptation` says what of the model is trained.
+    """
 
     name: str
     title: str
     model: ModelConfig | str | PathLike
     recipe: Recipe | None = None
+    adaptation: Adaptation = FULL
 
 
 class Watcher:
-    """Hears of a comparison's progress; this one says nothing."""
+    """Hears of a comparison's progress; this one says nothing. `metric` is set to the headline before it begins."""
+
+    metric: str = "mcc"
 
     def begin(self, entry: Entry, seed: int) -> tuple[TrainerCallback, ...]:
         """Called before each training; returns callbacks for it."""
@@ -77,9 +84,14 @@ def run_experiment(
         InputError: `output` holds another run, or one that `resume` was not asked for.
     """
     output, watcher = Path(output), watcher or Watcher()
+    watcher.metric = metric
     for entry in entries:
-        if isinstance(entry.model, ModelConfig):
-            check_lengths(splits.test.sequences, entry.model, splits.test.sequences.names)
+        config = (
+            entry.model if isinstance(entry.model, ModelConfig) else AutoConfig.from_pretrained(entry.model)
+        )
+        entry.adaptation.check(config, splits)
+        if isinstance(config, ModelConfig):
+            check_lengths(splits.test.sequences, config, splits.test.sequences.names)
     common = {"metric": metric, "both_strands": both_strands}
     claim(output, {"task": task, **common, **configuration(entries, seeds, splits, data_files)}, resume)
     fits: dict[str, list[Fit]] = {}
@@ -102,7 +114,13 @@ def run_experiment(
 
 def configuration(entries, seeds, splits: Splits, data_files) -> dict[str, Any]:
     """What identifies a run, beside its task and metric: a resumed one must ask for the same."""
+    adapted = {
+        entry.name: {"name": entry.adaptation.name, **asdict(entry.adaptation)}
+        for entry in entries
+        if entry.adaptation != FULL
+    }
     return {
+        **({"adaptation": adapted} if adapted else {}),
         "classes": list(splits.train.classes),
         "models": [entry.name for entry in entries],
         "titles": {entry.name: entry.title for entry in entries},
@@ -136,7 +154,8 @@ def claim(output: Path, wanted: dict[str, Any], resume: bool) -> None:
 
 def train_one(entry: Entry, splits: Splits, folder: Path, callbacks: tuple, **options: Any) -> Fit:
     if entry.recipe is not None:
-        return finetune(entry.model, splits, folder, entry.recipe, callbacks=callbacks, **options)
+        options |= {"adaptation": entry.adaptation, "callbacks": callbacks}
+        return finetune(entry.model, splits, folder, entry.recipe, **options)
     assert isinstance(entry.model, ModelConfig)
     if isinstance(entry.model, BoostedConfig):
         return fit_boosted(entry.model, splits, folder, **options)
@@ -152,6 +171,7 @@ def results(
             "title": entry.title,
             "kind": "model" if entry.recipe else "baseline",
             "parameters": fits[entry.name][0].parameters,
+            "trained_parameters": fits[entry.name][0].trained_parameters,
             "seeds": [asdict(fit) for fit in fits[entry.name]],
         }
         for entry in entries

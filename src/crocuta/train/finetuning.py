@@ -5,7 +5,7 @@
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import ModelConfig, check_lengths
+from crocuta.train.adapt import FULL, Adaptation, trained_parameters
 from crocuta.train.labels import problem
 from crocuta.train.recipe import Recipe
 from crocuta.train.trainer import ClassifierTrainer, Collator, EncodedDataset
@@ -45,6 +46,7 @@ class Fit:
     best_epoch: int
     history: list[dict[str, float]]
     valid: dict[str, float]
+    trained_parameters: int | None = None
 
 
 def finetune(
@@ -53,6 +55,7 @@ def finetune(
     output: str | PathLike,
     recipe: Recipe | None = None,
     *,
+    adaptation: Adaptation = FULL,
     seed: int = 0,
     metric: str = "mcc",
     both_strands: bool = False,
@@ -66,6 +69,7 @@ def finetune(
         splits: encoded and labelled sequences; the test part is not looked at.
         output: folder of the model: `model.safetensors`, `config.json`, `fit.json`.
         recipe: see `Recipe`.
+        adaptation: what of the model is trained; see `crocuta.train.adapt`.
         seed: draws weights, order of examples and augmentation; equal seeds give equal results on one machine.
         metric: validation score that chooses the epoch (see `crocuta.analysis.scores`).
         both_strands: turn each training sequence to its reverse complement with probability one half.
@@ -85,6 +89,8 @@ def finetune(
         )
     set_seed(seed)
     classifier = build(model, splits.train.classes, problem(splits.train))
+    classifier = adaptation.prepare(classifier, splits, seed)
+    splits, trained = adaptation.queries(splits, seed), trained_parameters(classifier)
     for part in (splits.train, splits.valid):
         check_lengths(part.sequences, classifier.config, part.sequences.names)
     trainer, monitor = make_trainer(
@@ -92,7 +98,8 @@ def finetune(
     )
     checkpoint = last_whole_checkpoint(output / "checkpoints") if resume else None
     trainer.train(resume_from_checkpoint=checkpoint)
-    fit = summary(trainer, splits, monitor, seed)
+    adaptation.finish(classifier)
+    fit = replace(summary(trainer, splits, monitor, seed), trained_parameters=trained)
     trainer.save_model(str(output))
     write_json(done, asdict(fit))
     shutil.rmtree(output / "checkpoints")

@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from crocuta.analysis.scores import scores
+from crocuta.analysis.scores import by_class, scores
 from crocuta.analysis.summary import summarise
+from crocuta.data.chromatin import label_groups
 from crocuta.data.encoding import count_other_letters, encode
 from crocuta.data.labelled import Labelled, read_labelled
 from crocuta.data.records import read_records
+from crocuta.data.windows import Windows
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.base import Ensemble, check_lengths, chunks, name_labels
@@ -72,6 +74,7 @@ def predict(
     *,
     model: str | None = None,
     batch_size: int = 256,
+    windows: Windows | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> tuple[int, int]:
     """Predicts the classes of sequences in a file of any size, and writes them as a table.
@@ -82,6 +85,7 @@ def predict(
         output: TSV with the columns name, predicted, and one probability for each class; whole or absent.
         model: which of the run's models; default its first.
         batch_size: sequences at a time.
+        windows: where the sequences of a table of coordinates come from.
         progress: called with the number of sequences just done.
 
     Returns:
@@ -92,7 +96,7 @@ def predict(
     count = letters = 0
     with replacing(output) as file:
         print("\t".join(("name", *prediction_columns(ensemble.classes))), file=file)
-        for records in chunks(read_records(sequences), STREAMED):
+        for records in chunks(read_records(sequences, windows=windows), STREAMED):
             ids, names = [encode(record.sequence) for record in records], [record.name for record in records]
             for member in ensemble.members:
                 check_lengths(ids, member.config, [f"{sequences}: {name}" for name in names])
@@ -105,13 +109,19 @@ def predict(
     return count, letters
 
 
-def evaluate(run: str | PathLike, data: str | PathLike, output: str | PathLike | None = None) -> RunFolder:
+def evaluate(
+    run: str | PathLike,
+    data: str | PathLike,
+    output: str | PathLike | None = None,
+    windows: Windows | None = None,
+) -> RunFolder:
     """Judges every model of a run on other labelled sequences.
 
     Args:
         run: a run folder.
         data: labelled sequences, as for training; their classes must be the run's.
         output: folder for metrics and predictions; default `run/evaluations/<name of data>`.
+        windows: where the sequences of a table of coordinates come from.
 
     Raises:
         InputError: a label that training never saw; a sequence longer than a model.
@@ -119,7 +129,7 @@ def evaluate(run: str | PathLike, data: str | PathLike, output: str | PathLike |
     trained, data = RunFolder(run), Path(data)
     metrics, classes = trained.metrics, tuple(trained.metrics["classes"])
     output = Path(output) if output else trained.path / "evaluations" / data.name.split(".")[0]
-    test = read_labelled(data, classes)
+    test = read_labelled(data, classes, windows)
     probabilities: dict[str, list[np.ndarray]] = {}
     for name, model in metrics["models"].items():
         for fit in model["seeds"]:
@@ -157,7 +167,26 @@ def judged(
             for fit, values in zip(model["seeds"], probabilities[name], strict=True)
         ]
         with_scores[name] = {**model, "seeds": seeds, "test": summary["models"][name]}
+        if groups := group_scores(test, probabilities[name]):
+            with_scores[name]["groups"] = groups
     return {"models": with_scores, "paired": summary["paired"], "resamples": summary["resamples"]}
+
+
+def group_scores(test: Labelled, probabilities: Sequence[np.ndarray]) -> dict[str, dict[str, float | None]]:
+    """AUROC by group of chromatin profiles, over the labels that define it, averaged over seeds; else empty."""
+    if problem(test) != "multi_label" or not (groups := label_groups(test.classes)):
+        return {}
+    once = np.ones((len(test), 1))
+    by_label = np.mean(
+        [by_class(test.labels, values, "auroc")(once)[:, 0] for values in probabilities], axis=0
+    )
+    found = {}
+    for name, members in groups.items():
+        defined = by_label[members][np.isfinite(by_label[members])]
+        middle = (defined.mean(), np.median(defined)) if len(defined) else (np.nan, np.nan)
+        values = finite({"mean": float(middle[0]), "median": float(middle[1])})
+        found[name] = {"labels": len(members), "defined": len(defined), **values}
+    return found
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from crocuta.data.labelled import Splits
+from crocuta.train.adapt import FULL, Adaptation, trained_parameters
 from crocuta.train.finetuning import build
 from crocuta.train.labels import problem
 from crocuta.train.recipe import Recipe
@@ -20,14 +21,22 @@ class Cost(NamedTuple):
     """Upper bounds: measured on the longest training sequences."""
 
     parameters: int
+    trained_parameters: int
     seconds_per_epoch: float
     memory_mb: float
 
 
-def trial(model, splits: Splits, recipe: Recipe, steps: int = 3) -> Cost:
+def trial(
+    model,
+    splits: Splits,
+    recipe: Recipe,
+    adaptation: Adaptation = FULL,
+    steps: int = 3,
+) -> Cost:
     """Trains a throw-away copy of a model for a few steps, the first of which is not timed."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier = build(model, splits.train.classes, problem(splits.train)).to(device).train()
+    classifier = build(model, splits.train.classes, problem(splits.train))
+    classifier = adaptation.prepare(classifier, splits, seed=0).to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(classifier, recipe))
     dataset = EncodedDataset(splits.train)
     longest = np.argsort(splits.train.sequences.lengths)[-recipe.batch_size :]
@@ -47,4 +56,5 @@ def trial(model, splits: Splits, recipe: Recipe, steps: int = 3) -> Cost:
         )
         memory = max(memory, used / 2**20)
     batches = -(-len(splits.train) // recipe.batch_size)
-    return Cost(classifier.num_parameters(), float(np.median(times[1:])) * batches, memory)
+    trained = trained_parameters(classifier)
+    return Cost(classifier.num_parameters(), trained, float(np.median(times[1:])) * batches, memory)

@@ -86,6 +86,31 @@ def test_splits_of_a_yule_tree_follow_their_law():
     assert stats.kstest(np.concatenate(depths), law).pvalue > 1e-3
 
 
+def grow(age, birth, death, generator):
+    """Survivors of a lineage after `age`, and the depths of the splits between them, one event at a time."""
+    age -= generator.exponential(1 / (birth + death))
+    if age < 0:
+        return 1, []
+    if generator.random() < death / (birth + death):
+        return 0, []
+    (left, before), (right, after) = (grow(age, birth, death, generator) for _ in range(2))
+    return left + right, before + after + [age] * (left > 0 and right > 0)
+
+
+def test_trees_with_extinction_are_those_of_the_process_itself():
+    """Splits between survivors, against a simulation of every birth and death."""
+    age, birth, death = 2.5, 1.0, 0.7
+    generator = np.random.default_rng(5)
+    grown = [splits for n, splits in (grow(age, birth, death, generator) for _ in range(3000)) if n > 1]
+    drawn = []
+    for _ in range(len(grown)):
+        tree = birth_death_tree(None, generator, birth, death, age)
+        inner = np.setdiff1d(np.arange(len(tree)), tree.tips)
+        drawn.append(tree.depth.max() - tree.depth[inner])
+    assert stats.ks_2samp(np.concatenate(grown), np.concatenate(drawn)).pvalue > 1e-3
+    assert stats.ks_2samp([len(s) for s in grown], [len(s) for s in drawn]).pvalue > 1e-3
+
+
 def test_trees_are_ultrametric_binary_and_deterministic():
     tree = birth_death_tree(50, np.random.default_rng(0), death=0.9)
     assert len(tree) == 99

@@ -1,0 +1,306 @@
+"""Whose DNA is a window, at growing context: HyenaDNA-tiny and k-mer regression. Writes docs/species.md.
+
+    OMP_NUM_THREADS=1 python benchmarks/species.py bacteria        # about 25 minutes of one idle core
+    OMP_NUM_THREADS=1 python benchmarks/species.py vertebrates     # about 12 minutes
+    python benchmarks/species.py --write                           # only the table and the figure
+
+Windows of both strands are drawn at random from each genome: the last fifth of each contig is for the test, the tenth
+before it for validation (vertebrates, whose region is short: other fifths too, `FOLDS`). One HyenaDNA whose filters
+span the longest context is trained on the shortest windows first, then on ever longer ones, the same number of tokens
+at each stage; each stage begins with a head fitted by logistic regression on the pooled states of the stage before, and
+after it the model is judged on windows of that length. Its untrained twin under such a head, and k-mer regression, are
+fitted at each length anew.
+What is done is not done again.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from crocuta.analysis.bootstrap import bootstrap_interval
+from crocuta.data.labelled import Labelled, Splits
+from crocuta.data.sampling import Sampler
+from crocuta.files import write_json
+from crocuta.models.base import load_classifier
+from crocuta.models.baselines import KmerConfig
+from crocuta.models.hyena import HyenaConfig
+from crocuta.quiet import prepare
+from crocuta.report.style import MUTED, WIDTH, colour, line, marker, save, styled
+from crocuta.train import Recipe, finetune, fit_baseline
+from crocuta.train.baselines import fit_logistic
+from crocuta.train.embed import batches
+from crocuta.train.features import HEAD, Embedder
+from crocuta.train.finetuning import build
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "species.json"
+LENGTHS = {"bacteria": (1024, 4096, 16384, 32768), "vertebrates": (1024, 2048, 4096, 8192)}
+FOLDS = {"bacteria": (4,), "vertebrates": (4, 2, 0)}
+TOKENS = {"bacteria": 4_000_000, "vertebrates": 1_500_000}  # of training, at each stage
+GENOMES = 8
+HYENA = "HyenaDNA-tiny"
+KMERS = (3, 6)
+KMER_WINDOWS = 150  # of training, for each genome
+TOKENS_PER_STEP = 1 << 14
+HEAD_WINDOWS = 60  # of training, for each genome, that the head is fitted on; half of it beyond 4,096
+LEARNING_RATE = 6e-4  # of the first stage; half of it at each next one
+UNTRAINED = "HyenaDNA-tiny, untrained, fitted head"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="*", choices=[[], *LENGTHS], help="default: both")
+    parser.add_argument("--data-root", type=Path, default=Path("../shared/data/genomes"))
+    parser.add_argument("--output", type=Path, default=Path("runs/species"))
+    parser.add_argument("--tokens", type=int, help="of training at each stage")
+    parser.add_argument("--lengths", type=int, nargs="+")
+    parser.add_argument("--write", action="store_true", help="only write the table and the figure")
+    arguments = parser.parse_args()
+    prepare()
+    for name in [] if arguments.write else arguments.sets or LENGTHS:
+        for fold in FOLDS[name]:
+            run(name, fold, arguments)
+    write()
+
+
+def files(name: str, root: Path) -> dict[str, Path]:
+    """FASTA of each genome by label."""
+    if name == "bacteria":
+        return {path.name.split(".")[0]: path for path in sorted((root / "bacteria").glob("*.fna.gz"))}
+    folder = root / "vertebrates_orthologous" / "genomes"
+    return {path.stem: path for path in sorted(folder.glob("*.fa"))}
+
+
+def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
+    """All lengths and models of one division into regions."""
+    output = arguments.output / f"{name}-{fold}"
+    sampler = Sampler(files(name, arguments.data_root), fold=fold, cache=arguments.output)
+    lengths = arguments.lengths or LENGTHS[name]
+    tokens = arguments.tokens or TOKENS[name]
+    new = HyenaConfig(d_model=128, n_layer=2, max_seq_len=max(lengths) + 2, initializer_range=0.08)
+    model: HyenaConfig | Path = new
+    for stage, length in enumerate(lengths):
+        windows = tokens // (length * len(sampler.genomes))
+        splits = draw(sampler, length, max(KMER_WINDOWS, windows))
+        start = time.perf_counter()
+        untrained = fit_head(new, splits, output / f"untrained-{length}")
+        seconds, few = time.perf_counter() - start, head_windows(length) * GENOMES
+        record(name, fold, length, UNTRAINED, untrained, splits, seconds, few)
+        head = untrained if stage == 0 else fit_head(model, splits, output / f"head-{length}")
+        recipe = Recipe(
+            learning_rate=LEARNING_RATE / 2**stage,
+            batch_size=max(1, TOKENS_PER_STEP // length),
+            epochs=1,
+            warmup=0.1,
+        )
+        tuned = output / f"hyenadna-{length}"
+        train = splits.train.select(every(splits, windows))
+        fit = finetune(
+            head, Splits(train, splits.valid, splits.test, ""), tuned, recipe, metric="accuracy", resume=True
+        )
+        before = json.loads((head / "head.json").read_text())["valid_accuracy"]
+        model = tuned if fit.valid["accuracy"] >= before else head  # no epoch at all may be the best
+        record(name, fold, length, HYENA, model, splits, fit.seconds, len(train))
+        train = splits.train.select(every(splits, KMER_WINDOWS))
+        for k in KMERS:
+            folder = output / f"kmer-{k}-{length}"
+            few = Splits(train, splits.valid, splits.test, "")
+            fit = fit_baseline(KmerConfig(longest_kmer=k), few, folder, metric="accuracy", resume=True)
+            record(name, fold, length, f"{k}-mer regression", folder, splits, fit.seconds, len(train))
+
+
+def fit_head(model: HyenaConfig | Path, splits: Splits, folder: Path) -> Path:
+    """Saves the model with a head that logistic regression fits on its pooled states, chosen on validation."""
+    if (folder / "head.json").exists():
+        return folder
+    torch.manual_seed(0)
+    classifier = build(model, splits.train.classes, "single_label")
+    embedder = Embedder(classifier, HEAD)
+    train = splits.train.select(every(splits, head_windows(int(splits.train.sequences.lengths[0]))))
+    x = features(embedder, train)
+    valid = features(embedder, splits.valid)
+    mean, spread = x.mean(0), x.std(0) + 1e-6
+    best = -1.0
+    for inverse in (1e-3, 1e-2, 1e-1, 1.0):
+        weight, bias = fit_logistic((x - mean) / spread, train.labels, inverse)
+        guesses = ((valid - mean) / spread @ weight.T + bias).argmax(1)
+        if (accuracy := float((guesses == splits.valid.labels).mean())) > best:
+            best = accuracy
+            classifier.score.weight.data = torch.from_numpy(weight / spread).float()
+            classifier.score.bias.data = torch.from_numpy(bias - weight / spread @ mean).float()
+    classifier.save_pretrained(folder)
+    write_json(folder / "head.json", {"valid_accuracy": best})
+    return folder
+
+
+def head_windows(length: int) -> int:
+    return HEAD_WINDOWS if length <= 4096 else HEAD_WINDOWS // 2
+
+
+def features(embedder: Embedder, part: Labelled) -> np.ndarray:
+    """Pooled states (n, width)."""
+    x = np.empty((len(part), embedder.dimension), np.float32)
+    for batch in batches(part.sequences.lengths.tolist(), None):
+        x[batch] = np.concatenate(embedder([part.sequences[i] for i in batch]))
+    return x
+
+
+def draw(sampler: Sampler, length: int, train: int) -> Splits:
+    """Windows of one length, fewer for the test where they are long."""
+    few = length > 4096
+    parts = {
+        "train": sampler.labelled(length, "train", train, seed=0),
+        "valid": sampler.labelled(length, "valid", 10 if few else 15, seed=0),
+        "test": sampler.labelled(length, "test", 25 if few else 100, seed=0),
+    }
+    return Splits(**parts, policy="regions of each contig held out")
+
+
+def every(splits: Splits, count: int) -> list[int]:
+    """Indices of the first `count` training windows of each genome."""
+    taken: dict[int, int] = {}
+    chosen = []
+    for i, label in enumerate(splits.train.labels.tolist()):
+        taken[label] = taken.get(label, 0) + 1
+        if taken[label] <= count:
+            chosen.append(i)
+    return chosen
+
+
+def record(
+    name: str, fold: int, length: int, model: str, folder: Path, splits: Splits, seconds: float, windows: int
+) -> None:
+    """Judges a model on the test windows and adds it to the results, which are written at once."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    key = {"set": name, "fold": fold, "length": length, "model": model}
+    if any(key.items() <= row.items() for row in rows):
+        return
+    start = time.perf_counter()
+    classifier = load_classifier(folder)
+    probabilities = classifier.probabilities(splits.test.sequences, max(1, 65536 // length))
+    interval = bootstrap_interval(splits.test.labels, probabilities, "accuracy")
+    rows.append(
+        key
+        | {
+            "accuracy": round(interval.value, 4),
+            "low": round(interval.low, 4),
+            "high": round(interval.high, 4),
+            "kept": folder.name,
+            "training_windows": windows,
+            "test_windows": len(splits.test),
+            "training_seconds": round(seconds, 1),
+            "test_seconds": round(time.perf_counter() - start, 1),
+        }
+    )
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    print(rows[-1], flush=True)
+
+
+def write() -> None:
+    """docs/species.md and its figure."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    docs = HERE.parent / "docs"
+    lines = ["# Species at growing context", "", *PREFACE]
+    if rows:
+        with styled():
+            save(curves(rows, sets), docs / "_static" / "species")
+        (docs / "_static" / "species.svg").unlink()
+        lines += ["", "![Accuracy by context](_static/species.png)"]
+    for name in sets:
+        lines += ["", f"## {name.capitalize()}", "", *table([row for row in rows if row["set"] == name])]
+    (docs / "species.md").write_text("\n".join(lines) + "\n")
+
+
+def table(rows: list[dict]) -> list[str]:
+    """Accuracy by model and context: mean over folds, with the bootstrap interval if there is one fold."""
+    lengths = sorted({row["length"] for row in rows})
+    lines = [
+        "| accuracy | " + " | ".join(f"{length:,}" for length in lengths) + " |",
+        "|---" * (len(lengths) + 1) + "|",
+    ]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        cells = [cell([row for row in rows if (row["model"], row["length"]) == (model, n)]) for n in lengths]
+        lines.append(f"| {model} | " + " | ".join(cells) + " |")
+    some = [next(row for row in rows if row["length"] == length) for length in lengths]
+    lines.append("| test windows | " + " | ".join(f"{row['test_windows']:,}" for row in some) + " |")
+    hyena = [next((r for r in rows if (r["model"], r["length"]) == (HYENA, n)), None) for n in lengths]
+    lines.append(
+        "| training windows of HyenaDNA | "
+        + " | ".join(f"{r['training_windows']:,}" if r else "" for r in hyena)
+        + " |"
+    )
+    lines.append(
+        "| seconds of its training | "
+        + " | ".join(f"{r['training_seconds']:,.0f}" if r else "" for r in hyena)
+        + " |"
+    )
+    return lines
+
+
+def cell(rows: list[dict]) -> str:
+    if not rows:
+        return "–"
+    values = [row["accuracy"] for row in rows]
+    if len(rows) == 1:
+        return f"{values[0]:.3f} ({rows[0]['low']:.3f} to {rows[0]['high']:.3f})"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} ({len(rows)} folds)"
+
+
+def curves(rows: list[dict], sets: list[str]) -> Figure:
+    """Accuracy by context, a panel for each set."""
+    figure = Figure(figsize=(WIDTH * len(sets), 3.2), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(sets), sharey=True)), sets, strict=True):
+        shown = [row for row in rows if row["set"] == name]
+        lengths = sorted({row["length"] for row in shown})
+        for i, model in enumerate(dict.fromkeys(row["model"] for row in rows)):
+            points = {
+                n: [r["accuracy"] for r in shown if (r["model"], r["length"]) == (model, n)] for n in lengths
+            }
+            at = [n for n in lengths if points[n]]
+            axes.plot(
+                at, [np.mean(points[n]) for n in at], color=colour(i), marker=marker(i), linestyle=line(i), label=model
+            )  # fmt: skip
+        axes.axhline(1 / GENOMES, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(lengths, [f"{n // 1024}k" for n in lengths])
+        axes.set(ylim=(0, 1.02), xlabel="context (nucleotides)", title=name)
+    figure.axes[0].set_ylabel("accuracy, 8 species")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+PREFACE = [
+    "Whose DNA is this? Windows of both strands are drawn at random from eight genomes; the last fifth of every contig",
+    "is only for the test, the tenth before it for validation, so that no test window overlaps what was trained on.",
+    "HyenaDNA-tiny (width 128, two layers, from new weights) is trained on the shortest windows first and then on ever",
+    "longer ones, the same number of tokens at each stage, and judged after each stage on windows of that length. A",
+    "stage begins with a head fitted by logistic regression on the pooled states of the one before, and keeps it where",
+    "validation finds that further training did not help. The same network with random weights under such a head, and",
+    "k-mer regression, are fitted at each length anew. In brackets: the 95% interval over test windows, which overlap",
+    "each other where they are long. The vertebrate set is one orthologous region of 100 to 541 kb in eight species:",
+    "its test regions are short, so three different fifths are held out in turn, and windows of one species are near",
+    "each other. The dashed line is guessing. Made by `benchmarks/species.py`.",
+    "",
+    "The same with your genomes:",
+    "",
+    "```console",
+    "$ crocuta windows genomes/*.fa.gz --length 1024 --count 2000 -o species-1k.csv.gz",
+    "$ crocuta windows genomes/*.fa.gz --length 4096 --count 500 -o species-4k.csv.gz",
+    "$ crocuta train species-1k.csv.gz -m hyenadna-tiny --max-length 4096 --metric accuracy --seeds 1 -o run-1k/",
+    "$ crocuta train species-4k.csv.gz -m run-1k/models/hyenadna-tiny/seed-0 --metric accuracy --seeds 1 -o run-4k/",
+    "```",
+    "",
+    "`crocuta windows --test chrI --valid chrII` holds out whole chromosomes instead.",
+]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Ways to adapt a pretrained model to a task, by name: what is trained, and what is saved."""
+
+from dataclasses import fields
+
+from crocuta.errors import InputError
+from crocuta.train.adapt_prompts import InContext, LabelPrompt, SoftPrompt
+from crocuta.train.adapt_weights import (
+    FULL,
+    Adaptation,
+    FullFineTuning,
+    LinearProbe,
+    Lora,
+    trained_parameters,
+)
+
+__all__ = [
+    "ADAPTATIONS",
+    "FULL",
+    "Adaptation",
+    "FullFineTuning",
+    "InContext",
+    "LabelPrompt",
+    "LinearProbe",
+    "Lora",
+    "SoftPrompt",
+    "parse_adaptation",
+    "trained_parameters",
+]
+
+ADAPTATIONS: dict[str, type[Adaptation]] = {
+    kind.name: kind for kind in (FullFineTuning, LinearProbe, Lora, SoftPrompt, LabelPrompt, InContext)
+}
+
+
+def parse_adaptation(text: str) -> Adaptation:
+    """An adaptation from its name, with its first number after a colon.
+
+    >>> parse_adaptation("lora:4")
+    Lora(rank=4, alpha=None, targets=None)
+    """
+    name, colon, number = text.partition(":")
+    kind = ADAPTATIONS.get(name)
+    if kind is None:
+        raise InputError(f"--adapt {text}: expected {', '.join(ADAPTATIONS)}")
+    if not colon:
+        return kind()
+    if not fields(kind):
+        raise InputError(f"--adapt {text}: {name} takes no number")
+    least = 0 if kind is InContext else 1
+    if not number.isdecimal() or int(number) < least:
+        raise InputError(f"--adapt {text}: expected a whole number from {least}, such as {name}:8")
+    return kind(**{fields(kind)[0].name: int(number)})

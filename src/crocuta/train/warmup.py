@@ -1,0 +1,101 @@
+"""Length warm-up: training that begins with short windows (Nguyen et al. 2023, section 3.2); its learning rate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from crocuta.errors import InputError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many steps on so many windows of one length; `first` is the number of its first step."""
+
+    length: int
+    windows: int
+    first: int
+    steps: int
+
+    @property
+    def tokens(self) -> int:
+        """Letters of a step."""
+        return self.length * self.windows
+
+
+class Place(NamedTuple):
+    """A step of a plan: its stage and its number in the stage."""
+
+    stage: Stage
+    step: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a training, one after the other."""
+
+    stages: tuple[Stage, ...]
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def tokens(self) -> int:
+        return sum(stage.steps * stage.tokens for stage in self.stages)
+
+    def at(self, step: int) -> Place:
+        """Where a step, counted from 0, lies."""
+        stage = next(stage for stage in reversed(self.stages) if stage.first <= step)
+        return Place(stage, step - stage.first)
+
+
+def make_plan(
+    length: int,
+    steps: int,
+    tokens_per_step: int,
+    warm_up: Sequence[int] = (),
+    warm_up_share: float = 0.3,
+    keep: str = "tokens",
+) -> Plan:
+    """Stages of the lengths `warm_up` and then `length`.
+
+    Args:
+        length: letters of a window at the end.
+        steps: of all stages together.
+        tokens_per_step: letters of a step of the last stage.
+        warm_up: shorter lengths, growing.
+        warm_up_share: share of the steps that the stages of `warm_up` take together, in equal parts.
+        keep: "tokens": shorter windows come in larger batches, a step always has the same number of letters;
+            "batch": a step always has the same number of windows.
+
+    Raises:
+        InputError: lengths that do not grow, or too few steps for the stages.
+    """
+    lengths = [*warm_up, length]
+    if lengths != sorted(set(lengths)) or lengths[0] < 2:
+        raise InputError(
+            f"lengths of the warm-up must grow up to {length:,}, found {', '.join(map(str, lengths))}"
+        )
+    if keep not in ("tokens", "batch"):
+        raise InputError(f"keep must be tokens or batch, got {keep!r}")
+    each = math.floor(steps * warm_up_share / len(warm_up)) if warm_up else 0
+    if steps < 1 or (warm_up and each < 1) or steps - each * len(warm_up) < 1:
+        raise InputError(
+            f"{steps:,} steps are too few for {len(lengths)} lengths; give more steps, or fewer lengths"
+        )
+    batch = max(1, tokens_per_step // length)
+    stages = []
+    for i, letters in enumerate(lengths):
+        last = i == len(warm_up)
+        windows = max(1, tokens_per_step // letters) if keep == "tokens" else batch
+        stages.append(Stage(letters, windows, i * each, steps - i * each if last else each))
+    return Plan(tuple(stages))
+
+
+def learning_rate_factor(step: int, steps: int, warm_up: float, floor: float = 0.1) -> float:
+    """Linear from 0 over the share `warm_up` of the steps, then a cosine from 1 to `floor`."""
+    begin = max(1, round(steps * warm_up))
+    if step < begin:
+        return (step + 1) / begin
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step - begin) / max(1, steps - begin)))

@@ -1,0 +1,170 @@
+"""Generation against the naive forward, sampling, and the verb."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from crocuta.cli import app
+from crocuta.data.encoding import decode
+from crocuta.data.records import read_records
+from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+from crocuta.models.hyena_generate import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+
+SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 260, "initializer_range": 0.3}
+
+
+def small(seed=0, **options):
+    torch.manual_seed(seed)
+    model = HyenaForCausalLM(HyenaConfig(**SMALL | options)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                parameter += 0.2 * torch.randn_like(parameter)
+    return model
+
+
+def teacher_forced(model, ids, prompt):
+    """Logits from the last token of the prompt on, read token by token."""
+    stream = HyenaStream(model, ids[:, :prompt], ids.shape[1] - prompt)
+    logits = [stream.logits]
+    logits += [stream.step(ids[:, t]) for t in range(prompt, ids.shape[1])]
+    return torch.stack(logits, dim=1)
+
+
+@pytest.mark.parametrize("prompt", [1, 90])
+@pytest.mark.parametrize("order", [2, 3])
+def test_logits_are_those_of_the_whole_sequence(order, prompt):
+    model = small(hyena_order=order, initializer_range=0.1)
+    ids = torch.randint(7, 11, (2, 250))
+    with torch.no_grad():
+        expected = model(ids).logits[:, prompt - 1 :]
+    assert expected.std() > 0.05
+    torch.testing.assert_close(teacher_forced(model, ids, prompt), expected, rtol=0, atol=1e-5)
+    model, expected = model.double(), model.double()(ids).logits[:, prompt - 1 :]
+    torch.testing.assert_close(teacher_forced(model, ids, prompt), expected.detach(), rtol=0, atol=1e-10)
+
+
+def test_training_mode_and_dropout_change_nothing():
+    model, ids = small(), torch.randint(7, 11, (1, 50))
+    expected = teacher_forced(model, ids, 20)
+    torch.testing.assert_close(teacher_forced(model.train(), ids, 20), expected, rtol=0, atol=0)
+
+
+def test_half_precision_streams():
+    model, ids = small().bfloat16(), torch.randint(7, 11, (1, 60))
+    with torch.no_grad():
+        expected = model(ids).logits[:, 19:]
+    found = teacher_forced(model, ids, 20)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1 * float(expected.abs().max()))
+
+
+def test_greedy_is_the_naive_argmax():
+    model = small().double()
+    ids = prompt_ids(["ACGTTGCATT", "GGGTACCATA"])
+    found = model.generate(["ACGTTGCATT", "GGGTACCATA"], 100, temperature=0, letters=None)
+    for _ in range(100):
+        ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], dim=1)
+    assert torch.equal(found, ids[:, 10:])
+
+
+def test_seed_repeats_and_letters_are_kept():
+    model = small()
+    first = generate(model, "ACGTTGCA", 200, seed=1, letters="ACG")
+    assert torch.equal(first, generate(model, "ACGTTGCA", 200, seed=1, letters="ACG"))
+    assert not torch.equal(first, generate(model, "ACGTTGCA", 200, seed=2, letters="ACG"))
+    assert set(decode(first[0].numpy())) == set("ACG")
+    generator = torch.Generator().manual_seed(1)
+    assert torch.equal(first, generate(model, "ACGTTGCA", 200, generator=generator, letters="ACG"))
+
+
+def test_tokens_come_one_by_one():
+    tokens = stream_tokens(small(), "ACGT", 250, seed=0)
+    assert next(tokens).shape == (1,)
+    assert len(list(tokens)) == 249
+
+
+@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, None), (2.0, 3)])
+def test_sampler_draws_from_the_tempered_softmax(temperature, top_k):
+    logits = torch.tensor([0.0, 1.0, -1.0, 0.5, 9.0])
+    sample = Sampler([0, 1, 2, 3], temperature, top_k, torch.Generator().manual_seed(0))
+    drawn = sample(logits.expand(40_000, -1))
+    kept = logits[:4] if top_k is None else torch.tensor([0.0, 1.0, -torch.inf, 0.5])
+    expected = (kept / temperature).softmax(-1)
+    shares = torch.bincount(drawn, minlength=4) / len(drawn)
+    torch.testing.assert_close(shares, expected, rtol=0, atol=0.012)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.generate("A" * 200, 100), "200 and 100 new tokens are 40 more than max_seq_len = 260"),
+        (lambda m: m.generate("", 10), "at least 1 token, got 0 and 10"),
+        (lambda m: m.generate(["ACG", "A"], 10), r"equally long, got lengths \[1, 3\]"),
+        (lambda m: m.generate("A", 10, temperature=-1), "temperature must be 0"),
+        (lambda m: m.generate("A", 10, top_k=0), "top_k must be at least 1"),
+        (lambda m: small(bidirectional=True).generate("A", 10), "a bidirectional model cannot generate"),
+    ],
+)
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(small())
+
+
+def test_a_stream_ends():
+    stream = HyenaStream(small(), torch.full((1, 5), 7), 1)
+    stream.step(torch.tensor([7]))
+    with pytest.raises(ValueError, match="opened for 6 tokens"):
+        stream.step(torch.tensor([7]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "causal"
+    small().save_pretrained(path)
+    return path
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.filterwarnings("default")
+def test_verb_writes_fasta(folder, tmp_path):
+    prompts = tmp_path / "prompts.fa"
+    prompts.write_text(">x\nACGTACGT\n>y\nGGTTN\n")
+    out = tmp_path / "out.fa"
+    command = ["generate", folder, "--prompt-file", prompts, "--length", 90, "--samples", 2, "-o", out]
+    code, output = call(*command, "--with-prompt")
+    assert code == 0, output
+    assert "4 sequences of 90 new letters" in output
+    records = list(read_records(out))
+    assert [(record.name, len(record.sequence)) for record in records] == [
+        ("x_1", 98), ("x_2", 98), ("y_1", 95), ("y_2", 95),
+    ]  # fmt: skip
+    assert records[0].sequence.startswith("ACGTACGT")
+    assert records[0].sequence != records[1].sequence
+    assert max(map(len, out.read_text().splitlines())) <= 80
+    code, output = call("generate", folder, "--prompt", "acgtacgt", "--length", 90, "-o", out)
+    assert code == 0, output
+    assert next(read_records(out)).sequence == decode(generate(small(), "ACGTACGT", 90, seed=0)[0].numpy())
+
+
+@pytest.mark.filterwarnings("default")
+def test_verb_names_mistakes(folder, tmp_path):
+    classifier = tmp_path / "classifier"
+    HyenaForSequenceClassification(HyenaConfig(**SMALL)).save_pretrained(classifier)
+    out = tmp_path / "out.fa"
+    cases = [
+        ((folder, "-p", "ACGT", "--length", 300), "prompt: a prompt of 4 and 300 new tokens are 44 more"),
+        ((folder,), "give either --prompt with letters or --prompt-file"),
+        ((folder, "-p", "AC-GT"), "--prompt, line 1: character '-' at position 3"),
+        ((folder, "-p", "ACGT", "--letters", "ACGU"), "--letters 'ACGU': expected some of ACGTN"),
+        ((folder, "-p", "ACGT", "--temperature", -1), "--temperature -1: expected 0"),
+        ((classifier, "-p", "ACGT"), "holds no causal language model"),
+    ]
+    for arguments, message in cases:
+        code, output = call("generate", *arguments, "-o", out)
+        assert (code, message in output) == (2, True), output
+        assert not out.exists()

@@ -1,0 +1,78 @@
+"""`crocuta pretrain` as a user types it."""
+
+import gzip
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from crocuta.cli import app
+
+pytestmark = pytest.mark.filterwarnings("default")
+SMALL = ["--length", 32, "--warm-up", "8,16", "--steps", 10, "--tokens-per-step", 256, "--markov-order", 1]
+
+
+@pytest.fixture
+def genome(tmp_path):
+    letters = np.random.default_rng(0).choice(list("ACGTR"), 3000)
+    path = tmp_path / "genome.fa.gz"
+    text = "".join(
+        f">{name}\n{''.join(letters[i : i + 1000])}\n" for i, name in enumerate(("chr1", "chr2", "chr3"))
+    )
+    path.write_bytes(gzip.compress(text.encode()))
+    return path
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, " ".join((result.output + (result.stderr if result.exit_code else "")).split())
+
+
+def test_pretrain_to_report(genome, tmp_path):
+    output = tmp_path / "run"
+    options = ["--hold-out", "chr1", "--valid-contigs", "chr2", *SMALL, "-o", output]
+    code, said = call("pretrain", genome, *options)
+    assert code == 0, said
+    assert "letters other than ACGTN were read as N" in said
+    assert "Markov, order 1" in said
+    assert {"model", "metrics.json", "history.jsonl", "report.html", "curve.png", "curve.svg"} <= {
+        path.name for path in output.iterdir()
+    }
+    page = (output / "report.html").read_text()
+    assert "<svg" in page
+    assert "HyenaDNA-tiny-1k" in page
+    code, said = call("pretrain", genome, *options, "--resume")
+    assert code == 0, said
+    code, said = call("pretrain", genome, *options)
+    assert code == 2
+    assert "holds a run" in said
+
+
+def test_dry_run_makes_nothing(genome, tmp_path):
+    code, said = call(
+        "pretrain", genome, "--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run", "--dry-run"
+    )
+    assert code == 0, said
+    assert "train 2,000 letters in 2 intervals" in said
+    assert "MB available" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--valid-contigs", "2"], "no contig '2'; this genome calls it 'chr2'"),
+        ([], "nothing left for validation"),
+        (["--valid-contigs", "chr2", "--size", "huge"], "no size 'huge': expected tiny-1k"),
+        (["--valid-contigs", "chr2", "--warm-up", "8,x"], "expected lengths such as 64,128,256, found 'x'"),
+        (
+            ["--valid-contigs", "chr2", "--precision", "half"],
+            "expected auto, float32, bfloat16, found 'half'",
+        ),
+        (["--valid-contigs", "chr2", "--model", "nowhere"], "no model folder"),
+    ],
+)
+def test_mistakes_are_one_line(genome, tmp_path, options, message):
+    code, said = call("pretrain", genome, "-o", tmp_path / "run", *options)
+    assert code == 2, said
+    assert message in said

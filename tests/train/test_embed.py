@@ -1,0 +1,180 @@
+"""Embeddings written in shards: whole, resumable, the same from one process and from several."""
+
+import json
+
+import anndata
+import numpy as np
+import pytest
+import torch
+
+from crocuta.data.pieces import Source
+from crocuta.errors import InputError
+from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+from crocuta.train import embed as module
+from crocuta.train.embed import batches, embed, finish, is_done
+from crocuta.train.embed_cost import estimate
+from crocuta.train.features import Embedder
+
+REQUEST = {"model": "m", "pool": "mean"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return HyenaForCausalLM(HyenaConfig(d_model=8, n_layer=1, filter_order=8, max_seq_len=66))
+
+
+@pytest.fixture(scope="module")
+def embedder(model):
+    return Embedder(model)
+
+
+@pytest.fixture
+def table(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = [
+        f"s{i % 18},{''.join(generator.choice(list('ACGTN'), generator.integers(5, 60)))},{'ab'[i % 2]}"
+        for i in range(20)
+    ]
+    path = tmp_path / "s.csv"
+    path.write_text("name,sequence,label\n" + "\n".join(rows) + "\n")
+    return Source(str(path))
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(module, "SHARD_SEQUENCES", 6)
+
+
+def test_the_file_says_what_it_holds(embedder, table, tmp_path):
+    output = tmp_path / "e.h5ad"
+    finish(output, embed(embedder, table.pieces(), output, REQUEST))
+    found = anndata.read_h5ad(output)
+    pieces = list(table.pieces())
+    assert found.shape == (20, 8)
+    assert found.X.dtype == np.float32
+    assert found.obs["label"].tolist() == [piece.columns["label"] for piece in pieces]
+    assert found.obs["length"].tolist() == [piece.length for piece in pieces]
+    assert found.obs["unknown_letters"].tolist() == [int((p.ids() == 11).sum()) for p in pieces]
+    assert found.obs_names[:2].tolist() == ["s0", "s1"]
+    assert found.obs_names[18:].tolist() == ["s0-1", "s1-1"]
+    expected = np.concatenate([embedder([piece.ids()])[0] for piece in pieces])
+    np.testing.assert_allclose(found.X, expected, atol=1e-5)
+    about = {key: found.uns[key] for key in ("model", "layer", "pooling", "manifold", "curvature")}
+    assert about == {
+        "model": "m",
+        "layer": "-1",
+        "pooling": "mean",
+        "manifold": "euclidean",
+        "curvature": 0.0,
+    }
+    assert not list(tmp_path.glob("*.parts"))
+    assert is_done(output, REQUEST)
+
+
+def test_an_interrupted_call_goes_on(embedder, table, tmp_path):
+    output = tmp_path / "e.h5ad"
+
+    class Stop(Exception):
+        pass
+
+    def interrupted():
+        for i, piece in enumerate(table.pieces()):
+            if i == 14:
+                raise Stop
+            yield piece
+
+    with pytest.raises(Stop):
+        embed(embedder, interrupted(), output, REQUEST)
+    assert module.made(output) == 2
+    assert not output.exists()
+
+    calls = []
+
+    class Counting(Embedder):
+        def __call__(self, ids):
+            calls.extend(ids)
+            return super().__call__(ids)
+
+    counting, done = Counting(embedder.model), []
+    calls.clear()
+    count = embed(counting, table.pieces(), output, REQUEST, progress=done.append)
+    assert len(calls) == 8  # 20 less two shards of 6
+    assert (count, sum(done)) == (4, 20)
+
+
+def test_processes_share_the_shards(embedder, table, tmp_path):
+    alone, shared = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
+    finish(alone, embed(embedder, table.pieces(), alone, REQUEST))
+    for rank in (1, 0):
+        count = embed(embedder, table.pieces(), shared, REQUEST, rank=rank, world=2)
+        assert module.made(shared) == (2 if rank else 4)
+    finish(shared, count)
+    a, b = anndata.read_h5ad(alone), anndata.read_h5ad(shared)
+    np.testing.assert_array_equal(a.X, b.X)
+    assert a.obs.equals(b.obs)
+
+
+def test_nucleotides_as_rows(model, table, tmp_path):
+    output = tmp_path / "e.h5ad"
+    embedder = Embedder(model, pool="none")
+    finish(output, embed(embedder, table.pieces(), output, REQUEST))
+    found = anndata.read_h5ad(output)
+    first = next(table.pieces())
+    assert found.n_obs == sum(piece.length for piece in table.pieces())
+    assert found.obs["position"][: first.length].tolist() == list(range(first.length))
+    assert found.obs_names[1] == "s0:1"
+    np.testing.assert_allclose(found.X[: first.length], embedder([first.ids()])[0], atol=1e-5)
+
+
+def test_another_request_is_refused(embedder, table, tmp_path):
+    output = tmp_path / "e.h5ad"
+    count = embed(embedder, table.pieces(), output, REQUEST)
+    with pytest.raises(InputError, match=r"parts: holds other embeddings, pool is 'mean', now asked 'max'"):
+        embed(embedder, table.pieces(), output, REQUEST | {"pool": "max"})
+    finish(output, count)
+    with pytest.raises(InputError, match=r"h5ad: holds other embeddings, model is 'm'"):
+        embed(embedder, table.pieces(), output, REQUEST | {"model": "n"})
+    with pytest.raises(InputError, match="choose another with -o"):
+        is_done(output, REQUEST | {"model": "n"})
+
+
+def test_too_long_says_by_how_much_and_what_to_do(embedder, tmp_path):
+    path = tmp_path / "s.fa"
+    path.write_text(">short\nACGT\n>long\n" + "ACGTA" * 20 + "\n")
+    source, output = Source(str(path)), tmp_path / "e.h5ad"
+    with pytest.raises(
+        InputError, match=r"long has 100 nucleotides, 35 more than .* \(65\): .*--window 65.*--truncate"
+    ):
+        embed(embedder, source.pieces(), output, REQUEST)
+    with pytest.raises(InputError, match="35 more"):
+        estimate(embedder, source.pieces())
+    count = embed(embedder, source.pieces(), output, REQUEST | {"truncate": True}, truncate=True)
+    finish(output, count)
+    found = anndata.read_h5ad(output)
+    assert found.obs["truncated"].tolist() == [False, True]
+    assert found.obs["length"].tolist() == [4, 100]
+
+
+def test_batches_hold_all_once_and_are_bounded():
+    lengths = np.random.default_rng(0).integers(1, 40_000, 500).tolist()
+    made = list(batches(lengths, None))
+    assert sorted(i for batch in made for i in batch) == list(range(500))
+    assert max(len(batch) for batch in made) <= 128
+    assert max(len(b) * max(lengths[i] for i in b) for b in made if len(b) > 1) <= 2 * (1 << 16)
+    assert {len(batch) for batch in batches(lengths, 50)} == {50}
+
+
+def test_the_estimate_counts_what_is_there(embedder, table):
+    cost = estimate(embedder, table.pieces())
+    lengths = [piece.length for piece in table.pieces()]
+    assert (cost.sequences, cost.letters, cost.longest) == (20, sum(lengths), max(lengths))
+    assert cost.file_mb == pytest.approx(20 * 8 * 4 / 2**20)
+    assert cost.seconds > 0
+    assert cost.memory_mb > 0
+
+
+def test_request_survives_as_json(embedder, table, tmp_path):
+    output = tmp_path / "e.h5ad"
+    finish(output, embed(embedder, table.pieces(), output, REQUEST))
+    assert json.loads(anndata.read_h5ad(output).uns["request"]) == REQUEST
