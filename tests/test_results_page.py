@@ -23,7 +23,11 @@ def test_page_is_what_its_script_writes(script):
 
 def test_verdict_follows_the_interval(script):
     rows = [
-        {"task": task, "model": "hcnn-s", "to_cnn": {"difference": (low + high) / 2, "low": low, "high": high}}
+        {
+            "task": task,
+            "model": "hcnn-s",
+            "to_cnn": {"difference": (low + high) / 2, "low": low, "high": high},
+        }
         for task, low, high in (("up", 0.01, 0.03), ("even", -0.01, 0.02), ("down", -0.04, -0.01))
     ]
     said = script.verdicts(rows).splitlines()[0]

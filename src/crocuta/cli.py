@@ -9,9 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from crocuta import bench_verb, embed_verb, generate_verb, map_verb, pretrain_verb, probe_verb, tree_verbs, windows_verb
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.verbs.bench import bench
+from crocuta.verbs.embed import embed
+from crocuta.verbs.generate import generate
+from crocuta.verbs.map import draw
+from crocuta.verbs.pretrain import pretrain
+from crocuta.verbs.probe import probe
+from crocuta.verbs.tree import hyperbolicity, simulate
+from crocuta.verbs.windows import windows
 
 console = Console(highlight=False)
 
@@ -329,12 +336,7 @@ def doctor() -> None:
     console.print(table)
 
 
-app.add_typer(tree_verbs.simulate, name="simulate")
-app.command()(tree_verbs.hyperbolicity)
-app.command()(pretrain_verb.pretrain)
-app.command()(bench_verb.bench)
-app.command()(generate_verb.generate)
-app.command()(embed_verb.embed)
-app.command("map")(map_verb.draw)
-app.command()(windows_verb.windows)
-app.command()(probe_verb.probe)
+for verb in (pretrain, generate, embed, probe, windows, hyperbolicity, bench):
+    app.command()(verb)
+app.command("map")(draw)
+app.add_typer(simulate, name="simulate")
