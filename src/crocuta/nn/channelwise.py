@@ -42,7 +42,7 @@ class SpectralFilter:
         dtype = torch.promote_types(k.dtype, torch.float32)
         self.pieces: tuple[Tensor, ...] = (k.to(dtype), skip.to(dtype))
 
-    def apply(self, u: Tensor, k: Tensor, skip: Tensor, overwrite: bool = False) -> Tensor:
+    def apply(self, u: Tensor, k: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
         u, fft = u.to(k.dtype), transform(u.shape[-1], k)
         spectrum = fft.forward(u).mul_(fft.forward(k))
         return fft.inverse(spectrum).addcmul_(u, skip[:, None])
@@ -66,7 +66,7 @@ class ByAutograd:
         self.function = function
         self.pieces: tuple[Tensor, ...] = (k, skip)
 
-    def apply(self, u: Tensor, k: Tensor, skip: Tensor, overwrite: bool = False) -> Tensor:
+    def apply(self, u: Tensor, k: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
         return self.function(u, k.transpose(0, 1), skip.T)
 
     def last(self, u: Tensor, count: int, k: Tensor, skip: Tensor) -> Tensor:

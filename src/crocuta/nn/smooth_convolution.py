@@ -155,7 +155,7 @@ class SmoothFilter:
             y[tile] = torch.fft.irfft(transformed, n=2 * self.panel)[..., : self.panel]
         return y
 
-    def apply(self, u: Tensor, near: Tensor, far: Tensor, overwrite: bool = False) -> Tensor:
+    def apply(self, u: Tensor, near: Tensor, far: Tensor, *, overwrite: bool = False) -> Tensor:
         """The convolution of u (B, c, L) by pieces of its channels; float32, over u where it can and is allowed."""
         padded = u.shape[-1] % self.panel != 0
         u = self.panelled(u)
