@@ -26,7 +26,7 @@ def embed(
         typer.Option(
             "--model",
             "-m",
-            help="Run folder of `crocuta train`, folder of a saved model, or hyenadna-<size>.",
+            help="Run folder of `crocuta train`, folder of a saved model, or a released one: hyenadna-tiny-1k, ...",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="AnnData file to write.")] = Path("emb.h5ad"),
