@@ -45,7 +45,7 @@ The CNN of this comparison flattens what it sees: it knows each position by hear
 where counts of k-mers know little. Binding sites may stand anywhere: there, pooling the CNN's channels by their
 maximum gives about what the curved networks give.
 
-**Curvature.** All curvatures begin at 1. At the end of training, mean over seeds and tasks: {curvatures}.
+**Curvature.** All curvatures begin at 1. At the end of training (first seed, mean over tasks): {curvatures}.
 
 **HyenaDNA-tiny from scratch has not converged**: its training loss still falls at the end of these schedules (a step
 costs ten times the CNN's on a CPU). The table shows what an hour on two cores buys, not what the architecture can do.
