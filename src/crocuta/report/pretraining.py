@@ -115,12 +115,13 @@ def curve(run: PretrainingRun) -> Figure:
         tokens, [exp(moment["loss"]) for moment in run.history], color=MUTED, linewidth=0.8, label="training"
     )
     judged = [moment for moment in run.history if moment["valid_perplexity"]]
-    last = (run.metrics["tokens"] / 1e6, run.metrics["valid"]["perplexity"])
     axes.plot(
-        [*(moment["tokens"] / 1e6 for moment in judged), last[0]],
-        [*(moment["valid_perplexity"] for moment in judged), last[1]],
-        color=colour(0), marker="o", markersize=3.5, label="validation",
+        [moment["tokens"] / 1e6 for moment in judged],
+        [moment["valid_perplexity"] for moment in judged],
+        color=colour(0), marker="o", markersize=3.5, label="validation, a sample",
     )  # fmt: skip
+    whole = run.metrics["tokens"] / 1e6, run.metrics["valid"]["perplexity"]
+    axes.plot(*whole, color=colour(1), marker="D", linestyle="none", label="validation, all")
     markov = run.metrics.get("markov", {}).get("valid", {})
     if markov:
         order, value = list(markov.items())[-1]
