@@ -124,6 +124,7 @@ class HyenaPreTrainedModel(PreTrainedModel):
         return self.embeddings().word_embeddings
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the embedding of tokens."""
         self.embeddings().word_embeddings = value  # pyright: ignore[reportAttributeAccessIssue]
 
 
