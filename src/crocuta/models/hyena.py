@@ -175,26 +175,31 @@ class HyenaModel(HyenaPreTrainedModel):
         return BaseModelOutput(last_hidden_state=stream[-1], hidden_states=tuple(stream) if wanted else None)
 
 
-class HyenaForCausalLM(HyenaPreTrainedModel):
-    """HyenaDNA with its next-nucleotide head, tied to the embeddings."""
+class HyenaWithHead(HyenaPreTrainedModel):
+    """HyenaDNA with a head over the vocabulary, tied to the embeddings."""
 
+    model_class: ClassVar[type[HyenaModel]] = HyenaModel
     _tied_weights_keys: ClassVar[dict[str, str]] = {
         "lm_head.weight": "hyena.backbone.embeddings.word_embeddings.weight"
     }
 
     def __init__(self, config: HyenaConfig):
         super().__init__(config)
-        self.hyena = HyenaModel(config)
+        self.hyena = self.model_class(config)
         self.lm_head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         self.post_init()
-
-    generate = generate
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.lm_head = value
+
+
+class HyenaForCausalLM(HyenaWithHead):
+    """HyenaDNA with its next-nucleotide head, tied to the embeddings."""
+
+    generate = generate
 
     def forward(
         self,
@@ -229,13 +234,19 @@ class HyenaForCausalLM(HyenaPreTrainedModel):
 class HyenaForSequenceClassification(HyenaPreTrainedModel, SequenceClassifier):
     """HyenaDNA that classifies whole sequences from pooled hidden states (`config.pool`)."""
 
+    model_class: ClassVar[type[HyenaModel]] = HyenaModel
+
     def __init__(self, config: HyenaConfig):
         super().__init__(config)
-        self.hyena = HyenaModel(config)
+        self.hyena = self.model_class(config)
         self.pool = POOLS[config.pool]()
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.score = nn.Linear(config.d_model, config.num_classes)
         self.post_init()
+
+    def pooled(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """What the head reads (B, d_model)."""
+        return self.pool(hidden, mask)
 
     def forward(
         self,
@@ -246,7 +257,7 @@ class HyenaForSequenceClassification(HyenaPreTrainedModel, SequenceClassifier):
     ) -> SequenceClassifierOutput:
         """Class logits (B, num_labels); `labels` (B,) class indices, or (B, num_labels) 0/1 if multi-label."""
         output = self.hyena(input_ids, attention_mask, **kwargs)
-        logits = self.score(self.dropout(self.pool(output.last_hidden_state, attention_mask)))
+        logits = self.score(self.dropout(self.pooled(output.last_hidden_state, attention_mask)))
         loss = classification_loss(logits, labels, self.config.problem_type)
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
 

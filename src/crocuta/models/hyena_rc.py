@@ -8,15 +8,14 @@ the halves, in every layer; heads keep that (equivariant) or sum it out (invaria
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
-from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from crocuta.data.encoding import VOCABULARY
-from crocuta.models.base import SequenceClassifier, classification_loss, register
-from crocuta.models.hyena import HyenaConfig, HyenaModel, HyenaPreTrainedModel
-from crocuta.nn.pool import POOLS
+from crocuta.models.base import register
+from crocuta.models.hyena import HyenaConfig, HyenaForSequenceClassification, HyenaModel, HyenaWithHead
 
 __all__ = ["RCHyenaConfig", "RCHyenaForMaskedLM", "RCHyenaForSequenceClassification", "RCHyenaModel"]
 
@@ -56,10 +55,6 @@ def strands(hidden: Tensor) -> tuple[Tensor, Tensor]:
     return forward, backward.flip(1)
 
 
-class RCHyenaPreTrainedModel(HyenaPreTrainedModel):
-    config_class = RCHyenaConfig
-
-
 class RCHyenaModel(HyenaModel):
     """HyenaDNA on both strands: token ids (B, L) to hidden states (B, L, 2 d_model).
 
@@ -95,24 +90,10 @@ def side_by_side(both: Tensor) -> Tensor:
     return torch.cat([forward, backward.flip(1)], dim=-1)
 
 
-class RCHyenaForMaskedLM(RCHyenaPreTrainedModel):
+class RCHyenaForMaskedLM(HyenaWithHead):
     """HyenaDNA that fills in masked nucleotides: logits of the other strand are those of this one, complemented."""
 
-    _tied_weights_keys: ClassVar[dict[str, str]] = {
-        "lm_head.weight": "hyena.backbone.embeddings.word_embeddings.weight"
-    }
-
-    def __init__(self, config: RCHyenaConfig):
-        super().__init__(config)
-        self.hyena = RCHyenaModel(config)
-        self.lm_head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
-        self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.lm_head = value
+    config_class, model_class = RCHyenaConfig, RCHyenaModel
 
     def forward(
         self,
@@ -130,32 +111,14 @@ class RCHyenaForMaskedLM(RCHyenaPreTrainedModel):
         return MaskedLMOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
 
 
-class RCHyenaForSequenceClassification(RCHyenaPreTrainedModel, SequenceClassifier):
+class RCHyenaForSequenceClassification(HyenaForSequenceClassification):
     """HyenaDNA that classifies a sequence and its reverse complement alike: the mean of both strands' pooled states."""
 
-    def __init__(self, config: RCHyenaConfig):
-        super().__init__(config)
-        self.hyena = RCHyenaModel(config)
-        self.pool = POOLS[config.pool]()
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.score = nn.Linear(config.d_model, config.num_classes)
-        self.post_init()
+    config_class, model_class = RCHyenaConfig, RCHyenaModel
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs,
-    ) -> SequenceClassifierOutput:
-        """Class logits (B, num_labels); `labels` (B,) class indices, or (B, num_labels) 0/1 if multi-label."""
-        output = self.hyena(input_ids, attention_mask, **kwargs)
-        forward, backward = strands(output.last_hidden_state)
-        turned = None if attention_mask is None else attention_mask.flip(1)
-        pooled = (self.pool(forward, attention_mask) + self.pool(backward, turned)) / 2
-        logits = self.score(self.dropout(pooled))
-        loss = classification_loss(logits, labels, self.config.problem_type)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
+    def pooled(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        forward, backward = strands(hidden)
+        return (self.pool(forward, mask) + self.pool(backward, None if mask is None else mask.flip(1))) / 2
 
 
 register(

@@ -16,12 +16,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from crocuta.nn.hyena import (
     BidirectionalHyenaOperator,
-    HyenaFilter,
     HyenaOperator,
     causal_convolution,
     position_features,
@@ -217,22 +215,6 @@ class Context:
         return slice(self.rank * share, (self.rank + 1) * share)
 
 
-def some_filters(filter: HyenaFilter, length: int, rows: Tensor) -> Tensor:
-    """The filters of some channels, (rows, length), as `HyenaFilter` gives them; the others are not built.
-
-    A filter that is normalised over channels is built whole.
-    """
-    if filter.normalized:
-        return filter(length).T[rows]
-    name = list(dict(filter.implicit_filter.named_parameters()))[-1]
-    weight = filter.implicit_filter.get_parameter(name)
-    z = position_features(length, filter.max_length, filter.features, weight.device).to(weight.dtype)
-    h = functional_call(filter.implicit_filter, {name: weight[rows]}, (z,))
-    if filter.modulate:
-        h = h * (filter.window(z[:, :1])[:, rows] + filter.modulation_shift)
-    return h.T
-
-
 def own_filters(operator: HyenaOperator, length: int, channels: slice) -> tuple[Tensor, Tensor]:
     """`operator.filters` for some of the D channels: (N - 1, directions, D / W, L) and (N - 1, directions, D / W)."""
     steps, width = operator.order - 1, operator.width
@@ -240,8 +222,10 @@ def own_filters(operator: HyenaOperator, length: int, channels: slice) -> tuple[
     layout = (-1, width, steps) if operator.order_last else (-1, steps, width)
     rows = rows.view(layout).transpose(1, 2) if operator.order_last else rows.view(layout)
     rows = rows.transpose(0, 1)[..., channels]
-    k = some_filters(operator.filter_fn, length, rows.flatten())
-    return k.view(*rows.shape, length), operator.filter_fn.bias[rows]
+    filter = operator.filter_fn
+    z = position_features(length, filter.max_length, filter.features, filter.bias.device)
+    k = filter.read(z.to(filter.dtype), rows.flatten()).T
+    return k.reshape(*rows.shape, length), filter.bias[rows]
 
 
 def forward(operator: HyenaOperator, context: Context, x: Tensor, mask: Tensor | None = None) -> Tensor:

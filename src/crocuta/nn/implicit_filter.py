@@ -36,6 +36,9 @@ def features_at(positions: Tensor, max_length: int, features: int) -> Tensor:
     return torch.cat([positions[:, None] / max(max_length - 1, 1), angle.cos(), -angle.sin()], dim=-1)
 
 
+ALL = slice(None)
+
+
 class Sine(nn.Module):
     """`sin(w x)` with one learnable frequency per feature."""
 
@@ -129,20 +132,26 @@ class HyenaFilter(nn.Module):
         """Filters at real positions (n,) of float64, evaluated in float64; (n, channels)."""
         return self.read(features_at(positions, self.max_length, self.features))
 
-    def read(self, z: Tensor) -> Tensor:
-        """Filters for position features (n, features), in the dtype of these."""
+    def read(self, z: Tensor, channels: Tensor | slice = ALL) -> Tensor:
+        """Filters for position features (n, features), in the dtype of these; only some channels if wanted.
+
+        Filters that are normalised over channels are built whole.
+        """
+        built = ALL if self.normalized else channels
         with torch.autocast(z.device.type, enabled=False):
-            h = self.network(z)
+            h = self.network(z, built)
             if self.modulate:
-                h = h * (self.window(z[:, :1]) + self.modulation_shift)
+                h = h * (self.window(z[:, :1])[:, built] + self.modulation_shift)
             if self.normalized:
-                h = h / h.norm(dim=-1, p=1, keepdim=True)
+                h = (h / h.norm(dim=-1, p=1, keepdim=True))[:, channels]
             return h
 
-    def network(self, z: Tensor) -> Tensor:
-        if z.dtype == self.bias.dtype:
+    def network(self, z: Tensor, channels: Tensor | slice = ALL) -> Tensor:
+        if z.dtype == self.bias.dtype and channels is ALL:
             return self.implicit_filter(z)
         parameters = {name: value.to(z.dtype) for name, value in self.implicit_filter.named_parameters()}
+        *_, last = parameters
+        parameters[last] = parameters[last][channels]
         return torch.func.functional_call(self.implicit_filter, parameters, (z,))
 
     def window(self, time: Tensor) -> Tensor:
