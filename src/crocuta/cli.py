@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.verbs.ancestry import ancestry
 from crocuta.verbs.bench import bench
 from crocuta.verbs.embed import embed
 from crocuta.verbs.generate import generate
@@ -340,3 +341,4 @@ for verb in (pretrain, generate, embed, probe, windows, hyperbolicity, bench):
     app.command()(verb)
 app.command("map")(draw)
 app.add_typer(simulate, name="simulate")
+app.add_typer(ancestry, name="ancestry")

@@ -1,0 +1,7 @@
+"""The verbs `ancestry ...`: from a VCF and a table of samples to painted chromosomes."""
+
+import typer
+
+ancestry = typer.Typer(
+    no_args_is_help=True, help="Ancestry from variants: build a cohort, train, infer, paint."
+)
