@@ -6,10 +6,11 @@
 
 Windows of both strands are drawn at random from each genome: the last fifth of each contig is for the test, the tenth
 before it for validation (vertebrates, whose region is short: other fifths too, `FOLDS`). One HyenaDNA whose filters
-span the longest context is trained on the shortest windows first, then on ever longer ones, the same number of tokens
-at each stage; each stage begins with a head fitted by logistic regression on the pooled states of the stage before, and
-after it the model is judged on windows of that length. Its untrained twin under such a head, and k-mer regression, are
-fitted at each length anew.
+span the longest context learns to predict the next nucleotide of the training regions of all genomes, without their
+names. Under heads fitted at each length by logistic regression on its pooled states it is judged frozen. Then it is
+trained on the shortest windows first, and on ever longer ones, the same number of tokens at each stage; each stage
+begins with a head fitted on the pooled states of the stage before, and after it the model is judged on windows of that
+length. An untrained twin under such a head, and k-mer regression, are fitted at each length anew.
 What is done is not done again.
 """
 
@@ -23,9 +24,12 @@ import torch
 from matplotlib.figure import Figure
 
 from crocuta.analysis.bootstrap import bootstrap_interval
+from crocuta.data.encoding import decode
+from crocuta.data.genome import Genome
+from crocuta.data.intervals import Intervals
 from crocuta.data.labelled import Labelled, Splits
 from crocuta.data.sampling import Sampler
-from crocuta.files import write_json
+from crocuta.files import replacing, write_json
 from crocuta.models.base import load_classifier
 from crocuta.models.baselines import KmerConfig
 from crocuta.models.hyena import HyenaConfig
@@ -36,6 +40,8 @@ from crocuta.train.baselines import fit_logistic
 from crocuta.train.embed import batches
 from crocuta.train.features import HEAD, Embedder
 from crocuta.train.finetuning import build
+from crocuta.train.pretraining_recipe import Pretraining
+from crocuta.train.pretraining_run import run_pretraining
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "species.json"
@@ -50,6 +56,17 @@ TOKENS_PER_STEP = 1 << 14
 HEAD_WINDOWS = 60  # of training, for each genome, that the head is fitted on; half of it beyond 4,096
 LEARNING_RATE = 6e-4  # of the first stage; half of it at each next one
 UNTRAINED = "HyenaDNA-tiny, untrained, fitted head"
+FROZEN = "HyenaDNA-tiny, pretrained, fitted head"
+PRETRAINING = {
+    "bacteria": Pretraining(
+        length=8192, warm_up=(1024, 2048, 4096), warm_up_share=0.75, steps=1800, tokens_per_step=8192,
+        tokens_at_once=8192, learning_rate=1e-3, filter_learning_rate=1e-4, precision="bfloat16", evaluations=6,
+    ),
+    "vertebrates": Pretraining(
+        length=4096, warm_up=(1024, 2048), warm_up_share=0.75, steps=300, tokens_per_step=8192,
+        tokens_at_once=8192, learning_rate=1e-3, filter_learning_rate=1e-4, precision="bfloat16", evaluations=3,
+    ),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -85,7 +102,7 @@ def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
     lengths = arguments.lengths or LENGTHS[name]
     tokens = arguments.tokens or TOKENS[name]
     new = HyenaConfig(d_model=128, n_layer=2, max_seq_len=max(lengths) + 2, initializer_range=0.08)
-    model: HyenaConfig | Path = new
+    pretrained = model = pretrain(sampler, new, PRETRAINING[name], output)
     for stage, length in enumerate(lengths):
         windows = tokens // (length * len(sampler.genomes))
         splits = draw(sampler, length, max(KMER_WINDOWS, windows))
@@ -93,7 +110,10 @@ def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
         untrained = fit_head(new, splits, output / f"untrained-{length}")
         seconds, few = time.perf_counter() - start, head_windows(length) * GENOMES
         record(name, fold, length, UNTRAINED, untrained, splits, seconds, few)
-        head = untrained if stage == 0 else fit_head(model, splits, output / f"head-{length}")
+        start = time.perf_counter()
+        frozen = fit_head(pretrained, splits, output / f"frozen-{length}")
+        record(name, fold, length, FROZEN, frozen, splits, time.perf_counter() - start, few)
+        head = frozen if stage == 0 else fit_head(model, splits, output / f"head-{length}")
         recipe = Recipe(
             learning_rate=LEARNING_RATE / 2**stage,
             batch_size=max(1, TOKENS_PER_STEP // length),
@@ -114,6 +134,29 @@ def run(name: str, fold: int, arguments: argparse.Namespace) -> None:
             few = Splits(train, splits.valid, splits.test, "")
             fit = fit_baseline(KmerConfig(longest_kmer=k), few, folder, metric="accuracy", resume=True)
             record(name, fold, length, f"{k}-mer regression", folder, splits, fit.seconds, len(train))
+
+
+def pretrain(sampler: Sampler, config: HyenaConfig, recipe: Pretraining, output: Path) -> Path:
+    """Folder of a model of the next nucleotide in the training regions of all genomes together."""
+    fasta = output / "genomes.fa"
+    if not fasta.exists():
+        with replacing(fasta) as file:
+            for label, genome in sampler.genomes.items():
+                for contig in genome.names:
+                    file.write(f">{label}:{contig}\n{decode(genome.fetch(contig))}\n")
+    parts = {}
+    for part in ("train", "valid", "test"):
+        found = [
+            (f"{label}:{region.contig}", region.start, region.end)
+            for label, regions in sampler.regions.items()
+            for region in regions[part]
+        ]
+        parts[part] = Intervals.build(*zip(*found, strict=True))
+    folder = output / "pretraining"
+    run_pretraining(
+        Genome(fasta, output), parts, config, recipe, folder, markov_order=-1, resume=folder.exists()
+    )
+    return folder / "model"
 
 
 def fit_head(model: HyenaConfig | Path, splits: Splits, folder: Path) -> Path:
