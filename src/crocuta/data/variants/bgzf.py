@@ -5,7 +5,10 @@ Source: SAM/BAM format specification, section 4.1.
 
 import struct
 import zlib
+from pathlib import Path
 from typing import IO
+
+from crocuta.errors import InputError
 
 BLOCK = 65280  # bytes of text in a block, so that the worst case still fits 64 KiB packed
 HEADER = struct.pack("<4BI2BH2BHH", 31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, 0)[:-2]
@@ -44,3 +47,17 @@ class BgzfWriter:
         packed = packer.compress(data) + packer.flush()
         size = struct.pack("<H", len(packed) + len(HEADER) + 2 + 8 - 1)
         self.file.write(HEADER + size + packed + struct.pack("<II", zlib.crc32(data), len(data)))
+
+
+def check_whole(path: Path) -> None:
+    """Raises InputError if a file packed in blocks lacks the empty block at its end; other files pass."""
+    with open(path, "rb") as file:
+        start = file.read(18)
+        if start[:4] != HEADER[:4] or start[12:14] != b"BC":
+            return
+        file.seek(-min(len(END), path.stat().st_size), 2)
+        end = file.read()
+    if end != END:
+        raise InputError(
+            f"{path}: truncated bgzip, its end-of-file block is missing; copy or download the file again"
+        )

@@ -58,7 +58,7 @@ class Admixture:
         return [(f"{pop}_{i:03}", pop) for pop, n in self.counts.items() for i in range(1, n + 1)]
 
 
-class GeneticMap(NamedTuple):
+class Rates(NamedTuple):
     """Rates of recombination. Shapes: `edges` (bins + 1,) in base pairs from 0; `rate` (bins,) per base pair."""
 
     edges: np.ndarray
@@ -83,12 +83,12 @@ def admixed_name(pulse: int) -> str:
     return f"ADMIX{pulse}"
 
 
-def random_map(settings: Admixture, index: int) -> GeneticMap:
+def random_map(settings: Admixture, index: int) -> Rates:
     """The genetic map of a chromosome: rates of bins in proportion to gamma(0.15) + 0.02, a few of them hot."""
     edges = np.append(np.arange(0, settings.length, BIN), settings.length).astype(float)
     rate = np.random.default_rng([settings.seed, index, 0]).gamma(0.15, size=len(edges) - 1) + 0.02
     mean = np.average(rate, weights=np.diff(edges))
-    return GeneticMap(edges, rate * RECOMBINATION_RATE / mean)
+    return Rates(edges, rate * RECOMBINATION_RATE / mean)
 
 
 def demography() -> Any:
