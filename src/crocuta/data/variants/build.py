@@ -76,10 +76,10 @@ def build_store(
     folder = output.with_name(f"{output.name}.parts")
     files = [VariantFile(path) for path in variants]
     people, _ = choose_people(files[0], samples, shared=shared)
-    check_names(list(people.name))
+    check_names(people.name.tolist())
     build = build or _build_of(files)
     plan = {
-        "samples": list(people.name),
+        "samples": people.name.tolist(),
         "policy": asdict(policy),
         "map": str(genetic_map),
         "variants": _stamps(files),
@@ -89,7 +89,7 @@ def build_store(
         Job(file.path, people, folder, policy, Path(genetic_map) if genetic_map else None) for file in files
     ]
     for job in work:
-        choose_people(VariantFile(job.path), samples, list(people.name), shared)
+        choose_people(VariantFile(job.path), samples, people.name.tolist(), shared)
     if genetic_map:
         read_genetic_map(genetic_map)
     found: dict[str, dict] = {}
@@ -183,7 +183,7 @@ def _chromosomes(
 ) -> Iterator[tuple[str, dict]]:
     """Chromosomes that lie in the folder already, then those written now."""
     file = VariantFile(job.path)
-    _, columns = choose_people(file, None, list(job.samples.name))
+    _, columns = choose_people(file, None, job.samples.name.tolist())
     ready = {}
     for path in job.folder.glob("*.chromosome.json"):
         about = json.loads(path.read_text())

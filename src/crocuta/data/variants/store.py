@@ -125,7 +125,7 @@ class Cohort(Haplotypes):
     def _sites(self, chromosome: str) -> Sites:
         name = self.name_of(chromosome)
         group = self.file[SITES][name]
-        return Sites(name, *(group[field][:] for field in ("position", "ref", "alt", "cm")))
+        return Sites(name, *(_column(group[field]) for field in ("position", "ref", "alt", "cm")))
 
     def is_phased(self, chromosome: str) -> bool:
         return bool(self.file[SITES][self.name_of(chromosome)].attrs["phased"])
@@ -141,3 +141,9 @@ class Cohort(Haplotypes):
             name = f"{self.samples.name[person]}/{self.name_of(chromosome)}/allele"
             self._datasets[key] = self.file[name]
         return self._datasets[key][:, start:stop]
+
+
+def _column(dataset: Any) -> np.ndarray:
+    """A dataset as an array, without what h5py notes at the type of strings."""
+    array = dataset[:]
+    return array.view(f"S{array.dtype.itemsize}") if array.dtype.kind == "S" else array
