@@ -150,6 +150,19 @@ def test_resume_under_another_policy_starts_anew(files, tmp_path, monkeypatch):
     assert built.counts["1"].rare > 0
 
 
+def test_a_file_mended_before_resuming_is_read_again(files, tmp_path, monkeypatch):
+    paths, table, genetic_map = files
+    whole = paths[1].read_bytes()
+    paths[1].write_bytes(whole[:-28])
+    with pytest.raises(InputError, match="truncated"):
+        build_store(paths, tmp_path / "c.h5", table, genetic_map)
+    paths[1].write_bytes(whole)
+    seen = []
+    build_store(paths, tmp_path / "c.h5", table, genetic_map, resume=True, progress=seen.append)
+    assert sum(seen) == 130
+    assert Cohort(tmp_path / "c.h5").chromosomes == ("1", "2", "chrX")
+
+
 def test_store_and_cache_go_to_other_processes(store):
     cohort = Cohort(store)
     expected = cohort.panel("1", start=3, stop=90).allele

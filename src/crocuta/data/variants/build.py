@@ -78,20 +78,16 @@ def build_store(
     people, _ = choose_people(files[0], samples, shared=shared)
     check_names(people.name.tolist())
     build = build or _build_of(files)
-    plan = {
-        "samples": people.name.tolist(),
-        "policy": asdict(policy),
-        "map": str(genetic_map),
-        "variants": _stamps(files),
-    }
-    _prepare(folder, plan, resume)
+    for file in files[1:]:
+        choose_people(file, samples, people.name.tolist(), shared)
+    if genetic_map:
+        read_genetic_map(genetic_map)
+    _prepare(
+        folder, {"samples": people.name.tolist(), "policy": asdict(policy), "map": str(genetic_map)}, resume
+    )
     work = [
         Job(file.path, people, folder, policy, Path(genetic_map) if genetic_map else None) for file in files
     ]
-    for job in work:
-        choose_people(VariantFile(job.path), samples, people.name.tolist(), shared)
-    if genetic_map:
-        read_genetic_map(genetic_map)
     found: dict[str, dict] = {}
     for job, chromosomes in _run(work, jobs, progress):
         for name, about in chromosomes.items():
@@ -129,10 +125,6 @@ def _total(found: dict[str, dict]) -> Counts:
     return total
 
 
-def _stamps(files: list[VariantFile]) -> list[list]:
-    return [[str(file.path), (stat := file.path.stat()).st_size, stat.st_mtime_ns] for file in files]
-
-
 def _prepare(folder: Path, plan: dict, resume: bool) -> None:
     """An empty folder of parts, or with `resume` the one of the same plan."""
     path = folder / "plan.json"
@@ -166,15 +158,14 @@ def _run(
 
 
 def _read_file(job: Job, progress: Callable[[int], None] = lambda sites: None) -> dict[str, dict]:
-    """Writes the chromosomes of one file; what is known of each."""
-    if job.done.exists():
-        return json.loads(job.done.read_text())
+    """Writes the chromosomes of one file that do not lie in the folder yet; what is known of each."""
+    stamp = [(stat := job.path.stat()).st_size, stat.st_mtime_ns]
+    if job.done.exists() and (said := json.loads(job.done.read_text()))["stamp"] == stamp:
+        return said["chromosomes"]
     genetic_map = read_genetic_map(job.map) if job.map else UNIFORM
     source = {"source": str(job.path), "sha256": sha256(job.path), "genetic_map": genetic_map.source}
-    found: dict[str, dict] = {}
-    for chromosome, about in _chromosomes(job, genetic_map, source, progress):
-        found[chromosome] = about
-    write_json(job.done, found)
+    found = dict(_chromosomes(job, genetic_map, source, progress))
+    write_json(job.done, {"stamp": stamp, "chromosomes": found})
     return found
 
 
@@ -184,11 +175,8 @@ def _chromosomes(
     """Chromosomes that lie in the folder already, then those written now."""
     file = VariantFile(job.path)
     _, columns = choose_people(file, None, job.samples.name.tolist())
-    ready = {}
-    for path in job.folder.glob("*.chromosome.json"):
-        about = json.loads(path.read_text())
-        if about["source"] == source["source"]:
-            ready[about["chromosome"]] = about
+    known = [json.loads(path.read_text()) for path in job.folder.glob("*.chromosome.json")]
+    ready = {about["chromosome"]: about for about in known if source.items() <= about.items()}
     yield from ready.items()
     blocks = file.blocks(job.policy, people=columns, skip=ready)
     for chromosome, part in groupby(blocks, key=lambda block: block.chromosome):
