@@ -1,6 +1,8 @@
 """`crocuta simulate admixture` and `crocuta ancestry build` as a user types them."""
 
 import gzip
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +22,10 @@ def call(*arguments):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cohort")
-    options = ["--length", "2e5", "--chromosomes", 2, "--people", 6, 7, 5, "--admixed", 2, "--seed", 4]
+    options = ["--length", "2e5", "--chromosomes", 2, "--people", 6, 7, 5, "--admixed", 3, "--seed", 4]
     code, output = call("simulate", "admixture", *options, "-o", folder)
     assert code == 0, output
-    assert "22 people" in output
+    assert "24 people" in output
     return folder
 
 
@@ -32,7 +34,7 @@ def test_simulate_then_build(folder):
     inputs = [folder / "cohort.vcf.gz", "--samples", folder / "samples.tsv", "--map", folder / "map.tsv"]
     code, output = call("ancestry", "build", *inputs, "--maf", 0.05, "--reference", "simulated", "-o", store)
     assert code == 0, output
-    assert "22 people: ADMIX20 2, ADMIX8 2, CEU 7, CHB 5, YRI 6" in output
+    assert "24 people: ADMIX20 3, ADMIX8 3, CEU 7, CHB 5, YRI 6" in output
     assert "rare" in output
     cohort = Cohort(store)
     assert cohort.chromosomes == ("1", "2")
@@ -44,6 +46,17 @@ def test_simulate_then_build(folder):
     frequency = everything.frequency()
     assert (np.minimum(frequency, 1 - frequency)[~kept] < 0.05).all()
     assert not list(folder.glob("*.parts"))
+
+
+def test_python_of_the_page_runs(folder, monkeypatch):
+    page = Path(__file__).parents[1] / "docs" / "ancestry_data.md"
+    monkeypatch.chdir(folder)
+    assert call("ancestry", "build", "cohort.vcf.gz", "--samples", "samples.tsv", "-o", "cohort.h5")[0] == 0
+    found = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)), found)
+    assert found["panel"].allele.shape == (2, 2, 512)
+    assert len(found["window"].token) == 512
+    assert (found["aligned"].allele == found["query"].allele).all()
 
 
 def test_resume_is_offered_and_works_on_a_finished_store(folder, tmp_path):

@@ -71,6 +71,7 @@ def test_every_form_gives_the_panel_of_the_file(store, files, form):
         for field in ("position", "ref", "alt", "cm"):
             assert (getattr(found.sites, field) == getattr(panel.sites, field)).all()
         for field in ("name", "population", "group", "family"):
+            assert getattr(found.samples, field).dtype.kind == "U"
             assert (getattr(found.samples, field) == getattr(panel.samples, field)).all()
         for start, stop in [(0, 5), (3, 130), (61, 67), (100, 101), (7, 7)]:
             part = cohort.panel(name, np.array([2, 0]), start, stop)

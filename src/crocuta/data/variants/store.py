@@ -25,6 +25,10 @@ FORMAT, VERSION = "crocuta cohort", 1
 SAMPLES, SITES = "_samples", "_sites"
 FIELDS = ("name", "population", "group", "family")
 CHUNK = 8192  # sites of one person that are compressed together
+CACHE = (
+    4 * 2 * CHUNK
+)  # bytes of unpacked chunks that HDF5 keeps of each open dataset; its default is a megabyte
+OPEN = 4096  # datasets held open
 
 
 class Haplotypes:
@@ -88,7 +92,7 @@ class Cohort(Haplotypes):
         self.path = Path(path)
         self._open()
         table = self.file[SAMPLES]
-        self.samples = Samples(*(table[name].asstr()[:] for name in FIELDS))
+        self.samples = Samples(*(table[name].asstr()[:].astype(str) for name in FIELDS))
         self.chromosomes = tuple(json.loads(self.file.attrs["chromosomes"]))
         self.build = str(self.file.attrs["build"])
 
@@ -98,14 +102,14 @@ class Cohort(Haplotypes):
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file; make it with crocuta ancestry build")
         try:
-            self.file: Any = h5py.File(self.path, "r")
+            self.file: Any = h5py.File(self.path, "r", rdcc_nbytes=CACHE, rdcc_nslots=11)
         except OSError as error:
             raise InputError(f"{self.path}: not HDF5, or truncated ({error}); build it again") from error
         if self.file.attrs.get("format") != FORMAT or self.file.attrs["version"] != VERSION:
             raise InputError(
                 f"{self.path}: not a cohort of this version; make it with crocuta ancestry build"
             )
-        self._datasets: dict[tuple[int, str], Any] = {}
+        self._dataset = lru_cache(maxsize=OPEN)(self._find)
         self.sites = lru_cache(maxsize=None)(self._sites)
 
     def __enter__(self) -> "Cohort":
@@ -136,11 +140,10 @@ class Cohort(Haplotypes):
         return attributes | {"counts": json.loads(attributes["counts"])}
 
     def read(self, person: int, chromosome: str, start: int, stop: int) -> np.ndarray:
-        key = person, chromosome
-        if key not in self._datasets:
-            name = f"{self.samples.name[person]}/{self.name_of(chromosome)}/allele"
-            self._datasets[key] = self.file[name]
-        return self._datasets[key][:, start:stop]
+        return self._dataset(person, chromosome)[:, start:stop]
+
+    def _find(self, person: int, chromosome: str) -> Any:
+        return self.file[f"{self.samples.name[person]}/{self.name_of(chromosome)}/allele"]
 
 
 def _column(dataset: Any) -> np.ndarray:
