@@ -8,8 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from crocuta.data.variants import read_panel
 from crocuta.data.variants.admixture import write_admixture
 from crocuta.data.variants.out_of_africa import (
+    POPULATIONS,
     RECOMBINATION_RATE,
     SHARES,
     Admixture,
@@ -19,6 +21,7 @@ from crocuta.data.variants.out_of_africa import (
     random_map,
     simulate_chromosome,
 )
+from crocuta.data.variants.truth import COLUMNS, read_truth
 from crocuta.errors import InputError
 
 SMALL = Admixture(length=300_000, chromosomes=("1", "2"), people=(4, 5, 3), admixed=2, seed=3)
@@ -153,3 +156,34 @@ def test_without_msprime_the_error_names_the_extra(monkeypatch, tmp_path):
 def test_settings_that_cannot_be_simulated(settings, message):
     with pytest.raises(InputError, match=message):
         Admixture(**settings)
+
+
+def test_truth_at_sites(folder):
+    truth = read_truth(folder / "truth.tsv.gz")
+    panel = read_panel(folder / "cohort.vcf.gz", folder / "samples.tsv", region="chr2")
+    found = truth.at(panel.samples, panel.sites, POPULATIONS)
+    admixed = np.char.startswith(panel.samples.population, "ADMIX")
+    assert (found[~admixed] == -1).all()
+    assert (found[admixed] >= 0).all()
+    changes = 0
+    for line in rows(folder / "truth.tsv.gz")[1:]:
+        if line[2] == "2":
+            person = panel.samples.name.tolist().index(line[0])
+            inside = (panel.sites.position >= int(line[3])) & (panel.sites.position < int(line[4]))
+            assert (found[person, int(line[1]), inside] == POPULATIONS.index(line[5])).all()
+            changes += 1
+    assert changes >= 8
+    with pytest.raises(InputError, match=r"of the known ancestry; expected one of YRI$"):
+        truth.at(panel.samples, panel.sites, ["YRI"])
+
+
+def test_wrong_truth(tmp_path):
+    path = tmp_path / "truth.tsv"
+    for lines, message in [
+        (["sample\thaplotype"], "line 1: no column 'chromosome'"),
+        (["\t".join(COLUMNS), "a\t0\t1\tx\t5\tYRI"], "expected numbers as haplotype"),
+        (["\t".join(COLUMNS), "a\t0"], "line 2: 2 fields, expected 6"),
+    ]:
+        path.write_text("\n".join(lines))
+        with pytest.raises(InputError, match=message):
+            read_truth(path)

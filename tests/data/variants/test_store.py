@@ -96,6 +96,8 @@ def test_layout_on_disk(store):
         assert dict(file["b"].attrs) == {"population": "X", "group": "AFR", "family": "f"}
         assert file.attrs["build"] == "GRCh38"
         assert file.attrs["software"].startswith("crocuta ")
+        assert file.attrs["samples"].split("\n")[:2] == ["name\tpopulation\tgroup\tfamily", "a\tX\tAFR\tf"]
+        assert [path[-8:] for path in json.loads(file.attrs["source"])] == ["a.vcf.gz", "b.vcf.gz"]
         about = dict(file["_sites/chrX"].attrs)
     assert about["source"].endswith("b.vcf.gz")
     assert len(about["sha256"]) == 64

@@ -122,7 +122,7 @@ def test_missing_is_never_reference(make_vcf):
 def test_policies_for_sites(make_vcf):
     path = make_vcf(
         [
-            "22 1 A C 0|1 0|0 0|0",
+            "22 1 a c 0|1 0|0 0|0",
             "22 2 A C,G 0|1 1|2 .|2",
             "22 3 AT A 0|1 0|0 0|0",
             "22 4 A . 0|0 0|0 0|0",

@@ -10,11 +10,12 @@ from crocuta.data.variants.reading import read_panel
 from crocuta.data.variants.samples import check_populations, read_samples
 from crocuta.data.variants.sampling import CarriedSampler, Split, Window, WindowSampler, split_people
 from crocuta.data.variants.store import Cohort, Haplotypes
+from crocuta.data.variants.truth import Truth, read_truth
 from crocuta.data.variants.vcf import VariantFile
 
 __all__ = [
     "MISSING", "Built", "CarriedSampler", "Cohort", "Counts", "GeneticMap", "Haplotypes", "Match", "PackedCohort",
-    "Panel", "PanelCohort", "Policy", "Samples", "Sites", "Split", "VariantFile", "Window", "WindowSampler",
-    "build_store", "check_populations", "match", "pack", "read_genetic_map", "read_panel", "read_samples",
+    "Panel", "PanelCohort", "Policy", "Samples", "Sites", "Split", "Truth", "VariantFile", "Window", "WindowSampler",
+    "build_store", "check_populations", "match", "pack", "read_genetic_map", "read_panel", "read_samples", "read_truth",
     "split_people",
 ]  # fmt: skip

@@ -144,7 +144,7 @@ def _chosen(heads: Heads, policy: Policy, counts: Counts) -> tuple[list[int], li
         if ref in LETTERS and alt in LETTERS:
             several = [alt]
         else:
-            several = alt.split(b",")
+            ref, several = ref.upper(), alt.upper().split(b",")
             if len(several) > 1:
                 counts.multiallelic += 1
                 if policy.multiallelic == "skip" or len(several) >= OTHER:

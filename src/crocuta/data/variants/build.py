@@ -99,7 +99,8 @@ def build_store(
     ordered = sorted((name for name, about in found.items() if about["counts"]["kept"]), key=_natural)
     if not ordered:
         raise InputError(f"{files[0].path}: {nothing_kept(_total(found))}")
-    attributes = {"build": build, "policy": json.dumps(asdict(policy))}
+    source = {about["source"]: about["sha256"] for about in found.values()}
+    attributes = {"build": build, "policy": json.dumps(asdict(policy)), "source": json.dumps(source)}
     merge({name: _part(folder, name) for name in ordered}, output, people, attributes)
     shutil.rmtree(folder)
     return Built(

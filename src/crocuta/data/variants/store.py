@@ -1,11 +1,13 @@
 """A cohort on disk (HDF5): each individual's haplotypes by chromosome, read by window without reading a chromosome.
 
-/<individual>/<chromosome>/allele     uint8 (2, n), chunked and compressed; 0, 1, 2 as in a panel
-/<individual>/<chromosome>/position   int32 (n,), one dataset for all individuals, linked
-/<individual>                         attributes population, group, family
-/_samples/{name, population, group, family}
-/_sites/<chromosome>/{position, ref, alt, cm}   attributes phased, source, sha256, genetic_map, counts
-/                                     attributes format, version, software, build, policy
+Layout::
+
+    /<individual>/<chromosome>/allele     uint8 (2, n), chunked and compressed; 0, 1, 2 as in a panel
+    /<individual>/<chromosome>/position   int32 (n,), one dataset for all individuals, linked
+    /<individual>                         attributes population, group, family
+    /_sites/<chromosome>/{position, ref, alt, cm}   attributes phased, source, sha256, genetic_map, counts
+    /                                     attributes format, version, software, build, policy, chromosomes, source, and
+                                          samples: a table of name, population, group, family, tabs between them
 """
 
 import json
@@ -22,7 +24,7 @@ from crocuta.data.variants.panel import Panel, Samples, Sites
 from crocuta.errors import InputError
 
 FORMAT, VERSION = "crocuta cohort", 1
-SAMPLES, SITES = "_samples", "_sites"
+SITES = "_sites"
 FIELDS = ("name", "population", "group", "family")
 CHUNK = 8192  # sites of one person that are compressed together
 CACHE = (
@@ -91,8 +93,8 @@ class Cohort(Haplotypes):
     def __init__(self, path: str | PathLike) -> None:
         self.path = Path(path)
         self._open()
-        table = self.file[SAMPLES]
-        self.samples = Samples(*(table[name].asstr()[:].astype(str) for name in FIELDS))
+        rows = [line.split("\t") for line in str(self.file.attrs["samples"]).split("\n")[1:]]
+        self.samples = Samples(*np.array(rows, dtype=str).T)
         self.chromosomes = tuple(json.loads(self.file.attrs["chromosomes"]))
         self.build = str(self.file.attrs["build"])
 

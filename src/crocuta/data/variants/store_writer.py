@@ -14,11 +14,12 @@ from crocuta._version import __version__
 from crocuta.data.variants.blocks import Block
 from crocuta.data.variants.genetic_map import GeneticMap
 from crocuta.data.variants.panel import Samples
-from crocuta.data.variants.store import CHUNK, FIELDS, FORMAT, SAMPLES, SITES, VERSION
+from crocuta.data.variants.store import CHUNK, FIELDS, FORMAT, SITES, VERSION
 from crocuta.errors import InputError
 
 BUFFER = 1 << 26  # bytes of alleles that wait to be written
 LEVEL = 2  # of zlib
+LIBRARY = ("v110", "latest")  # forms that HDF5 1.10 and later read, with attributes of any size
 
 
 class ChromosomeWriter:
@@ -35,7 +36,7 @@ class ChromosomeWriter:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         self.temporary = Path(temporary)
-        self.file = h5py.File(self.temporary, "w", libver="latest")
+        self.file = h5py.File(self.temporary, "w", libver=LIBRARY)
         self.datasets = [
             self.file.create_dataset(
                 f"{name}/allele", (2, 0), np.uint8, maxshape=(2, None), chunks=(2, CHUNK),
@@ -99,7 +100,7 @@ def merge(parts: Mapping[str, Path], output: Path, samples: Samples, attributes:
     handle, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
     os.close(handle)
     try:
-        with h5py.File(temporary, "w", libver="latest") as file:
+        with h5py.File(temporary, "w", libver=LIBRARY) as file:
             _write_samples(file, samples)
             file.attrs.update(attributes)
             file.attrs.update(
@@ -124,21 +125,15 @@ def merge(parts: Mapping[str, Path], output: Path, samples: Samples, attributes:
 
 
 def _write_samples(file: Any, samples: Samples) -> None:
-    for field in FIELDS:
-        file.create_dataset(f"{SAMPLES}/{field}", data=getattr(samples, field).astype(object), dtype=_text())
-    for row, name in enumerate(samples.name):
-        group = file.create_group(name)
-        group.attrs.update({field: str(getattr(samples, field)[row]) for field in FIELDS[1:]})
-
-
-def _text() -> Any:
-    import h5py
-
-    return h5py.string_dtype()
+    columns = [getattr(samples, field).tolist() for field in FIELDS]
+    rows = list(zip(*columns, strict=True))
+    file.attrs["samples"] = "\n".join("\t".join(row) for row in [FIELDS, *rows])
+    for name, *rest in rows:
+        file.create_group(name).attrs.update(dict(zip(FIELDS[1:], rest, strict=True)))
 
 
 def check_names(names: Sequence[str]) -> None:
     """Raises InputError for names that HDF5 or the layout cannot hold."""
     for name in names:
-        if "/" in name or name in (".", SAMPLES, SITES):
+        if "/" in name or name in (".", SITES):
             raise InputError(f"sample {name!r}: the name cannot stand in a store; rename it, without '/'")
