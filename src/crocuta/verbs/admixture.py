@@ -24,6 +24,9 @@ def simulate_admixture(
     admixed: Annotated[int, typer.Option(min=0, help="Admixed individuals of each pulse.")] = 40,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Chromosomes simulated at once.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the chromosomes that an interrupted simulation has made.")
+    ] = False,
 ) -> None:
     """Simulate a cohort whose local ancestry is known: cohort.vcf.gz, samples.tsv, map.tsv, truth.tsv.gz.
 
@@ -47,7 +50,7 @@ def simulate_admixture(
     )  # fmt: skip
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("chromosomes", total=len(names))
-        sites = write_admixture(output, settings, jobs, lambda: bar.update(task, advance=1))
+        sites = write_admixture(output, settings, jobs, resume, lambda: bar.update(task, advance=1))
     console.print(
         f"{len(settings.names):,} people, {sum(sites.values()):,} sites, "
         f"{len(names)} chromosome{'s' * (len(names) > 1)} → [bold]{output}[/]"

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from crocuta.data.variants import read_panel
+from crocuta.data.variants import admixture, read_panel
 from crocuta.data.variants.admixture import write_admixture
 from crocuta.data.variants.out_of_africa import (
     POPULATIONS,
@@ -97,6 +97,25 @@ def test_same_files_whatever_the_jobs(folder, tmp_path):
     for name in ("cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
+
+
+def test_resume_keeps_finished_chromosomes(folder, tmp_path, monkeypatch):
+    made = []
+
+    def stop_at_the_second(settings, index):
+        made.append(index)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return simulate_chromosome(settings, index)
+
+    monkeypatch.setattr(admixture, "simulate_chromosome", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        write_admixture(tmp_path, SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == [".parts"]
+    write_admixture(tmp_path, SMALL, resume=True)
+    assert made == [0, 1, 1]
+    for name in ("cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_ancestry_is_the_census_population_at_every_site():

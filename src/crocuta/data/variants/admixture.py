@@ -1,13 +1,14 @@
 """Files of a simulated cohort: VCF, samples, genetic map, and the exact local ancestry of its admixed people."""
 
 import gzip
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ from crocuta.data.variants.out_of_africa import (
     random_map,
     simulate_chromosome,
 )
-from crocuta.files import replacing
+from crocuta.data.variants.parts import prepare_parts
+from crocuta.files import replacing, write_json
 
 VCF, SAMPLES, MAP, TRUTH = "cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz"
 BATCH = 2_000  # sites written at once
@@ -30,9 +32,8 @@ ADMIXED_GROUP = "ADMIXED"
 
 
 class Chromosome(NamedTuple):
-    """What of a simulated chromosome is kept: its name, sites, and rows of `truth.tsv.gz`."""
+    """What of a simulated chromosome is kept beside its lines: its sites, and rows of `truth.tsv.gz`."""
 
-    index: int
     sites: int
     truth: list[str]
 
@@ -41,6 +42,7 @@ def write_admixture(
     folder: str | PathLike,
     settings: Admixture,
     jobs: int = 1,
+    resume: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Simulates a cohort and writes it: `cohort.vcf.gz`, `samples.tsv`, `map.tsv`, `truth.tsv.gz`.
@@ -51,6 +53,7 @@ def write_admixture(
     Args:
         folder: is made.
         jobs: chromosomes simulated at once, each in a process.
+        resume: keep the chromosomes that an interrupted call with the same settings has made.
         progress: called after each chromosome.
 
     Returns:
@@ -61,34 +64,35 @@ def write_admixture(
     """
     import_msprime()
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".parts.") as parts:
-        found = {}
-        for part in _simulated(settings, Path(parts), jobs):
-            found[part.index] = part
-            progress()
-        ordered = [found[index] for index in sorted(found)]
-        with replacing(folder / VCF, "wb") as file:
-            header = BgzfWriter(file)
-            header.write(_header(settings).encode())
-            header.close()
-            for part in ordered:
-                with open(_part(Path(parts), part.index), "rb") as body:
-                    shutil.copyfileobj(body, file, 1 << 20)
-            header.finish()
+    parts = folder / ".parts"
+    prepare_parts(parts, asdict(settings), resume)
+    found = {}
+    for index, part in _simulated(settings, parts, jobs):
+        found[index] = part
+        progress()
+    ordered = [found[index] for index in sorted(found)]
+    with replacing(folder / VCF, "wb") as file:
+        header = BgzfWriter(file)
+        header.write(_header(settings).encode())
+        header.close()
+        for index in sorted(found):
+            with open(_part(parts, index), "rb") as body:
+                shutil.copyfileobj(body, file, 1 << 20)
+        header.finish()
     _write_tables(folder, settings, [row for part in ordered for row in part.truth])
-    return {settings.chromosomes[part.index]: part.sites for part in ordered}
+    shutil.rmtree(parts)
+    return {name: part.sites for name, part in zip(settings.chromosomes, ordered, strict=True)}
 
 
-def _simulated(settings: Admixture, parts: Path, jobs: int) -> Iterator[Chromosome]:
+def _simulated(settings: Admixture, parts: Path, jobs: int) -> Iterator[tuple[int, Chromosome]]:
     indices = range(len(settings.chromosomes))
     if jobs == 1 or len(indices) == 1:
-        yield from (_write_chromosome(settings, index, parts) for index in indices)
+        yield from ((index, _write_chromosome(settings, index, parts)) for index in indices)
         return
     with ProcessPoolExecutor(min(jobs, len(indices)), get_context("spawn")) as pool:
-        waiting = [pool.submit(_write_chromosome, settings, index, parts) for index in indices]
+        waiting = {pool.submit(_write_chromosome, settings, index, parts): index for index in indices}
         for done in as_completed(waiting):
-            yield done.result()
+            yield waiting[done], done.result()
 
 
 def _part(parts: Path, index: int) -> Path:
@@ -96,6 +100,10 @@ def _part(parts: Path, index: int) -> Path:
 
 
 def _write_chromosome(settings: Admixture, index: int, parts: Path) -> Chromosome:
+    """Simulates a chromosome, unless it lies among the parts already."""
+    known = parts / f"{index}.json"
+    if known.exists():
+        return Chromosome(**json.loads(known.read_text()))
     trees = simulate_chromosome(settings, index)
     sites = 0
     with open(_part(parts, index), "wb") as file:
@@ -104,7 +112,9 @@ def _write_chromosome(settings: Admixture, index: int, parts: Path) -> Chromosom
             body.write(_lines(settings.chromosomes[index], positions, letters, alleles))
             sites += len(positions)
         body.close()
-    return Chromosome(index, sites, _truth_rows(settings, index, trees))
+    made = Chromosome(sites, _truth_rows(settings, index, trees))
+    write_json(known, made._asdict())
+    return made
 
 
 def _biallelic(trees: Any) -> Iterator[tuple[list[int], list[tuple[str, str]], np.ndarray]]:

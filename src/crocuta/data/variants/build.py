@@ -15,6 +15,7 @@ from crocuta.data.variants.blocks import Block, Counts, Policy
 from crocuta.data.variants.contigs import plain
 from crocuta.data.variants.genetic_map import UNIFORM, GeneticMap, read_genetic_map
 from crocuta.data.variants.panel import Samples
+from crocuta.data.variants.parts import prepare_parts
 from crocuta.data.variants.reading import choose_people, nothing_kept
 from crocuta.data.variants.store_writer import ChromosomeWriter, check_names, merge
 from crocuta.data.variants.vcf import VariantFile
@@ -82,9 +83,10 @@ def build_store(
         choose_people(file, samples, people.name.tolist(), shared)
     if genetic_map:
         read_genetic_map(genetic_map)
-    _prepare(
-        folder, {"samples": people.name.tolist(), "policy": asdict(policy), "map": str(genetic_map)}, resume
-    )
+    plan = {
+        "samples": people.name.tolist(), "policy": asdict(policy), "map": sha256(genetic_map) if genetic_map else "",
+    }  # fmt: skip
+    prepare_parts(folder, plan, resume)
     work = [
         Job(file.path, people, folder, policy, Path(genetic_map) if genetic_map else None) for file in files
     ]
@@ -124,16 +126,6 @@ def _total(found: dict[str, dict]) -> Counts:
     for about in found.values():
         total.add(Counts(**about["counts"]))
     return total
-
-
-def _prepare(folder: Path, plan: dict, resume: bool) -> None:
-    """An empty folder of parts, or with `resume` the one of the same plan."""
-    path = folder / "plan.json"
-    if resume and path.exists() and json.loads(path.read_text()) == plan:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(path, plan)
 
 
 def _part(folder: Path, chromosome: str) -> Path:
