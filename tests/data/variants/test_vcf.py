@@ -99,6 +99,56 @@ def test_bcf(make_vcf, tmp_path):
     assert (counts.half, counts.missing) == (1, 1)
 
 
+@pytest.fixture
+def zarr_folder(tmp_path):
+    """Two chromosomes as vcf2zarr lays them out."""
+    import zarr
+
+    path = tmp_path / "a.vcz"
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    genotype = np.array(
+        [[[0, 1], [1, -1]], [[0, 2], [1, 1]], [[1, -2], [0, 0]], [[-1, -1], [1, 0]]], dtype=np.int8
+    )  # fmt: skip
+    arrays = {
+        "variant_contig": np.array([0, 0, 1, 1], np.int8), "variant_position": np.array([5, 7, 2, 9], np.int32),
+        "call_genotype": genotype, "call_genotype_phased": np.ones((4, 2), bool),
+        "contig_length": np.array([48129895, 51304566]),
+        "variant_allele": np.array([["A", "C", ""], ["G", "T", "C"], ["A", "T", ""], ["C", "G", ""]]),
+        "sample_id": np.array(["a", "b"]), "contig_id": np.array(["21", "chr22"]),
+    }  # fmt: skip
+    for name, array in arrays.items():
+        group.create_array(name, data=array)
+    return path
+
+
+def test_vcf_zarr(zarr_folder):
+    file = VariantFile(zarr_folder)
+    assert file.samples == ["a", "b"]
+    assert file.header.build == "GRCh37"
+    first = read_panel(zarr_folder, region="21")
+    assert first.sites.position.tolist() == [5]
+    assert first.allele[:, :, 0].tolist() == [[0, 1], [1, 2]]
+    counts = Counts()
+    second = read_panel(zarr_folder, region="22:1-100", counts=counts)
+    assert second.sites.position.tolist() == [2, 9]
+    assert second.sites.alt.tolist() == [b"T", b"G"]
+    assert second.allele.tolist() == [[[1, 2], [2, 2]], [[0, 1], [0, 0]]]
+    assert (counts.haploid, counts.missing, counts.half) == (1, 1, 0)
+    assert read_panel(zarr_folder, region="22:3-9").sites.position.tolist() == [9]
+    with pytest.raises(InputError, match="chromosomes 21 and chr22"):
+        read_panel(zarr_folder)
+
+
+def test_folders_that_are_no_vcf_zarr(tmp_path):
+    import zarr
+
+    zarr.open_group(str(tmp_path / "b.zarr"), mode="w")
+    with pytest.raises(InputError, match="no array 'sample_id'; expected VCF Zarr"):
+        VariantFile(tmp_path / "b.zarr")
+    with pytest.raises(InputError, match="is a folder; expected a file"):
+        VariantFile(tmp_path)
+
+
 def test_region_of_a_file_without_index(make_vcf):
     path = make_vcf(["21 7 A C 0|0 0|0 0|1", *SIMPLE])
     assert read_panel(path, region="chr22:150-200").sites.position.tolist() == [200]

@@ -156,7 +156,11 @@ def _read_file(job: Job, progress: Callable[[int], None] = lambda sites: None) -
     if job.done.exists() and (said := json.loads(job.done.read_text()))["stamp"] == stamp:
         return said["chromosomes"]
     genetic_map = read_genetic_map(job.map) if job.map else UNIFORM
-    source = {"source": str(job.path), "sha256": sha256(job.path), "genetic_map": genetic_map.source}
+    source = {
+        "source": str(job.path),
+        "sha256": sha256(job.path) if job.path.is_file() else "",
+        "genetic_map": genetic_map.source,
+    }
     found = dict(_chromosomes(job, genetic_map, source, progress))
     write_json(job.done, {"stamp": stamp, "chromosomes": found})
     return found

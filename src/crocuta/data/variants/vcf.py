@@ -1,4 +1,4 @@
-"""Variant files, streamed in blocks of sites: VCF through numpy, BCF and indexed regions through cyvcf2."""
+"""Variant files, streamed in blocks of sites: VCF through numpy, BCF and indexed regions through cyvcf2, VCF Zarr."""
 
 from collections.abc import Collection, Iterator
 from os import PathLike
@@ -13,6 +13,7 @@ from crocuta.data.variants.blocks import Block, Heads, Policy, make_block
 from crocuta.data.variants.contigs import Region
 from crocuta.data.variants.genotypes import Genotypes, Malformed, parse_lines, parse_words
 from crocuta.data.variants.vcf_header import VcfHeader, parse_header
+from crocuta.data.variants.vcz import is_zarr, read_zarr_header, read_zarr_variants
 from crocuta.errors import InputError
 
 CHUNK = 1 << 23  # bytes of text parsed at once
@@ -28,19 +29,23 @@ class Lines(NamedTuple):
 
 
 class VariantFile:
-    """A VCF (plain, gzip, bgzip) or BCF of one or more chromosomes, each in ascending order.
+    """A VCF (plain, gzip, bgzip), BCF or VCF Zarr of one or more chromosomes, each in ascending order.
 
     Raises:
         InputError: the file cannot be read, is truncated or malformed; names the line.
     """
 
+    header: VcfHeader
+
     def __init__(self, path: str | PathLike) -> None:
         self.path = Path(path)
         self.binary = ".bcf" in self.path.suffixes
-        if self.binary:
+        if is_zarr(self.path):
+            self.header = read_zarr_header(self.path)
+        elif self.binary:
             from crocuta.data.variants.bcf import read_header
 
-            self.header: VcfHeader = read_header(self.path)
+            self.header = read_header(self.path)
         else:
             self.header = self._text_header()
 
@@ -68,6 +73,10 @@ class VariantFile:
             yield make_block(heads, _chosen(genotypes, people), policy)
 
     def _parsed(self, region: Region | None, skip: Collection[str]) -> Iterator[tuple[Heads, Genotypes]]:
+        if is_zarr(self.path):
+            records = read_zarr_variants(self.path, region)
+            yield from (pair for pair in records if pair[0].chromosome not in skip)
+            return
         indexed = region and any(Path(f"{self.path}{suffix}").exists() for suffix in INDEXES)
         if self.binary or (indexed and not self._whole(region)):
             from crocuta.data.variants.bcf import read_variants
