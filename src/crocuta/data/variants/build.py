@@ -90,14 +90,12 @@ def build_store(
     work = [
         Job(file.path, people, folder, policy, Path(genetic_map) if genetic_map else None) for file in files
     ]
-    found: dict[str, dict] = {}
-    for job, chromosomes in _run(work, jobs, progress):
-        for name, about in chromosomes.items():
-            if name in found:
-                raise InputError(
-                    f"{job.path}: chromosome {name} is in {found[name]['source']} too; give each chromosome once"
-                )
-            found[name] = about
+    try:
+        found = _collected(_run(work, jobs, progress))
+    except BaseException:
+        if not any(folder.glob("*.h5")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     ordered = sorted((name for name, about in found.items() if about["counts"]["kept"]), key=_natural)
     if not ordered:
         raise InputError(f"{files[0].path}: {nothing_kept(_total(found))}")
@@ -111,6 +109,21 @@ def build_store(
         {name: found[name]["phased"] for name in ordered},
         build,
     )
+
+
+def _collected(results: Iterator[tuple[Job, dict[str, dict]]]) -> dict[str, dict]:
+    """What is known of every chromosome, by its name."""
+    found: dict[str, dict] = {}
+    sources: dict[str, str] = {}
+    for job, chromosomes in results:
+        for name, about in chromosomes.items():
+            if plain(name) in sources:
+                raise InputError(
+                    f"{job.path}: chromosome {name} is in {sources[plain(name)]} too; give each chromosome once"
+                )
+            found[name] = about
+            sources[plain(name)] = about["source"]
+    return found
 
 
 def _build_of(files: list[VariantFile]) -> str:
