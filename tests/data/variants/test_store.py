@@ -36,7 +36,12 @@ def small_chunks(monkeypatch):
 
 @pytest.fixture
 def files(make_vcf, make_table):
-    first = make_vcf(variants("2", seed=1) + variants("1", 300), "a.vcf.gz", samples=PEOPLE)
+    first = make_vcf(
+        variants("2", seed=1) + variants("1", 300),
+        "a.vcf.gz",
+        samples=PEOPLE,
+        extra="##contig=<ID=1>\n##contig=<ID=2>\n",
+    )
     second = make_vcf(
         variants("chrX", 130, seed=2, cells=("0|0", "0", "1", "1|1")), "b.vcf.gz", samples=PEOPLE
     )
@@ -116,8 +121,22 @@ def test_processes_make_the_same_store(store, files, tmp_path):
     )
     assert sum(seen) == 1130
     assert {path.name for path in tmp_path.iterdir() if "other" in path.name} == {"other.h5"}
+    build_store(paths[:1], tmp_path / "one.h5", table, genetic_map, build="GRCh38", jobs=2)
+    assert Cohort(tmp_path / "one.h5").chromosomes == ("1", "2")
+    for name in ("1", "2"):
+        assert (Cohort(tmp_path / "one.h5").panel(name).allele == Cohort(store).panel(name).allele).all()
     for name in ("1", "2", "X"):
         assert (Cohort(tmp_path / "other.h5").panel(name).allele == Cohort(store).panel(name).allele).all()
+
+
+def test_contigs_are_shared_out_by_length():
+    contigs = {"1": 10, "2": 9, "3": 8, "X": 4, "MT": 0}
+    left = build_module.shared_out(contigs, 3)
+    read = [set(contigs) - skip for skip in left]
+    assert read == [{"1"}, {"2", "MT"}, {"3", "X"}]
+    assert build_module.shared_out(contigs, 1) == [frozenset()]
+    assert build_module.shared_out({}, 4) == [frozenset()]
+    assert len(build_module.shared_out({"1": 0}, 4)) == 1
 
 
 def test_resume_reads_only_what_lacks(files, tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
 """From variant files to a cohort's store: files in parallel, chromosome by chromosome, resumable."""
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -34,17 +35,19 @@ class Built(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """One variant file: whose chromosomes to write where."""
+    """One variant file, without the chromosomes that other jobs read: whose haplotypes to write where."""
 
     path: Path
     samples: Samples
     folder: Path
     policy: Policy
     map: Path | None
+    skip: frozenset[str] = frozenset()
 
     @property
     def done(self) -> Path:
-        return self.folder / f"{self.path.name}.json"
+        name = json.dumps([str(self.path), sorted(self.skip)])
+        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.done.json"
 
 
 def build_store(
@@ -67,7 +70,7 @@ def build_store(
     Args:
         samples, genetic_map, shared, policy: as in `read_panel`.
         build: name of the reference build; by default what the files' headers say.
-        jobs: files read at once, each in a process.
+        jobs: processes, each of which reads a file, or some chromosomes of one if there are fewer files.
         progress: called with numbers of further sites read.
 
     Raises:
@@ -87,8 +90,11 @@ def build_store(
         "samples": people.name.tolist(), "policy": asdict(policy), "map": sha256(genetic_map) if genetic_map else "",
     }  # fmt: skip
     prepare_parts(folder, plan, resume)
+    place = Path(genetic_map) if genetic_map else None
     work = [
-        Job(file.path, people, folder, policy, Path(genetic_map) if genetic_map else None) for file in files
+        Job(file.path, people, folder, policy, place, skip)
+        for file in files
+        for skip in shared_out(file.header.contigs, -(-jobs // len(files)))
     ]
     try:
         found = _collected(_run(work, jobs, progress))
@@ -109,6 +115,20 @@ def build_store(
         {name: found[name]["phased"] for name in ordered},
         build,
     )
+
+
+def shared_out(contigs: Mapping[str, int], processes: int) -> list[frozenset[str]]:
+    """For each of some processes the contigs that it leaves to others; what no header names falls to the first.
+
+    Contigs are dealt from the longest on, each to the process that has least.
+    """
+    groups: list[list[str]] = [[] for _ in range(max(1, min(processes, len(contigs))))]
+    load = [0] * len(groups)
+    for name in sorted(contigs, key=lambda name: -contigs[name]):
+        least = load.index(min(load))
+        groups[least].append(name)
+        load[least] += max(contigs[name], 1)
+    return [frozenset(name for other in groups if other is not group for name in other) for group in groups]
 
 
 def _collected(results: Iterator[tuple[Job, dict[str, dict]]]) -> dict[str, dict]:
@@ -186,9 +206,13 @@ def _chromosomes(
     file = VariantFile(job.path)
     _, columns = choose_people(file, None, job.samples.name.tolist())
     known = [json.loads(path.read_text()) for path in job.folder.glob("*.chromosome.json")]
-    ready = {about["chromosome"]: about for about in known if source.items() <= about.items()}
+    ready = {
+        about["chromosome"]: about
+        for about in known
+        if source.items() <= about.items() and about["chromosome"] not in job.skip
+    }
     yield from ready.items()
-    blocks = file.blocks(job.policy, people=columns, skip=ready)
+    blocks = file.blocks(job.policy, people=columns, skip=job.skip | ready.keys())
     for chromosome, part in groupby(blocks, key=lambda block: block.chromosome):
         about = _write_chromosome(job, chromosome, part, genetic_map, source, progress)
         write_json(job.folder / f"{chromosome}.chromosome.json", about)

@@ -48,7 +48,7 @@ def build(
     reference: Annotated[
         str, typer.Option(help="Name of the reference build; default what the headers say.")
     ] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Files read at once.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes: a file each, or some chromosomes of one.")] = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted build, chromosome by chromosome.")
     ] = False,
