@@ -60,7 +60,7 @@ def test_python_of_the_page_runs(folder, monkeypatch):
 
 
 def test_resume_is_offered_and_works_on_a_finished_store(folder, tmp_path):
-    arguments = ["ancestry", "build", folder / "cohort.vcf.gz", "-o", tmp_path / "c.h5", "--jobs", 2]
+    arguments = ["ancestry", "build", folder / "cohort.vcf.gz", "-o", tmp_path / "c.h5"]
     assert call(*arguments)[0] == 0
     assert call(*arguments, "--resume")[0] == 0
 

@@ -204,6 +204,7 @@ def test_policies_for_sites(make_vcf):
 def test_maf_counts_known_alleles_of_the_people_chosen(make_vcf):
     path = make_vcf(["22 1 A C 0|1 .|. .|.", "22 2 A C 0|1 0|0 0|0", "22 3 A C 1|1 1|1 1|1"])
     assert read_panel(path, policy=Policy(maf=0.2)).sites.position.tolist() == [1]
+    assert read_panel(path, policy=Policy(maf=1 / 6)).sites.position.tolist() == [1, 2]
     only = read_panel(path, policy=Policy(maf=0.2), people=["b", "a"])
     assert only.samples.name.tolist() == ["b", "a"]
     assert only.sites.position.tolist() == [1, 2]
