@@ -9,8 +9,8 @@ import numpy as np
 from crocuta.data.encoding import VOCABULARY, canonical, reverse_complement
 from crocuta.data.sequences import Sequences
 
-CHUNK = 1 << 18  # letters hashed at a time: they stay in cache
-MOST_KMERS = 1 << 26  # of the test set that are held at a time; of more, a sample is
+CHUNK = 1 << 21  # letters hashed at a time, which bounds memory
+MOST_KMERS = 1 << 25  # of the test set that are held at a time; of more, a sample is
 LARGEST_TABLE = 1 << 27
 
 
@@ -21,7 +21,7 @@ class Leakage:
     duplicates: also a training sequence, or the reverse complement of one.
     shared_kmer: hold at least one k-mer (of ACGT only) of the training set.
     shorter: too short to hold a k-mer.
-    looked_at: share of the k-mers that were compared; below 1 for test sets of more than 67 million letters.
+    looked_at: share of the k-mers that were compared; below 1 for test sets of more than 33 million letters.
     """
 
     n_test: int
@@ -40,7 +40,7 @@ def leakage(train: Sequences, test: Sequences, k: int = 50) -> Leakage:
 
     k-mers are compared by 64-bit hashes, the smaller of the two strands'. With 10^6 k-mers on either side, a
     chance match anywhere has a probability of 10^-7. Memory holds the hashes of the test set alone; where they are
-    more than 67 million, those of one k-mer in 2, 4, 8, ... stand for all, the same on both sides (Irber et al. 2022,
+    more than 33 million, those of one k-mer in 2, 4, 8, ... stand for all, the same on both sides (Irber et al. 2022,
     FracMinHash, 10.1101/2022.01.11.475838), and the statement says so.
     """
     if k < 1:
@@ -83,25 +83,29 @@ def sharing(train: Sequences, test: Sequences, k: int, one_in: int = 1) -> np.nd
     if not len(wanted):
         return shared
     seen = np.zeros(len(wanted), bool)
-    mask = np.uint64(min(LARGEST_TABLE, 1 << (16 * len(wanted)).bit_length()) - 1)
-    table = np.zeros(int(mask) + 1, bool)  # by its last bits, most of what is not wanted is dropped at once
-    table[wanted & mask] = True
-    for hashes, _ in kmer_hashes(train, k, one_in):
-        likely = hashes[table[hashes & mask]]
-        likely.sort()  # neighbours then search neighbouring places, which is what makes the search fast
-        place, found = _find(likely, wanted)
-        seen[place[found]] = True
-    common = wanted[seen]
-    if len(common):
-        for hashes, owner in kmer_hashes(test, k, one_in):
-            shared[owner[_find(hashes, common)[1]]] = True
+    for _, place in _found(kmer_hashes(train, k, one_in), wanted):
+        seen[place] = True
+    if seen.any():
+        for owner, _ in _found(kmer_hashes(test, k, one_in), wanted[seen]):
+            shared[owner] = True
     return shared
 
 
-def _find(values: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The place of each value in a sorted array that is not empty, and whether it is there."""
-    place = np.minimum(np.searchsorted(among, values), len(among) - 1)
-    return place, among[place] == values
+def _found(
+    parts: Iterator[tuple[np.ndarray, np.ndarray]], among: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of hashes with their owners, the owners of those that are in a sorted array, and their places there."""
+    mask = np.uint64(min(LARGEST_TABLE, 1 << (16 * len(among)).bit_length()) - 1)
+    table = np.zeros(int(mask) + 1, bool)  # by their last bits, most of the others are dropped at once
+    table[among & mask] = True
+    for hashes, owner in parts:
+        likely = np.flatnonzero(table[hashes & mask])
+        likely = likely[
+            np.argsort(hashes[likely])
+        ]  # neighbours search neighbouring places: ten times as fast
+        place = np.minimum(np.searchsorted(among, hashes[likely]), len(among) - 1)
+        there = among[place] == hashes[likely]
+        yield owner[likely[there]], place[there]
 
 
 def kmer_hashes(sequences: Sequences, k: int, one_in: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -134,26 +138,36 @@ def _windows_inside(ids: np.ndarray, owner: np.ndarray, k: int) -> np.ndarray:
 
 
 def window_hash(ids: np.ndarray, k: int) -> np.ndarray:
-    """64-bit hash of every window of k letters, uint64 (length - k + 1,).
+    """64-bit hash of every window of k letters, uint64 (length - k + 1,); N counts as A.
 
-    Windows of 1, 2, 4, ... letters are joined to windows of k by the binary digits of k: 2 log2(k) passes.
+    Windows of 1, 2, 4, ... letters are joined to windows of k by the binary digits of k: 2 log2(k) passes. Up to 32
+    letters are told apart exactly, by two bits each.
     """
-    power, size = ids.astype(np.uint64), 1
+    power, size = (ids - np.uint8(VOCABULARY["A"]) & 3).astype(np.uint64), 1
     joined, length = None, 0
     while True:
         if k & size:
-            joined = power if joined is None else _join(joined[: len(power) - length], power[length:])
+            joined = (
+                power
+                if joined is None
+                else _join(joined[: len(power) - length], power[length:], length, size)
+            )
             length += size
         if length == k:
-            return joined[: len(ids) - k + 1] if joined is not None else power
-        power, size = _join(power[: len(power) - size], power[size:]), size * 2
+            assert joined is not None
+            return _mix(joined[: len(ids) - k + 1])
+        power, size = _join(power[: len(power) - size], power[size:], size, size), size * 2
 
 
-def _join(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Hash of a window from the hashes of its two halves; the multiplications wrap around."""
-    mixed = left * np.uint64(0x9E3779B97F4A7C15)
+def _join(left: np.ndarray, right: np.ndarray, before: int, after: int) -> np.ndarray:
+    """A window of `before` letters and the `after` letters behind it, side by side or, beyond 32, as a hash."""
+    if before + after <= 32:
+        return (left << np.uint64(2 * after)) | right
+    return _mix(_mix(left) + right)
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    """A permutation of 64-bit numbers that spreads their bits; the multiplication wraps around."""
+    mixed = value * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
-    mixed += right
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(32)
     return mixed
