@@ -169,3 +169,22 @@ def test_filters_in_chunks(monkeypatch):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
     with torch.no_grad():
         torch.testing.assert_close(filter.by_channel(1000), whole)
+
+
+def test_training_can_use_what_inference_kept(monkeypatch):
+    monkeypatch.setattr(two_level, "DIRECT_BELOW", 100)
+    for table in (smooth_convolution.basis, two_level.two_level):
+        table.cache_clear()
+    filter = HyenaFilter(3, 1000)
+    with torch.inference_mode():
+        convolve_by(filter, torch.randn(1, 3, 500))
+    convolve_by(filter, torch.randn(1, 3, 500, requires_grad=True)).sum().backward()
+    assert filter.bias.grad is not None
+
+
+def convolve_by(filter, u):
+    """Both ways of convolving, one after the other."""
+    smooth = panel_values(filter, u.shape[-1])
+    by_panels = SmoothFilter(smooth.values, smooth.panel, filter.bias, u.shape[-1])
+    spectral = SpectralFilter(filter.by_channel(u.shape[-1]), filter.bias)
+    return spectral.apply(by_panels.apply(u, *by_panels.pieces), *spectral.pieces)
