@@ -175,16 +175,16 @@ def test_training_can_use_what_inference_kept(monkeypatch):
     monkeypatch.setattr(two_level, "DIRECT_BELOW", 100)
     for table in (smooth_convolution.basis, two_level.two_level):
         table.cache_clear()
-    filter = HyenaFilter(3, 1000)
+    filter, u = HyenaFilter(3, 20_000), torch.randn(3, 500)
+
+    def work(u):
+        values = panel_values(filter, 500)
+        assert values is not None
+        near, far = SmoothFilter(values.values, values.panel, filter.bias, 500).pieces
+        return near.sum() + far.sum() + two_level.transform(500, u).forward(u).abs().sum()
+
     with torch.inference_mode():
-        convolve_by(filter, torch.randn(1, 3, 500))
-    convolve_by(filter, torch.randn(1, 3, 500, requires_grad=True)).sum().backward()
+        work(u)
+    work(u.requires_grad_()).backward()
     assert filter.bias.grad is not None
-
-
-def convolve_by(filter, u):
-    """Both ways of convolving, one after the other."""
-    smooth = panel_values(filter, u.shape[-1])
-    by_panels = SmoothFilter(smooth.values, smooth.panel, filter.bias, u.shape[-1])
-    spectral = SpectralFilter(filter.by_channel(u.shape[-1]), filter.bias)
-    return spectral.apply(by_panels.apply(u, *by_panels.pieces), *spectral.pieces)
+    assert u.grad is not None
