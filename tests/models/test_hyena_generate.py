@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from crocuta.cli import app
 from crocuta.data.encoding import decode
 from crocuta.data.records import read_records
-from crocuta.models import hyena_lean
+from crocuta.models import hyena_generate_cost, hyena_lean
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
 from crocuta.models.hyena_generate import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
 
@@ -161,6 +161,23 @@ def test_verb_writes_fasta(folder, tmp_path):
     code, output = call("generate", folder, "--prompt", "acgtacgt", "--length", 90, "-o", out)
     assert code == 0, output
     assert next(read_records(out)).sequence == decode(generate(small(), "ACGTACGT", 90, seed=0)[0].numpy())
+
+
+@pytest.mark.filterwarnings("default")
+def test_memory_is_foreseen(folder, tmp_path, monkeypatch):
+    out = tmp_path / "out.fa"
+    command = ["generate", folder, "-p", "ACGT", "--length", 90, "--samples", 3, "-o", out]
+    code, output = call(*command, "--dry-run")
+    assert code == 0, output
+    assert "3 sequences of 90 new letters: about" in output
+    assert not out.exists()
+    monkeypatch.setattr(hyena_generate_cost, "SCRATCH", 1 << 50)
+    for more in ([], ["--dry-run"]):
+        code, output = call(*command, *more)
+        assert code == 2
+        assert "generation would need about 1,073," in output
+        assert "lower --samples or --length" in output
+    assert not out.exists()
 
 
 @pytest.mark.filterwarnings("default")

@@ -104,7 +104,13 @@ class _Run:
             for part, intervals in parts.items()
         }
         if not len(self.regions["train"]):
-            raise InputError(f"{genome.path}: no stretch of {shortest:,} letters without N to train on")
+            longest = int(
+                without_n_runs(genome, parts["train"], max(2, shortest // 2), 2).lengths.max(initial=0)
+            )
+            raise InputError(
+                f"{genome.path}: no stretch of {shortest:,} letters without N to train on; the longest has"
+                f" {longest:,}: give a --length up to that"
+            )
         self.windows = {
             stage.length: TrainingWindows(
                 genome, self.regions["train"], stage.length, recipe.seed, recipe.both_strands
@@ -191,7 +197,9 @@ class _Run:
             self.step += 1
             evaluate = self.step in evaluations
             if evaluate or self.step % recipe.log_every == 0 or self.step == steps:
-                self.log(losses, since, self.score("valid", recipe.valid_letters) if evaluate else None)
+                self.log(
+                    losses, since, self.score("valid", recipe.letters_per_validation) if evaluate else None
+                )
                 losses, since = [], (self.tokens, self.seconds)
             if time.monotonic() - saved >= recipe.checkpoint_seconds and self.step < steps:
                 self.save()

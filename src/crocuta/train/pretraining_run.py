@@ -81,9 +81,12 @@ def model_folder(path: str | PathLike) -> Path:
     return Path(path)
 
 
-def cost(model: HyenaConfig | str | PathLike, recipe: Pretraining) -> PretrainingCost:
-    """What `run_pretraining` would cost; trains nothing that is kept."""
-    return estimate(build(model, recipe), recipe)
+def cost(
+    model: HyenaConfig | str | PathLike, recipe: Pretraining, parts: Mapping[str, Intervals]
+) -> PretrainingCost:
+    """What `run_pretraining` would cost, without its Markov models; trains nothing that is kept."""
+    valid, test = (int(parts[part].lengths.sum()) for part in ("valid", "test"))
+    return estimate(build(model, recipe), recipe, judged=recipe.judged_letters(valid, test))
 
 
 def step_size(letters: int, epochs: float, length: int) -> int:
