@@ -129,10 +129,8 @@ class _Run:
             )
         config = self.config()
         path = self.output / "config.json"
-        if path.exists() and not resume:
-            raise InputError(
-                f"{self.output}: holds a run; continue it with --resume, or choose another folder"
-            )
+        if not resume:
+            check_new(self.output)
         self.accelerator.wait_for_everyone()
         if path.exists():
             _check_same(self.output, json.loads(path.read_text()), config)
@@ -314,6 +312,12 @@ class _Run:
             shutil.rmtree(self.output / "checkpoint", ignore_errors=True)
         self.accelerator.wait_for_everyone()
         return metrics
+
+
+def check_new(output: Path) -> None:
+    """Raises InputError where a run lies already."""
+    if (output / "config.json").exists():
+        raise InputError(f"{output}: holds a run; continue it with --resume, or choose another folder")
 
 
 def _mixed(*numbers: int) -> int:
