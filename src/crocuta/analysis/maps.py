@@ -1,7 +1,7 @@
 """Maps of embeddings on a plane: PCA, t-SNE, UMAP, and for hyperbolic ones the Poincaré disk."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def umap(embeddings: Embeddings, seed: int = 0) -> Map:
             "UMAP needs umap-learn, which is not installed: pip install 'crocuta[map]', or use tsne"
         ) from None
     neighbours = min(15, len(embeddings) - 1)
-    options = {"n_neighbors": neighbours, "random_state": seed, "n_jobs": 1}
+    options: dict[str, Any] = {"n_neighbors": neighbours, "random_state": seed, "n_jobs": 1}
     if embeddings.hyperbolic:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "using precomputed metric")  # which takes away what is not used

@@ -92,7 +92,8 @@ def read_contents(path: str | PathLike) -> Contents:
     with h5py.File(path) as store:
         parts: Any = store
         unknown = np.zeros(1) if "position" in parts["obs"] else parts["obs/unknown_letters"][:]
-        return Contents(*parts["X"].shape, int(unknown.sum()), int(np.count_nonzero(unknown)))
+        rows, dimension = parts["X"].shape
+        return Contents(rows, dimension, int(unknown.sum()), int(np.count_nonzero(unknown)))
 
 
 def read_request(path: str | PathLike) -> dict[str, Any]:
