@@ -1,4 +1,4 @@
-"""Adapt a pretrained HyenaDNA to labelled DNA in four ways, and see how few parameters each trains.
+"""Adapt a pretrained HyenaDNA to labelled DNA in six ways, and see how few parameters each trains.
 
     python examples/adapt_pretrained.py my-hyenadna/        # a folder of pretrained weights
     python examples/adapt_pretrained.py --sequences 200     # without one: a tiny model, pretrained on the spot
@@ -20,13 +20,13 @@ from crocuta.quiet import prepare
 from crocuta.report import write_report
 from crocuta.train import run_experiment
 
-WAYS = ("full", "probe", "lora:4", "prompt:8")
+WAYS = ("full", "probe", "lora:4", "prompt:8", "label-prompt:8", "in-context:1")
 
 
 def pretrain(sequences, folder: Path, steps: int) -> Path:
     """A language model of these sequences, far too small and too short to be of use: next-nucleotide loss."""
     torch.manual_seed(0)
-    config = HyenaConfig(d_model=32, n_layer=1, filter_order=16, max_seq_len=128, initializer_range=0.08)
+    config = HyenaConfig(d_model=32, n_layer=1, filter_order=16, max_seq_len=256, initializer_range=0.08)
     model = HyenaForCausalLM(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for step in range(steps):

@@ -164,7 +164,46 @@ def test_mistakes_cost_one_line_and_exit_code_2(place, tmp_path):
         code, output = call(*arguments)
         assert (code, "Traceback" in output) == (2, False), output
         assert message in output, output
-    assert not (tmp_path / "e.h5ad").exists()
+    assert not list(tmp_path.glob("e.h5ad*"))
+
+
+def test_intervals_that_do_not_fit_and_runs_of_n(place, tmp_path):
+    genome, bed, out = tmp_path / "n.fa", tmp_path / "x.bed", tmp_path / "e.h5ad"
+    genome.write_text(">chr1\n" + "ACGT" * 20 + "N" * 60 + "ACGTR" * 12 + "\n>chr2\n" + "AC" * 30 + "\n")
+    command = ["embed", genome, "-m", place / "hyena", "-o", out]
+    cases = [
+        ("chr1\t0\t50\n1\t0\t9\n", "x.bed, line 2: n.fa has no contig '1'; this genome calls it 'chr1'"),
+        ("chr2\t50\t90\n", "chr2:50-90 ends 30 past the end of chr2, which has 60 letters in n.fa"),
+        ("chr1\t0\t200\n", "chr1:0-200 has 200 nucleotides, 71 more than the model reads (129)"),
+    ]
+    for text, message in cases:
+        bed.write_text(text)
+        code, output = call(*command, "--bed", bed)
+        assert (code, message in output) == (2, True), output
+        assert not list(tmp_path.glob("e.h5ad*"))
+    code, output = call(*command, "--window", 20)
+    assert code == 0, output
+    assert "Letters that are N, or were read as N: 12, in 3 rows" in output
+    assert "10 rows of 16 numbers" in output
+    assert anndata.read_h5ad(out).obs["unknown_letters"].sum() == 12
+
+
+def test_a_read_only_folder(place, tmp_path, monkeypatch):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "g.fa").write_text((place / "g.fa").read_text())
+    folder.chmod(0o555)
+    command = ["embed", folder / "g.fa", "--window", 100, "-m", place / "hyena", "-o", tmp_path / "e.h5ad"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "g.fa"))
+    code, output = call(*command)
+    assert code == 2, output
+    assert "cannot be written to" in output
+    assert "set XDG_CACHE_HOME to a folder that can be written to (pretrain: or --cache)" in output
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code, output = call(*command)
+    assert code == 0, output
+    assert [path.name for path in folder.iterdir()] == ["g.fa"]
+    folder.chmod(0o755)
 
 
 def test_help_has_examples():

@@ -58,6 +58,17 @@ def test_dry_run_makes_nothing(genome, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_memory_that_does_not_suffice(genome, tmp_path, monkeypatch):
+    monkeypatch.setattr("crocuta.train.pretraining_cost._available", lambda device: 10.0)
+    for more in ([], ["--dry-run"]):
+        code, said = call(
+            "pretrain", genome, "--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run", *more
+        )
+        assert code == 2, said
+        assert "and 10 MB are available; lower --tokens-at-once (now 32,768)" in said
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -70,9 +81,21 @@ def test_dry_run_makes_nothing(genome, tmp_path):
             "expected auto, float32, bfloat16, found 'half'",
         ),
         (["--valid-contigs", "chr2", "--model", "nowhere"], "no model folder"),
+        (
+            ["--valid-contigs", "chr2", "--length", "1001", "--steps", "2"],
+            "the longest has 1,000: give a --length",
+        ),
+        (["--bed", "past.bed"], "past.bed, line 2: chr2:900-1,300 ends 300 past the end of chr2"),
+        (
+            ["--bed", "other.bed"],
+            "other.bed, line 1: genome.fa.gz has no contig '1'; this genome calls it 'chr1'",
+        ),
     ],
 )
-def test_mistakes_are_one_line(genome, tmp_path, options, message):
+def test_mistakes_are_one_line(genome, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "past.bed").write_text("chr1\t0\t500\ttrain\nchr2\t900\t1300\tvalid\n")
+    (tmp_path / "other.bed").write_text("1\t0\t500\ttrain\nchr2\t0\t500\tvalid\n")
     code, said = call("pretrain", genome, "-o", tmp_path / "run", *options)
     assert code == 2, said
     assert message in said

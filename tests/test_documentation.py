@@ -14,6 +14,8 @@ DATA = "sequence,label\n" + "".join(
 )
 EXAMPLES = {
     "adapt_pretrained.py": ["--sequences", "60", "--epochs", "1"],
+    "biotype.py": [],
+    "chromatin.py": ["--sequences", "200", "--epochs", "1"],
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
     "digits_disk.py": ["disk.png"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],

@@ -9,25 +9,26 @@ from typing import Any
 import numpy as np
 
 from crocuta.data.demo import load_demo
-from crocuta.data.genome import Genome
-from crocuta.data.labelled import Splits, make_splits
-from crocuta.data.tasks import find_task, load_task, task_files
-from crocuta.data.windows import Windows
+from crocuta.data.labelled import Splits
+from crocuta.data.reading import read_data, read_windows
+from crocuta.data.tasks import find_task
 from crocuta.errors import InputError
 from crocuta.models.base import Ensemble, ModelConfig
 from crocuta.models.baselines import KmerConfig, LengthConfig, MajorityConfig
 from crocuta.models.boosted import BoostedConfig
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
-from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
+from crocuta.models.hyena import RELEASED, HyenaConfig
 from crocuta.models.hyena_kmer import KmerHyenaConfig
 from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
+from crocuta.report.tables import duration
 from crocuta.train import Entry, Recipe, run_experiment
 from crocuta.train.adapt import FULL, Adaptation, parse_adaptation
 from crocuta.train.experiment import Watcher
 from crocuta.train.labels import problem
+from crocuta.train.load import load, released
 from crocuta.train.run import RunFolder
 from crocuta.train.trial import trial
 
@@ -211,47 +212,6 @@ def comparison(
     ]
 
 
-def read_data(
-    data: str | PathLike | None = None,
-    *,
-    valid: str | PathLike | None = None,
-    test: str | PathLike | None = None,
-    task: str | None = None,
-    data_root: str | PathLike | None = None,
-    genome: str | PathLike | None = None,
-    window: int | None = None,
-) -> tuple[Splits, list[Path]]:
-    """Splits of a labelled table or FASTA file, or of a named task, and the files they came from.
-
-    A table of coordinates needs a `genome`; `window` is how many nucleotides around each interval's centre are read.
-
-    Raises:
-        InputError: neither or both are given; files are missing or broken.
-    """
-    if (data is None) == (task is None):
-        raise InputError("give either a file of labelled sequences or --task (with --data-root)")
-    if task is not None:
-        if data_root is None:
-            raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
-        return load_task(task, data_root), task_files(task, data_root)
-    assert data is not None
-    splits = make_splits(data, valid, test, windows=read_windows(genome, window))
-    return splits, [Path(path) for path in (data, valid, test, genome) if path is not None]
-
-
-def read_windows(genome: str | PathLike | None, window: int | None) -> Windows | None:
-    """Windows of a genome, if one is given.
-
-    Raises:
-        InputError: a width without a genome; an unreadable file.
-    """
-    if genome is None:
-        if window is not None:
-            raise InputError("--window cuts windows out of a genome; give it with --genome genome.fa")
-        return None
-    return Windows(Genome(genome), window)
-
-
 def train(
     data: str | PathLike | None = None,
     models: Sequence[str | PathLike] = ("hyenadna-tiny",),
@@ -332,54 +292,24 @@ def estimate(
     for entry in comparison(splits, models, **options):
         if entry.recipe is not None:
             cost = trial(entry.model, splits, entry.recipe, entry.adaptation)
-            hours = cost.seconds_per_epoch * entry.recipe.epochs * seeds / 3600
+            whole = duration(cost.seconds_per_epoch * entry.recipe.epochs * seeds)
             sentences.append(
                 f"{entry.title}: {cost.parameters:,} parameters, {cost.trained_parameters:,} of them"
                 f" trained, {cost.memory_mb:,.0f} MB, up to"
-                f" {cost.seconds_per_epoch:,.0f} s an epoch, {hours:.1f} h for {entry.recipe.epochs} epochs"
-                f" and {seeds} seeds if none stops early."
+                f" {duration(cost.seconds_per_epoch)} an epoch, {whole} for all (epochs: {entry.recipe.epochs}, seeds:"
+                f" {seeds}) if none stops early."
             )
     return sentences
 
 
-def load(name: str | PathLike) -> Any:
-    """A model ready to use.
-
-    Args:
-        name: a run folder (gives the `Ensemble` of its first model's seeds), a folder of one saved model, or a
-            released HyenaDNA by name, such as "hyenadna-small-32k" (fetched from the model hub once, then cached).
-
-    Raises:
-        InputError: nothing of that name can be had.
-    """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    path = Path(name)
-    if (path / "metrics.json").exists() or (path / "models").is_dir():
-        return RunFolder(path).ensemble()
-    if path.is_dir():
-        config = AutoConfig.from_pretrained(path)
-        generative = any("CausalLM" in architecture for architecture in config.architectures or ())
-        auto = HyenaForCausalLM if generative else AutoModelForSequenceClassification
-        return auto.from_pretrained(path).eval()
-    size = {"hyenadna-tiny": "tiny-1k"}.get(str(name), str(name).removeprefix("hyenadna-"))
-    if size not in RELEASED:
-        known = ", ".join(f"hyenadna-{size}" for size in RELEASED)
-        raise InputError(f"{name}: neither a folder nor a released model ({known})")
-    return released(size)
-
-
-def released(size: str) -> HyenaForCausalLM:
-    """A released HyenaDNA with its weights, from the local cache or the model hub."""
-    family, length, *width = size.split("-")
-    hub = "LongSafari/" + "-".join(["hyenadna", family, length, "seqlen", *width, "hf"])
-    try:
-        return HyenaForCausalLM.from_pretrained(hub).eval()
-    except OSError as error:
-        raise InputError(
-            f"hyenadna-{size}: cannot reach {hub} on the model hub, and it is not cached;"
-            " download it elsewhere and give its folder"
-        ) from error
-
-
-__all__ = ["PRESETS", "Ensemble", "Preset", "comparison", "load", "read_data", "train"]
+__all__ = [
+    "PRESETS",
+    "Ensemble",
+    "Preset",
+    "comparison",
+    "load",
+    "read_data",
+    "read_windows",
+    "released",
+    "train",
+]

@@ -95,7 +95,7 @@ def test_read_only_folder_keeps_ids_elsewhere(tmp_path, monkeypatch):
         assert decode(genome.fetch("chr2")) == "GATTACA"
         assert [file.name for file in folder.iterdir()] == ["genome.fa"]
         assert len(list((tmp_path / "home" / "crocuta").iterdir())) == 1
-        with pytest.raises(InputError, match=r"cannot be written to .*data.*give a folder"):
+        with pytest.raises(InputError, match=r"cannot be written to .*data.*set XDG_CACHE_HOME to a folder"):
             Genome(folder / "genome.fa", cache=folder)
         given = tmp_path / "given"
         Genome(folder / "genome.fa", cache=given)

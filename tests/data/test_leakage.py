@@ -84,6 +84,20 @@ def test_chunks_change_nothing(monkeypatch):
     assert 0 < whole.sum() < 40
 
 
+def test_a_large_test_set_is_judged_by_a_sample(monkeypatch):
+    train, test = (Sequences.from_strings(random_texts(30, 2000, seed)) for seed in (0, 1))
+    monkeypatch.setattr(module, "MOST_KMERS", 10_000)
+    overlapping = Sequences.from_strings([decode(ids[1000:]) + decode(test[0][:1000]) for ids in train])
+    found = leakage(train, overlapping, k=20)
+    assert (found.shared_kmer, found.looked_at) == (30, 1 / 8)
+    assert found.statement.endswith("either strand counted (judged by one 20-mer in 8).")
+    assert leakage(train, test, k=20).shared_kmer == 0
+    hashes = [sum(len(part) for part, _ in module.kmer_hashes(test, 20, one_in)) for one_in in (1, 4)]
+    assert hashes[1] / hashes[0] == pytest.approx(1 / 4, abs=0.02)
+    turned = Sequences.from_strings([decode(reverse_complement(ids)) for ids in overlapping])
+    assert sharing(train, turned, 20, 4).all()
+
+
 def test_nothing_to_compare():
     empty = Sequences.from_strings([])
     assert leakage(empty, empty).statement.startswith("Of 0 test sequences, 0 (0.0%)")

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from crocuta.cli import app
 from crocuta.data.encoding import decode
 from crocuta.data.records import read_records
+from crocuta.models import hyena_generate_cost, hyena_lean
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
 from crocuta.models.hyena_generate import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
 
@@ -42,6 +43,17 @@ def test_logits_are_those_of_the_whole_sequence(order, prompt):
     torch.testing.assert_close(teacher_forced(model, ids, prompt), expected, rtol=0, atol=1e-5)
     model, expected = model.double(), model.double()(ids).logits[:, prompt - 1 :]
     torch.testing.assert_close(teacher_forced(model, ids, prompt), expected.detach(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{"hyena_order": 3}, {"short_filter_order": 1}, {}])
+def test_a_long_prompt_is_read_in_chunks(monkeypatch, options):
+    model = small(initializer_range=0.1, **options)
+    ids = torch.randint(7, 11, (2, 250))
+    expected = teacher_forced(model, ids, 150)
+    monkeypatch.setattr("crocuta.models.hyena_lean.LEAN_FROM", 100)
+    monkeypatch.setitem(hyena_lean.TOKENS, "cpu", 64)
+    monkeypatch.setattr("crocuta.nn.streaming.OnlineConvolution.prime", None)  # which the plain path calls
+    torch.testing.assert_close(teacher_forced(model, ids, 150), expected, rtol=0, atol=1e-5)
 
 
 def test_training_mode_and_dropout_change_nothing():
@@ -149,6 +161,23 @@ def test_verb_writes_fasta(folder, tmp_path):
     code, output = call("generate", folder, "--prompt", "acgtacgt", "--length", 90, "-o", out)
     assert code == 0, output
     assert next(read_records(out)).sequence == decode(generate(small(), "ACGTACGT", 90, seed=0)[0].numpy())
+
+
+@pytest.mark.filterwarnings("default")
+def test_memory_is_foreseen(folder, tmp_path, monkeypatch):
+    out = tmp_path / "out.fa"
+    command = ["generate", folder, "-p", "ACGT", "--length", 90, "--samples", 3, "-o", out]
+    code, output = call(*command, "--dry-run")
+    assert code == 0, output
+    assert "3 sequences of 90 new letters: about" in output
+    assert not out.exists()
+    monkeypatch.setattr(hyena_generate_cost, "SCRATCH", 1 << 50)
+    for more in ([], ["--dry-run"]):
+        code, output = call(*command, *more)
+        assert code == 2
+        assert "generation would need about 1,073," in output
+        assert "lower --samples or --length" in output
+    assert not out.exists()
 
 
 @pytest.mark.filterwarnings("default")

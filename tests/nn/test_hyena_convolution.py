@@ -169,3 +169,22 @@ def test_filters_in_chunks(monkeypatch):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
     with torch.no_grad():
         torch.testing.assert_close(filter.by_channel(1000), whole)
+
+
+def test_training_can_use_what_inference_kept(monkeypatch):
+    monkeypatch.setattr(two_level, "DIRECT_BELOW", 100)
+    for table in (smooth_convolution.basis, two_level.two_level):
+        table.cache_clear()
+    filter, u = HyenaFilter(3, 20_000), torch.randn(3, 500)
+
+    def work(u):
+        values = panel_values(filter, 500)
+        assert values is not None
+        near, far = SmoothFilter(values.values, values.panel, filter.bias, 500).pieces
+        return near.sum() + far.sum() + two_level.transform(500, u).forward(u).abs().sum()
+
+    with torch.inference_mode():
+        work(u)
+    work(u.requires_grad_()).backward()
+    assert filter.bias.grad is not None
+    assert u.grad is not None

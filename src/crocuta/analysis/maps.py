@@ -1,6 +1,7 @@
 """Maps of embeddings on a plane: PCA, t-SNE, UMAP, and for hyperbolic ones the Poincaré disk."""
 
-from typing import NamedTuple
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -126,9 +127,11 @@ def umap(embeddings: Embeddings, seed: int = 0) -> Map:
             "UMAP needs umap-learn, which is not installed: pip install 'crocuta[map]', or use tsne"
         ) from None
     neighbours = min(15, len(embeddings) - 1)
-    options = {"n_neighbors": neighbours, "random_state": seed, "n_jobs": 1}
+    options: dict[str, Any] = {"n_neighbors": neighbours, "random_state": seed, "n_jobs": 1}
     if embeddings.hyperbolic:
-        points = UMAP(metric="precomputed", **options).fit_transform(distances(embeddings))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "using precomputed metric")  # which takes away what is not used
+            points = UMAP(metric="precomputed", **options).fit_transform(distances(embeddings))
     else:
         x, _ = principal(embeddings.tangents(), min(MOST_COMPONENTS, embeddings.x.shape[1]))
         points = UMAP(**options).fit_transform(x)

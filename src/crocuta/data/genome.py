@@ -214,7 +214,7 @@ def _build(
     places = " nor ".join(str(file.parent) for file in files)
     raise InputError(
         f"{path}: its ids ({stamp['bytes']:,} bytes or more) cannot be written to {places}"
-        f" ({refused}); give a folder that can be written to as `cache`, or set XDG_CACHE_HOME"
+        f" ({refused}); set XDG_CACHE_HOME to a folder that can be written to (pretrain: or --cache)"
     ) from refused
 
 

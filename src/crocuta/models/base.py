@@ -199,7 +199,8 @@ def check_lengths(ids: Encoded, config: ModelConfig, names: Sequence[str] | None
             name = names[i] if names is not None else f"sequence {i + 1}"
             raise InputError(
                 f"{name} has {len(row):,} nucleotides, {len(row) - limit:,} more than the model reads"
-                f" ({limit:,}): cut it into windows, or train with a larger --max-length"
+                f" ({limit:,}): cut it down to that (tables of coordinates: --window {limit}); a model with new"
+                " weights can be trained for more with --max-length"
             )
 
 

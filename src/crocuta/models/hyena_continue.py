@@ -1,6 +1,6 @@
 """Continuations of many prompts, written as FASTA."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 
 import torch
@@ -11,6 +11,7 @@ from crocuta.data.records import Record
 from crocuta.errors import InputError
 from crocuta.files import replacing
 from crocuta.models.hyena_generate import check_room, stream_tokens
+from crocuta.models.hyena_generate_cost import check_memory, estimate_memory
 
 LINE = 80  # letters of a line of FASTA
 
@@ -36,15 +37,13 @@ def write_continuations(
     `crocuta.models.hyena_generate.generate`.
 
     Raises:
-        InputError: a prompt does not fit the model together with `length`, or an option is out of range.
+        InputError: a prompt does not fit the model together with `length`, an option is out of range, or memory would
+            not suffice.
     """
     prompts = list(prompts)
     check_options(temperature, top_k, letters)
-    for prompt in prompts:
-        try:
-            check_room(model, len(prompt.sequence), length)
-        except ValueError as error:
-            raise InputError(f"{prompt.name}: {error}; shorten the prompt or lower --length") from error
+    check_prompts(model, prompts, length)
+    check_memory(estimate_memory(model, [len(prompt.sequence) for prompt in prompts], length, samples))
     with replacing(output) as file:
         for i, prompt in enumerate(prompts):
             tokens = stream_tokens(
@@ -62,6 +61,17 @@ def write_continuations(
                 sequence = start + decode(ids)
                 file.writelines(f"{sequence[at : at + LINE]}\n" for at in range(0, len(sequence), LINE))
     return samples * len(prompts)
+
+
+def check_prompts(model: PreTrainedModel, prompts: Sequence[Record], length: int) -> None:
+    """Raises InputError for no prompts, and for one that does not fit the model together with `length`."""
+    if not prompts:
+        raise InputError("no prompts to continue")
+    for prompt in prompts:
+        try:
+            check_room(model, len(prompt.sequence), length)
+        except ValueError as error:
+            raise InputError(f"{prompt.name}: {error}; shorten the prompt or lower --length") from error
 
 
 def check_options(temperature: float, top_k: int | None, letters: str) -> None:

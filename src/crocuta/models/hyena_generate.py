@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from crocuta.data.encoding import VOCABULARY, encode
+from crocuta.models.hyena_lean import Stages, autocast_of, lean_applies
 from crocuta.nn.streaming import BLOCK, OnlineConvolution, StreamingOperator
 
 TOKENS_PER_CHUNK = 4096  # of the prompt, in MLPs: bounds their memory
@@ -55,10 +56,21 @@ class HyenaStream:
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))
         for block, operator in zip(self.blocks, self.operators, strict=True):
+            if lean_applies(block, x):
+                x = self._read_lean(block, operator, x)
+                continue
             x = x + operator.prime(block.norm1(x.to(dtype)), self.total)
             for part in x.split(TOKENS_PER_CHUNK, dim=1):
                 part += block.mlp(block.norm2(part.to(dtype)))
         return self.head(self.last_norm(x[:, -1].to(dtype)))
+
+    def _read_lean(self, block: Any, operator: StreamingOperator, x: Tensor) -> Tensor:
+        """A block over a long prompt x (B, P, D), in chunks, over x."""
+        operator.begin_lean(block.norm1(x[:, -operator.reach :].to(block.norm1.weight.dtype)))
+        stages = Stages(block, block.mixer.long_filters(self.total), autocast_of(x.device.type))
+        return stages.run(
+            x, None, True, lambda index, filter, v: operator.prime_lean(index, filter, v, self.left)
+        )
 
     @torch.inference_mode()
     def step(self, ids: Tensor) -> Tensor:

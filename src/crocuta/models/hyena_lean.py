@@ -180,12 +180,23 @@ class Stages:
         assert out is not None
         return out
 
-    def run(self, x: Tensor, mask: Tensor | None, overwrite: bool) -> Tensor:
-        """The block's output, over x if so wished: chunks from the last to the first read x before it changes."""
+    def run(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        overwrite: bool,
+        through: Callable[[int, LongFilter, Tensor], object] = lambda index, filter, y: convolve(
+            filter, y, out=y
+        ),
+    ) -> Tensor:
+        """The block's output, over x if so wished: chunks from the last to the first read x before it changes.
+
+        `through` convolves y (B, D, L) with filter `index`, in place.
+        """
         y = None
         for index, filter in enumerate(self.filters):
             y = self.gate(index, x, y, mask, out=y)
-            convolve(filter, y, out=y)
+            through(index, filter, y)
         out = x if overwrite else torch.empty_like(x)
         for at in self.chunks(x, backwards=True):
             self.on_chunk(len(self.filters), x, y, mask, at, out[at.rows, at.here])

@@ -58,6 +58,7 @@ def lagrange(points: Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # kept: training must be able to use what inference made
 def basis(panel: int, count: int) -> Basis:
     angles = (torch.arange(count, dtype=torch.float64) + 0.5) * (math.pi / count)
     nodes = (1 + angles.cos()) * panel / 2

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from crocuta.nn.channelwise import LongFilter, channel_chunks
 from crocuta.nn.hyena import HyenaOperator, fft_size
 
 BLOCK = 32  # tokens whose mutual parts are added directly: below this an FFT costs more
@@ -56,10 +57,7 @@ class OnlineConvolution:
         """
         prompt = x.shape[-1]
         x, k, skip = (tensor.to(self.kernel.dtype) for tensor in (x, k, skip))
-        taps = min(k.shape[-1], self.capacity)
-        self.kernel[slot, :, :taps] = k[:, :taps]
-        self.first_tap[slot] = self.kernel[slot, :, 0] + skip
-        self.taps[:, slot, 0] = self.kernel[slot, :, :BLOCK].T
+        self._keep(slot, k, skip)
         total = min(k.shape[-1], prompt + self.capacity)
         n = fft_size(prompt + total - 1)
         y = torch.empty_like(x)
@@ -71,6 +69,30 @@ class OnlineConvolution:
             self.pending[slot, :, channels, : total - prompt] = full[..., prompt:total]
         self.due[:, slot] = self.pending[slot, ..., :BLOCK].permute(2, 0, 1)
         return y.addcmul_(x, skip[:, None])
+
+    def prime_lean(
+        self, slot: int, x: Tensor, filter: LongFilter, following: int, k: Tensor, skip: Tensor
+    ) -> None:
+        """`prime` for long prompts, in little more memory than x (B, D, P), which the outputs replace.
+
+        `filter` is causal and made for P + `following` values; of k, the first `following` taps are enough.
+        """
+        prompt = x.shape[-1]
+        self._keep(slot, k.to(self.kernel.dtype), skip.to(self.kernel.dtype))
+        with torch.autocast(x.device.type, enabled=False):
+            for part in channel_chunks(x):
+                pieces = (piece[part] for piece in filter.pieces)
+                whole = filter.apply(F.pad(x[:, part], (0, following)), *pieces, overwrite=True)
+                x[:, part] = whole[..., :prompt]
+                self.pending[slot, :, part, :following] = whole[..., prompt:]
+        self.due[:, slot] = self.pending[slot, ..., :BLOCK].permute(2, 0, 1)
+
+    def _keep(self, slot: int, k: Tensor, skip: Tensor) -> None:
+        """Takes the taps that values to come will need."""
+        taps = min(k.shape[-1], self.capacity)
+        self.kernel[slot, :, :taps] = k[:, :taps]
+        self.first_tap[slot] = self.kernel[slot, :, 0] + skip
+        self.taps[:, slot, 0] = self.kernel[slot, :, :BLOCK].T
 
     def step(self, slot: int, x: Tensor) -> Tensor:
         """The output (B, D) that belongs to the next value x (B, D) of a slot."""
@@ -141,6 +163,7 @@ class StreamingOperator:
         weight = operator.short_filter.weight
         self.short_taps = weight[:, 0].T.flip(0)[:, None].contiguous()  # (K, 1, C), lag 0 first
         self.short_due = weight.new_empty(0)
+        self.reach = len(self.short_taps) - 1
 
     def prime(self, x: Tensor, length: int) -> Tensor:
         """Outputs (B, P, D) over the prompt x (B, P, D), of a sequence that may grow to `length`."""
@@ -151,6 +174,16 @@ class StreamingOperator:
         for i, (slot, gate) in enumerate(zip(self.slots, reversed(gates[1:]), strict=True)):
             v = self.convolution.prime(slot, v * gate, k[i, 0], skip[i, 0]).to(x.dtype)
         return self.operator.out_proj((v * gates[0]).transpose(1, 2))
+
+    def begin_lean(self, x: Tensor) -> None:
+        """Takes what the short filter needs of the last `reach` values of a prompt, x (B, at least `reach`, D)."""
+        self._keep_tail(self.operator.in_proj(x).transpose(1, 2))
+
+    def prime_lean(self, index: int, filter: LongFilter, v: Tensor, following: int) -> None:
+        """Long convolution `index` over a prompt (B, D, P), in place: what `prime` does with all of them."""
+        k = self.operator.arranged(self.operator.filter_fn.by_channel(following))[index, 0]
+        skip = self.operator.arranged(self.operator.filter_fn.bias)[index, 0]
+        self.convolution.prime_lean(self.slots[index], v, filter, following, k, skip)
 
     def _keep_tail(self, u: Tensor) -> None:
         """Starts `short_due` (K, B, C): bias and past's part in the short convolution's next K outputs."""

@@ -73,6 +73,7 @@ class TwoLevel:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)  # kept: training must be able to use what inference made
 def two_level(length: int, dtype: torch.dtype, device: torch.device) -> TwoLevel:
     return TwoLevel(length, ROW, dtype, device)
 

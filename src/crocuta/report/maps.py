@@ -137,7 +137,7 @@ def _frame(axes: Axes, made: Map) -> None:
         if made.method == "pca":
             axes.set_aspect("equal", adjustable="datalim")
         else:
-            axes.tick_params(length=0, labelbottom=False, labelleft=False)
+            axes.set(xticks=[], yticks=[])
         return
     reach = disk_reach(made.points)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])

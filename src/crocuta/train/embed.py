@@ -74,8 +74,25 @@ def embed(
     """
     folder = claim(output, request)
     write_json(folder / "about.json", about(embedder, request))
-    limit = embedder.model.config.longest_sequence
-    count = 0
+    try:
+        return _embed(embedder, pieces, folder, batch_size, truncate, rank, world, progress)
+    except InputError:
+        if world == 1 and not made(output):
+            shutil.rmtree(folder)
+        raise
+
+
+def _embed(
+    embedder: Embedder,
+    pieces: Iterable[Piece],
+    folder: Path,
+    batch_size: int | None,
+    truncate: bool,
+    rank: int,
+    world: int,
+    progress: Callable[[int], None],
+) -> int:
+    limit, count = embedder.model.config.longest_sequence, 0
     for shard in shards(pieces, unpooled=embedder.layer != HEAD and embedder.pool == NONE):
         count += 1
         if shard.number % world != rank:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,26 @@ def describe_rows(obs: Any) -> Any:
         names = names + ":" + obs["position"].astype(str)
     place = names.groupby(names).cumcount()
     return obs.set_index(names.where(place == 0, names + "-" + place.astype(str)).rename(None))
+
+
+class Contents(NamedTuple):
+    """Rows and numbers of each; letters that were read as N, and in how many rows (0 where rows are letters)."""
+
+    rows: int
+    dimension: int
+    unknown_letters: int
+    rows_with_unknown: int
+
+
+def read_contents(path: str | PathLike) -> Contents:
+    """What a file that crocuta wrote holds."""
+    import h5py
+
+    with h5py.File(path) as store:
+        parts: Any = store
+        unknown = np.zeros(1) if "position" in parts["obs"] else parts["obs/unknown_letters"][:]
+        rows, dimension = parts["X"].shape
+        return Contents(rows, dimension, int(unknown.sum()), int(np.count_nonzero(unknown)))
 
 
 def read_request(path: str | PathLike) -> dict[str, Any]:

@@ -104,7 +104,13 @@ class _Run:
             for part, intervals in parts.items()
         }
         if not len(self.regions["train"]):
-            raise InputError(f"{genome.path}: no stretch of {shortest:,} letters without N to train on")
+            longest = int(
+                without_n_runs(genome, parts["train"], max(2, shortest // 2), 2).lengths.max(initial=0)
+            )
+            raise InputError(
+                f"{genome.path}: no stretch of {shortest:,} letters without N to train on; the longest has"
+                f" {longest:,}: give a --length up to that"
+            )
         self.windows = {
             stage.length: TrainingWindows(
                 genome, self.regions["train"], stage.length, recipe.seed, recipe.both_strands
@@ -123,10 +129,8 @@ class _Run:
             )
         config = self.config()
         path = self.output / "config.json"
-        if path.exists() and not resume:
-            raise InputError(
-                f"{self.output}: holds a run; continue it with --resume, or choose another folder"
-            )
+        if not resume:
+            check_new(self.output)
         self.accelerator.wait_for_everyone()
         if path.exists():
             _check_same(self.output, json.loads(path.read_text()), config)
@@ -191,7 +195,9 @@ class _Run:
             self.step += 1
             evaluate = self.step in evaluations
             if evaluate or self.step % recipe.log_every == 0 or self.step == steps:
-                self.log(losses, since, self.score("valid", recipe.valid_letters) if evaluate else None)
+                self.log(
+                    losses, since, self.score("valid", recipe.letters_per_validation) if evaluate else None
+                )
                 losses, since = [], (self.tokens, self.seconds)
             if time.monotonic() - saved >= recipe.checkpoint_seconds and self.step < steps:
                 self.save()
@@ -306,6 +312,12 @@ class _Run:
             shutil.rmtree(self.output / "checkpoint", ignore_errors=True)
         self.accelerator.wait_for_everyone()
         return metrics
+
+
+def check_new(output: Path) -> None:
+    """Raises InputError where a run lies already."""
+    if (output / "config.json").exists():
+        raise InputError(f"{output}: holds a run; continue it with --resume, or choose another folder")
 
 
 def _mixed(*numbers: int) -> int:

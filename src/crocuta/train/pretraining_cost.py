@@ -37,11 +37,14 @@ class _Trial(NamedTuple):
     megabytes: float
 
 
-def estimate(model: PreTrainedModel, recipe: Pretraining, processes: int = 1) -> PretrainingCost:
+def estimate(
+    model: PreTrainedModel, recipe: Pretraining, processes: int = 1, judged: int = 0
+) -> PretrainingCost:
     """Trains a throw-away copy for a few small steps of each length.
 
     Memory grows in proportion to the letters that are computed together, and time nearly so (times the logarithm of
-    the window, for the transforms): what is larger than the trials follows from that.
+    the window, for the transforms): what is larger than the trials follows from that. `judged` letters are also looked
+    at without learning, at a third of the time.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainee: Any = copy.deepcopy(model)
@@ -61,6 +64,8 @@ def estimate(model: PreTrainedModel, recipe: Pretraining, processes: int = 1) ->
         slower = math.log(2 * stage.length) / math.log(2 * length)
         stages[stage.length] = large.seconds / sizes[1] * slower * stage.tokens / processes
     seconds = sum(stages[stage.length] * stage.steps for stage in recipe.plan.stages)
+    last = recipe.plan.stages[-1]
+    seconds += stages[last.length] / last.tokens * judged / 3
     memory = _used(device) + ALLOWANCE * most
     return PretrainingCost(model.num_parameters(), seconds, stages, memory, _available(device))
 

@@ -34,4 +34,4 @@ class PretrainingBar(Watcher):
         )
         self.progress.update(self.task, completed=moment.step, state=state)
         if moment.valid_perplexity and not self.console.is_terminal:
-            self.console.print(f"step {moment.step:,}: {state}")
+            self.console.print(f"step {moment.step:,}: {state}", soft_wrap=True)

@@ -14,7 +14,8 @@ class Pretraining:
 
     `tokens_per_step` letters are learnt from together, by all processes, in portions of up to `tokens_at_once` (at
     least one window) that set the memory. `learning_rate_warm_up` is a share of the steps; `valid_letters` bounds the
-    letters looked at in each of `evaluations` validations while training; the last looks at all.
+    letters looked at in each of `evaluations` validations while training, which together look at
+    no more letters than are learnt from; the last looks at all.
     """
 
     length: int = 1024
@@ -42,6 +43,14 @@ class Pretraining:
         return make_plan(
             self.length, self.steps, self.tokens_per_step, self.warm_up, self.warm_up_share, self.keep
         )
+
+    @property
+    def letters_per_validation(self) -> int:
+        return min(self.valid_letters, max(self.plan.tokens // self.evaluations, self.length))
+
+    def judged_letters(self, valid: int, test: int) -> int:
+        """Letters that the validations look at and, at the end, the judgement of all that is held out."""
+        return (self.evaluations - 1) * min(self.letters_per_validation, valid) + valid + test
 
 
 class Moment(NamedTuple):

@@ -15,7 +15,7 @@ from crocuta.data.intervals import Intervals
 from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.train.pretraining import pretrain
+from crocuta.train.pretraining import check_new, pretrain
 from crocuta.train.pretraining_cost import PretrainingCost, check_memory, estimate
 from crocuta.train.pretraining_recipe import Pretraining, Watcher
 
@@ -45,6 +45,8 @@ def run_pretraining(
     """
     output = Path(output)
     ended = resume and (output / "metrics.json").exists()
+    if not resume:
+        check_new(output)  # before any time is spent
     learner = build(model, recipe)
     if not ended:
         check_memory(estimate(learner, recipe, PartialState().num_processes), recipe)
@@ -81,9 +83,12 @@ def model_folder(path: str | PathLike) -> Path:
     return Path(path)
 
 
-def cost(model: HyenaConfig | str | PathLike, recipe: Pretraining) -> PretrainingCost:
-    """What `run_pretraining` would cost; trains nothing that is kept."""
-    return estimate(build(model, recipe), recipe)
+def cost(
+    model: HyenaConfig | str | PathLike, recipe: Pretraining, parts: Mapping[str, Intervals]
+) -> PretrainingCost:
+    """What `run_pretraining` would cost, without its Markov models; trains nothing that is kept."""
+    valid, test = (int(parts[part].lengths.sum()) for part in ("valid", "test"))
+    return estimate(build(model, recipe), recipe, judged=recipe.judged_letters(valid, test))
 
 
 def step_size(letters: int, epochs: float, length: int) -> int:

@@ -87,7 +87,7 @@ def embed(
     else:
         work(source, request, output, options, 0, 1, show=True)
     if rank == 0:
-        console.print(f"→ [bold]{output}[/]")
+        show_contents(output)
 
 
 def make_request(source: Source, model: str, layer: str, pool: str, truncate: bool) -> dict[str, Any]:
@@ -196,6 +196,19 @@ def side_by_side(source, request, output: Path, options, jobs: int) -> None:
             time.sleep(0.1)
         counts = [future.result() for future in futures]
     shards.finish(output, counts[0])
+
+
+def show_contents(output: Path) -> None:
+    """Prints what the file holds."""
+    from crocuta.train.embedding_file import read_contents
+
+    found = read_contents(output)
+    if found.rows_with_unknown:
+        console.print(
+            f"Letters that are N, or were read as N: {found.unknown_letters:,}, in {found.rows_with_unknown:,} rows"
+            " (column unknown_letters)."
+        )
+    console.print(f"{found.rows:,} rows of {found.dimension:,} numbers → [bold]{output}[/]", soft_wrap=True)
 
 
 def show_cost(source: Source, request: dict[str, Any], options: dict[str, Any]) -> None:

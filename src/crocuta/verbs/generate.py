@@ -30,6 +30,9 @@ def generate(
     output: Annotated[Path, typer.Option("--output", "-o", help="FASTA file to write.")] = Path(
         "generated.fa"
     ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate time and memory, draw nothing.")
+    ] = False,
 ) -> None:
     """Draw DNA from a causal model, nucleotide by nucleotide; long continuations cost no more per letter.
 
@@ -57,6 +60,9 @@ def generate(
         raise InputError(
             f"{model}: holds no causal language model; expected one that `crocuta pretrain` made"
         )
+    if dry_run:
+        show_cost(generator, prompts, length, samples)
+        return
     columns = BarColumn(bar_width=24), TextColumn("{task.completed:,}/{task.total:,} letters")
     with Progress(
         *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
@@ -67,4 +73,20 @@ def generate(
             letters=letters, seed=seed, with_prompt=with_prompt,
             progress=lambda drawn: bar.update(task, advance=drawn),
         )  # fmt: skip
-    console.print(f"{count:,} sequences of {length:,} new letters → [bold]{output}[/]")
+    console.print(f"{count:,} sequences of {length:,} new letters → [bold]{output}[/]", soft_wrap=True)
+
+
+def show_cost(generator, prompts, length: int, samples: int) -> None:
+    """Prints what the generation would take."""
+    from crocuta.models.hyena_continue import check_prompts
+    from crocuta.models.hyena_generate_cost import check_memory, estimate
+    from crocuta.report.tables import duration
+
+    check_prompts(generator, prompts, length)
+    cost = estimate(generator, [len(prompt.sequence) for prompt in prompts], length, samples)
+    console.print(
+        f"{len(prompts) * samples:,} sequences of {length:,} new letters: about {duration(cost.seconds)} and"
+        f" {cost.memory_mb:,.0f} MB of {cost.available_mb:,.0f} MB available.",
+        soft_wrap=True,
+    )
+    check_memory(cost)

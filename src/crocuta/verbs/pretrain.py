@@ -156,10 +156,11 @@ def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, 
 
 
 def _show_cost(genome, parts, learner, recipe, size, output, markov_order, resume) -> None:
+    from crocuta.report.tables import duration
     from crocuta.train.pretraining_cost import check_memory
     from crocuta.train.pretraining_run import cost
 
-    found = cost(learner, recipe)
+    found = cost(learner, recipe, parts)
     for part, intervals in parts.items():
         console.print(f"{part:5} {int(intervals.lengths.sum()):>15,} letters in {len(intervals):,} intervals")
     for stage in recipe.plan.stages:
@@ -169,7 +170,8 @@ def _show_cost(genome, parts, learner, recipe, size, output, markov_order, resum
         )
     console.print(
         f"{found.parameters:,} parameters, {recipe.precision}, {recipe.plan.tokens:,} letters: about"
-        f" {found.seconds / 3600:.1f} h and {found.memory_mb:,.0f} MB of {found.available_mb:,.0f} MB available."
+        f" {duration(found.seconds)} and {found.memory_mb:,.0f} MB of {found.available_mb:,.0f} MB available.",
+        soft_wrap=True,
     )
     check_memory(found, recipe)
 

@@ -1,0 +1,49 @@
+"""Models ready to use: of a run, of a folder, or released ones by name."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from crocuta.errors import InputError
+from crocuta.models.hyena import RELEASED, HyenaForCausalLM
+from crocuta.train.run import RunFolder
+
+
+def load(name: str | PathLike) -> Any:
+    """A model ready to use.
+
+    Args:
+        name: a run folder (gives the `Ensemble` of its first model's seeds), a folder of one saved model, or a
+            released HyenaDNA by name, such as "hyenadna-small-32k" (fetched from the model hub once, then cached).
+
+    Raises:
+        InputError: nothing of that name can be had.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    path = Path(name)
+    if (path / "metrics.json").exists() or (path / "models").is_dir():
+        return RunFolder(path).ensemble()
+    if path.is_dir():
+        config = AutoConfig.from_pretrained(path)
+        generative = any("CausalLM" in architecture for architecture in config.architectures or ())
+        auto = HyenaForCausalLM if generative else AutoModelForSequenceClassification
+        return auto.from_pretrained(path).eval()
+    size = {"hyenadna-tiny": "tiny-1k"}.get(str(name), str(name).removeprefix("hyenadna-"))
+    if size not in RELEASED:
+        known = ", ".join(f"hyenadna-{size}" for size in RELEASED)
+        raise InputError(f"{name}: neither a folder nor a released model ({known})")
+    return released(size)
+
+
+def released(size: str) -> HyenaForCausalLM:
+    """A released HyenaDNA with its weights, from the local cache or the model hub."""
+    family, length, *width = size.split("-")
+    hub = "LongSafari/" + "-".join(["hyenadna", family, length, "seqlen", *width, "hf"])
+    try:
+        return HyenaForCausalLM.from_pretrained(hub).eval()
+    except OSError as error:
+        raise InputError(
+            f"hyenadna-{size}: cannot reach {hub} on the model hub, and it is not cached;"
+            " download it elsewhere and give its folder"
+        ) from error
