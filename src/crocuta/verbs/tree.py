@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from crocuta.verbs.admixture import simulate_admixture
+
 console = Console(highlight=False)
 
 simulate = typer.Typer(no_args_is_help=True, help="Simulate data whose truth is known.")
+simulate.command("admixture")(simulate_admixture)
 
 
 @simulate.command("tree")

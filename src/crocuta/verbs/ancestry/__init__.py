@@ -2,6 +2,9 @@
 
 import typer
 
+from crocuta.verbs.ancestry.build import build
+
 ancestry = typer.Typer(
     no_args_is_help=True, help="Ancestry from variants: build a cohort, train, infer, paint."
 )
+ancestry.command("build")(build)
