@@ -31,14 +31,15 @@ class AncestryRecipe:
     """AdamW, and Adam by rows for tables of positions; linear warm-up and a cosine to a tenth of the rate.
 
     `window` counts SNPs; a step learns from `tokens_per_step` of them, at least one window. `table_rate` is the
-    learning rate of position tables, `evidence_rate` that of the weights of evidence. The weights with the best validation loss are kept.
+    learning rate of position tables, `evidence_rate` that of the weights of evidence. The weights with the best
+    validation loss are kept.
     """
 
     window: int = 1024
     pretrain_steps: int = 300
     steps: int = 300
     tokens_per_step: int = 1 << 14
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     table_rate: float = 1e-2
     evidence_rate: float = 2e-2
     weight_decay: float = 0.05
@@ -211,7 +212,7 @@ def train_stage(
     optimizers = Optimizers(model, recipe)
     if state is not None:
         optimizers.load_state_dict(state)
-    best = best or (math.inf, {})
+    best = best or (judge(model, teacher.valid[stage])[0], copied(model))
     evaluations = {round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)}
     losses: list[float] = []
     for step in range(start, steps):
@@ -231,13 +232,17 @@ def train_stage(
         if step + 1 in evaluations:
             valid_loss, score = judge(model, teacher.valid[stage])
             if valid_loss < best[0]:
-                best = valid_loss, {name: value.clone() for name, value in model.state_dict().items()}
+                best = valid_loss, copied(model)
         tell(AncestryMoment(stage, step + 1, steps, float(np.mean(losses[-20:])), valid_loss, score))
         if save is not None:
             save(model, optimizers, step + 1, best)
-    if best[1]:
-        model.load_state_dict(best[1])
+    model.load_state_dict(best[1])
     return best[0]
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    """All weights of a model as they stand."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def classifier(

@@ -146,12 +146,12 @@ class Reference:
             sites.append(
                 Sites(chromosome, tensors[f"{i}.position"].numpy(), ref, alt, tensors[f"{i}.cm"].numpy())
             )
-        counts = [
+        alternative, known = (
             [tensors[f"{i}.{name}"] for i in range(len(chromosomes))] for name in ("alternative", "known")
-        ]
+        )
         rates = tuple(tensors["rates"].tolist())
-        found = cls(names["view"], alleles, *counts, tensors["weight"], tensors["person"], rates)
-        return found, sites
+        weight, person = tensors["weight"], tensors["person"]
+        return cls(names["view"], alleles, alternative, known, weight, person, rates), sites
 
     @property
     def channels(self) -> int:

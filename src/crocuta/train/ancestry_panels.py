@@ -47,7 +47,8 @@ def load_training_data(
     labels_of = getattr(samples, by)
     populations = tuple(np.unique(labels_of).tolist())
     if len(populations) < 2:
-        raise InputError(f"one {by} only ({populations[0]}); expected two or more to tell apart")
+        found = ", ".join(populations)
+        raise InputError(f"one {by} only ({found}); expected two or more to tell apart")
     split = split_people(samples, shares, seed)
     tell = progress or (lambda: None)
     panels = [

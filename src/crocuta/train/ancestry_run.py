@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from crocuta.errors import InputError
-from crocuta.files import write_json
+from crocuta.files import replacing, write_json
 from crocuta.models.ancestry import (
     AncestryConfig,
     AncestryForSNPPrediction,
@@ -200,15 +200,13 @@ class Stages:
             holder = Optimizers(model, self.recipe)
             load_checkpoint(holder, state["folder"])  # type: ignore[arg-type]
             moments = holder.state_dict()
-            if (folder / "best.safetensors").exists():
-                best = (state["best"], load_file(folder / "best.safetensors"))
+            best = (state["best"], load_file(folder / "best.safetensors"))
 
         def save(model: nn.Module, optimizers: Optimizers, step: int, best: tuple[float, dict]) -> None:
             if monotonic() - self.saved < self.recipe.checkpoint_seconds:
                 return
             folder.mkdir(exist_ok=True)
-            if best[1]:
-                save_file(best[1], folder / "best.safetensors")
+            save_file(best[1], folder / "best.safetensors")
             save_checkpoint(folder, model, optimizers, {"step": step, "best": best[0]})  # type: ignore[arg-type]
             self.saved = monotonic()
 
@@ -258,8 +256,6 @@ def judged(
 
 def write_predictions(path: Path, data: TrainingData, windows: Any, found: torch.Tensor) -> None:
     """A line for each test window: whose, where, the truth, and the probability of each population."""
-    from crocuta.files import replacing
-
     names = data.panels[0].samples.name
     with replacing(path) as file:
         file.write(
