@@ -32,6 +32,7 @@ __all__ = [
     "AncestryForWindowClassification",
     "AncestryModel",
     "AncestryPreTrainedModel",
+    "EvidenceSum",
 ]
 
 
@@ -52,14 +53,14 @@ class SilentLinear(nn.Linear):
 
 
 class EvidenceSum(nn.Linear):
-    """Weights (K, c K) that at first add up c log-likelihoods of every population."""
+    """Weights (K, c K) for c log-likelihoods of every population, which at first take the first of them as it is."""
 
 
 class PopulationHead(nn.Module):
     """Logits (..., K) of features (..., D) and of evidence (..., E): the head's plus a linear map of the evidence.
 
-    Evidence in E = c K channels is c log-likelihoods of every population, which are at first added up: before any
-    training a model with the linear head decides as naive Bayes does.
+    Evidence in E = c K channels is c log-likelihoods of every population. Before any training a model with the linear
+    head decides by the first of them alone: by allele frequencies it is naive Bayes.
     """
 
     def __init__(self, config: AncestryConfig):
@@ -87,9 +88,8 @@ class AncestryWithHead(AncestryPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, SilentLinear):
             initialization.zeros_(module.weight)
-        elif isinstance(module, EvidenceSum) and module.in_features % module.out_features == 0:
-            sums = torch.eye(module.out_features).repeat(1, module.in_features // module.out_features)
-            initialization.copy_(module.weight, sums)
+        elif isinstance(module, EvidenceSum):
+            initialization.copy_(module.weight, torch.eye(module.out_features, module.in_features))
 
 
 class AncestryForSNPPrediction(AncestryWithHead):

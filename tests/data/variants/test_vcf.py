@@ -193,7 +193,7 @@ def test_what_is_wrong_in_lines(make_vcf, variants, message):
 def test_a_chromosome_that_comes_back(make_vcf):
     file = VariantFile(make_vcf([*SIMPLE, "21 8 A C 0|0 0|0 0|1", "22 300 A C 0|0 0|0 0|1"]))
     with pytest.raises(InputError, match="chromosome 22 comes back after 21"):
-        list(file.blocks(Policy(), Counts()))
+        list(file.blocks(Policy()))
 
 
 def test_what_is_wrong_in_headers(make_vcf, tmp_path):

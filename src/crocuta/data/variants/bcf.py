@@ -27,7 +27,7 @@ def read_header(path: Path) -> VcfHeader:
     return parse_header(path, lines)
 
 
-def read_variants(path: Path, header: VcfHeader, region: Region | None) -> Iterator[tuple[Heads, Genotypes]]:
+def read_variants(path: Path, region: Region | None) -> Iterator[tuple[Heads, Genotypes]]:
     """What stands before the genotypes, and the genotypes, in batches of one chromosome."""
     reader = _open(path)
     records = iter(reader)

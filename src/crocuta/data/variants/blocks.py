@@ -98,7 +98,7 @@ class Heads(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Biallelic sites of one chromosome, in order.
+    """Biallelic sites of one chromosome, in order; `counts` is of all that was read for them.
 
     Shapes: `position` int32 (n,), `ref`, `alt` bytes (n,), `allele` uint8 (n, people, 2).
     """
@@ -108,10 +108,12 @@ class Block(NamedTuple):
     ref: np.ndarray
     alt: np.ndarray
     allele: np.ndarray
+    counts: Counts
 
 
-def make_block(heads: Heads, genotypes: Genotypes, policy: Policy, counts: Counts) -> Block:
-    """The sites that the policy keeps; adds to the counts."""
+def make_block(heads: Heads, genotypes: Genotypes, policy: Policy) -> Block:
+    """The sites that the policy keeps, perhaps none."""
+    counts = Counts()
     rows, alternatives, refs, alts = _chosen(heads, policy, counts)
     index = (
         genotypes.index
@@ -130,7 +132,9 @@ def make_block(heads: Heads, genotypes: Genotypes, policy: Policy, counts: Count
         allele, position, rows = allele[common], position[common], rows[common]
         refs, alts = np.array(refs)[common], np.array(alts)[common]
     _count(allele, genotypes, rows, counts)
-    return Block(heads.chromosome, position, np.array(refs, "S"), np.array(alts, "S"), allele)
+    return Block(
+        heads.chromosome, position, np.array(refs, dtype="S"), np.array(alts, dtype="S"), allele, counts
+    )
 
 
 def _chosen(heads: Heads, policy: Policy, counts: Counts) -> tuple[list[int], list[int], list, list]:

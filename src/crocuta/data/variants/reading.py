@@ -45,7 +45,10 @@ def read_panel(
     table, order = choose_people(file, samples, people, shared)
     place = parse_region(region) if region else None
     blocks = []
-    for block in file.blocks(policy, counts, place, order):
+    for block in file.blocks(policy, place, order):
+        counts.add(block.counts)
+        if not len(block.position):
+            continue
         if blocks and blocks[0].chromosome != block.chromosome:
             raise InputError(
                 f"{path}: chromosomes {blocks[0].chromosome} and {block.chromosome}; name the one wanted with region"

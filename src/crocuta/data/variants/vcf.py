@@ -1,6 +1,6 @@
 """Variant files, streamed in blocks of sites: VCF through numpy, BCF and indexed regions through cyvcf2."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import numpy as np
 
 from crocuta.data.text import read_blocks
 from crocuta.data.variants.bgzf import check_whole
-from crocuta.data.variants.blocks import Block, Counts, Heads, Policy, make_block
+from crocuta.data.variants.blocks import Block, Heads, Policy, make_block
 from crocuta.data.variants.contigs import Region
 from crocuta.data.variants.genotypes import Genotypes, Malformed, parse_lines, parse_words
 from crocuta.data.variants.vcf_header import VcfHeader, parse_header
@@ -49,30 +49,34 @@ class VariantFile:
         return self.header.samples
 
     def blocks(
-        self, policy: Policy, counts: Counts, region: Region | None = None, people: np.ndarray | None = None
+        self,
+        policy: Policy,
+        region: Region | None = None,
+        people: np.ndarray | None = None,
+        skip: Collection[str] = (),
     ) -> Iterator[Block]:
-        """The sites that the policy keeps, in blocks that never cross a chromosome; adds to the counts.
+        """The sites that the policy keeps, in blocks that never cross a chromosome; some may keep none.
 
         Args:
             region: only these; a bgzip-compressed VCF with its index is not read as a whole then.
             people: indices of samples, in the order wanted; default all.
+            skip: chromosomes to pass over.
         """
         order = Order(self.path)
-        for heads, genotypes in self._parsed(region):
+        for heads, genotypes in self._parsed(region, skip):
             order.check(heads)
-            block = make_block(heads, _chosen(genotypes, people), policy, counts)
-            if len(block.position):
-                yield block
+            yield make_block(heads, _chosen(genotypes, people), policy)
 
-    def _parsed(self, region: Region | None) -> Iterator[tuple[Heads, Genotypes]]:
+    def _parsed(self, region: Region | None, skip: Collection[str]) -> Iterator[tuple[Heads, Genotypes]]:
         indexed = region and any(Path(f"{self.path}{suffix}").exists() for suffix in INDEXES)
         if self.binary or (indexed and not self._whole(region)):
             from crocuta.data.variants.bcf import read_variants
 
-            yield from read_variants(self.path, self.header, region)
+            records = read_variants(self.path, region)
+            yield from (pair for pair in records if pair[0].chromosome not in skip)
             return
         for lines in self._lines():
-            for heads, part in self._heads(lines, region):
+            for heads, part in self._heads(lines, region, skip):
                 yield heads, parse_words(part.text, part.ends, len(self.samples)) or self._parse(part)
 
     def _whole(self, region: Region | None) -> bool:
@@ -126,7 +130,9 @@ class VariantFile:
             done += 1
         return text[start:], done
 
-    def _heads(self, lines: Lines, region: Region | None) -> Iterator[tuple[Heads, Lines]]:
+    def _heads(
+        self, lines: Lines, region: Region | None, skip: Collection[str]
+    ) -> Iterator[tuple[Heads, Lines]]:
         """Runs of lines of one chromosome within the region, and what stands before their genotypes."""
         starts = np.append(0, lines.ends[:-1] + 1)
         text = lines.text.tobytes()
@@ -142,6 +148,8 @@ class VariantFile:
         position = np.array(positions, np.int32)
         for start, stop in _runs(names):
             name = names[start].decode()
+            if name in skip:
+                continue
             if region:
                 if not region.holds(name):
                     continue
