@@ -54,6 +54,7 @@ class AncestryRun:
     head: str = "linear"
     width: int = 64
     layers: int = 2
+    dropout: float = 0.1
 
     def __post_init__(self):
         if self.evidence not in EVIDENCE:
@@ -67,8 +68,8 @@ def model_config(
     try:
         return AncestryConfig(
             view=run.view, position=run.position, alpha=run.alpha, backbone=run.backbone, head=run.head,
-            d_model=run.width, n_layer=run.layers, max_sites=recipe.window, evidence_channels=channels,
-            bidirectional=not run.pretrain, sites=sum(len(panel.sites) for panel in data.panels),
+            d_model=run.width, n_layer=run.layers, dropout=run.dropout, max_sites=recipe.window,
+            evidence_channels=channels, bidirectional=not run.pretrain, sites=sum(len(panel.sites) for panel in data.panels),
             chromosomes=[panel.sites.chromosome for panel in data.panels],
             chromosome_lengths=[int(panel.sites.position[-1]) + 1 for panel in data.panels],
             id2label=dict(enumerate(data.populations)), panel=fingerprint(data.panels),
