@@ -35,7 +35,15 @@ from crocuta.data.variants.store import Cohort
 from crocuta.files import write_json
 from crocuta.models.ancestry import AncestryForSNPPrediction
 from crocuta.quiet import prepare
-from crocuta.train.ancestry import AncestryRecipe, Teacher, classifier, judge, probabilities, train_stage
+from crocuta.train.ancestry import (
+    AncestryRecipe,
+    Teacher,
+    classifier,
+    fit_evidence,
+    judge,
+    probabilities,
+    train_stage,
+)
 from crocuta.train.ancestry_panels import TrainingData, load_training_data
 from crocuta.train.ancestry_run import AncestryRun, fit_reference, model_config, name_sites
 from crocuta.train.ancestry_windows import WindowSource
@@ -66,14 +74,15 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
     row["span_kb"] = round(span / 1e3, 1)
     first, pretrained = time.process_time(), None
     if run.pretrain:
-        plain = type(config)(**config.to_dict() | {"bidirectional": False, "evidence_channels": 0})
-        pretrained = AncestryForSNPPrediction(plain)
+        pretrained = AncestryForSNPPrediction(config.pretraining())
         name_sites(pretrained, data)
         train_stage(pretrained, teacher, "pretrain", lambda moment: None)
         row["perplexity"] = judge(pretrained, replace_evidence(test))[1]
     middle = time.process_time()
     model = classifier(config, pretrained)
     name_sites(model, data)
+    fit_evidence(model, teacher)
+    row["regression_of_evidence"] = 100 * judge(model, test)[1]
     train_stage(model, teacher, "classify", lambda moment: None)
     row |= {"pretrain_cpu_seconds": middle - first, "train_cpu_seconds": time.process_time() - middle}
     found, labels = probabilities(model, test), test.windows.label
@@ -166,10 +175,7 @@ def perplexity_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
 def perplexity(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dict[str, Any]:
     source = WindowSource(data.panels, data.labels, run.view)
     teacher = Teacher(source, data.split.train, data.split.valid, recipe, None)
-    config = type(model_config(run, recipe, data, 0))
-    model = AncestryForSNPPrediction(
-        config(**model_config(run, recipe, data, 0).to_dict() | {"bidirectional": False})
-    )
+    model = AncestryForSNPPrediction(model_config(run, recipe, data, 0).pretraining())
     name_sites(model, data)
     train_stage(model, teacher, "pretrain", lambda moment: None)
     test = teacher.label(source.draw(data.split.test, 1000, recipe.window, np.random.default_rng(99)))

@@ -216,9 +216,7 @@ def teacher(data, reference=None, recipe=RECIPE):
 
 def test_the_classifier_begins_at_its_evidence_and_takes_pretrained_weights(data):
     config = model_config(RUN, RECIPE, data, 3)
-    pretrained = AncestryForSNPPrediction(
-        type(config)(**config.to_dict() | {"evidence_channels": 0, "bidirectional": False})
-    )
+    pretrained = AncestryForSNPPrediction(config.pretraining())
     model = classifier(config, pretrained)
     ours, theirs = model.ancestry.state_dict(), pretrained.ancestry.state_dict()
     assert all(torch.equal(ours[name], value) for name, value in theirs.items())

@@ -69,7 +69,7 @@ class PopulationHead(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         kinds = {"linear": SilentLinear, "lorentz": LorentzHead}
         self.score = kinds[config.head](config.d_model, classes)
-        self.direct = EvidenceSum(channels, classes, bias=False) if channels else None
+        self.direct = EvidenceSum(channels, classes) if channels else None
 
     def forward(self, features: Tensor, evidence: Tensor | None) -> Tensor:
         logits = self.score(self.dropout(features))
@@ -90,6 +90,7 @@ class AncestryWithHead(AncestryPreTrainedModel):
             initialization.zeros_(module.weight)
         elif isinstance(module, EvidenceSum):
             initialization.copy_(module.weight, torch.eye(module.out_features, module.in_features))
+            initialization.zeros_(module.bias)
 
 
 class AncestryForSNPPrediction(AncestryWithHead):
@@ -155,20 +156,20 @@ class AncestryForWindowClassification(AncestryWithHead):
         labels: Tensor | None = None,
         **kwargs,
     ) -> SequenceClassifierOutput:
-        """Population logits (B, K); `labels` (B,) population indices. Other arguments as in `AncestryForSNPPrediction`.
-
-        The evidence's sum over the known sites is divided by the square root of their number.
-        """
+        """Population logits (B, K); `labels` (B,) population indices. Others as `AncestryForSNPPrediction`."""
         encoded = self.ancestry.encode_positions(position, cm, chromosome)
         input_ids, evidence = self.ancestry.hide(input_ids, evidence)
         hidden = self.ancestry(input_ids, encoded, evidence)
-        known = self.ancestry.known(input_ids)
-        if evidence is not None:
-            number = known.sum(-1, keepdim=True).clamp(min=1)
-            evidence = (evidence * known[..., None]).sum(1) / number.sqrt()
-        logits = self.head(self.pool(hidden, known), evidence)
+        total = None if evidence is None else self.total(input_ids, evidence)
+        logits = self.head(self.pool(hidden, self.ancestry.known(input_ids)), total)
         loss = None if labels is None else F.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
+
+    def total(self, input_ids: Tensor, evidence: Tensor) -> Tensor:
+        """Evidence (B, E) of all known sites together: their sum over the square root of their number."""
+        known = self.ancestry.known(input_ids)
+        number = known.sum(-1, keepdim=True).clamp(min=1)
+        return (evidence * known[..., None]).sum(1) / number.sqrt()
 
 
 class AncestryForSiteClassification(AncestryWithHead):

@@ -101,6 +101,10 @@ class AncestryConfig(ModelConfig):
         """The token of a site whose allele is not known."""
         return self.alleles
 
+    def pretraining(self) -> "AncestryConfig":
+        """The same model as it is pretrained: causal, from alleles and positions alone."""
+        return AncestryConfig.from_dict(self.to_dict() | {"bidirectional": False, "evidence_channels": 0})
+
     @property
     def pad_id(self) -> int:
         return self.vocabulary.index("PAD")

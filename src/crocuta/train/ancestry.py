@@ -24,12 +24,14 @@ from crocuta.train.ancestry_windows import Windows, WindowSource
 from crocuta.train.warmup import learning_rate_factor
 
 STAGES = ("pretrain", "classify")
+RIDGE = 1e-5  # keeps weights finite where training windows are told apart without error
 
 
 @dataclass(frozen=True)
 class AncestryRecipe:
     """AdamW, and Adam by rows for tables of positions; linear warm-up and a cosine to a tenth of the rate.
 
+    Weights of evidence begin where a logistic regression on up to `evidence_windows` windows puts them.
     `window` counts SNPs; a step learns from `tokens_per_step` of them, at least one window. `table_rate` is the
     learning rate of position tables, `evidence_rate` that of the weights of evidence. The weights with the best
     validation loss are kept.
@@ -41,7 +43,8 @@ class AncestryRecipe:
     tokens_per_step: int = 1 << 14
     learning_rate: float = 1e-3
     table_rate: float = 1e-2
-    evidence_rate: float = 2e-2
+    evidence_rate: float = 1e-3
+    evidence_windows: int = 2048
     weight_decay: float = 0.05
     warm_up: float = 0.05
     clip: float = 1.0
@@ -90,10 +93,10 @@ class Optimizers:
         tables = [m.weight for m in model.modules() if isinstance(m, PositionTable)]
         apart = {id(p) for p in tables}
         dense = [p for p in model.parameters() if id(p) not in apart]
-        sums = [m.weight for m in model.modules() if isinstance(m, EvidenceSum)]
+        sums = [p for m in model.modules() if isinstance(m, EvidenceSum) for p in m.parameters()]
         apart |= {id(p) for p in sums}
         matrices = [p for p in dense if p.dim() >= 2 and id(p) not in apart]
-        vectors = [p for p in dense if p.dim() < 2]
+        vectors = [p for p in dense if p.dim() < 2 and id(p) not in apart]
         self.dense, self.clip = dense, recipe.clip
         groups = [
             {"params": matrices, "weight_decay": recipe.weight_decay},
@@ -238,6 +241,37 @@ def train_stage(
             save(model, optimizers, step + 1, best)
     model.load_state_dict(best[1])
     return best[0]
+
+
+def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> None:
+    """Gives each kind of evidence the weight, the same for all populations, that suits training windows best.
+
+    From there the network has to improve on what the evidence can say by itself. Source: logistic regression on the
+    log-likelihoods of c models, `logits_k = sum_c w_c log P_c(window | k) + b_k`.
+    """
+    recipe, direct = teacher.recipe, model.head.direct
+    if direct is None or teacher.reference is None:
+        return
+    count = min(4 * recipe.evidence_windows, max(256, recipe.evidence_windows * 512 // recipe.window))
+    generator = np.random.default_rng((recipe.seed, 7))
+    windows = teacher.source.draw(teacher.train, count, recipe.window, generator)
+    total = model.total(windows.input_ids, teacher.reference.evidence(windows))
+    kinds = total.unflatten(1, (-1, direct.out_features))  # (B, c, K)
+    weight = torch.ones(kinds.shape[1], requires_grad=True)
+    bias = torch.zeros(direct.out_features, requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        logits = (kinds * weight[:, None]).sum(1) + bias
+        loss = nn.functional.cross_entropy(logits, windows.label) + RIDGE * weight.square().sum()
+        loss.backward()
+        return loss
+
+    solver.step(closure)  # pyright: ignore[reportArgumentType]
+    with torch.no_grad():
+        direct.weight.copy_(torch.kron(weight[None], torch.eye(direct.out_features)))
+        direct.bias.copy_(bias)
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from crocuta.train.ancestry import (
     Optimizers,
     Teacher,
     classifier,
+    fit_evidence,
     judge,
     probabilities,
     train_stage,
@@ -69,7 +70,8 @@ def model_config(
         return AncestryConfig(
             view=run.view, position=run.position, alpha=run.alpha, backbone=run.backbone, head=run.head,
             d_model=run.width, n_layer=run.layers, dropout=run.dropout, max_sites=recipe.window,
-            evidence_channels=channels, bidirectional=not run.pretrain, sites=sum(len(panel.sites) for panel in data.panels),
+            evidence_channels=channels, bidirectional=not run.pretrain,
+            sites=sum(len(panel.sites) for panel in data.panels),
             chromosomes=[panel.sites.chromosome for panel in data.panels],
             chromosome_lengths=[int(panel.sites.position[-1]) + 1 for panel in data.panels],
             id2label=dict(enumerate(data.populations)), panel=fingerprint(data.panels),
@@ -179,8 +181,7 @@ class Stages:
         if (folder / "config.json").exists():
             return AncestryForSNPPrediction.from_pretrained(folder)
         torch.manual_seed(self.recipe.seed)
-        plain = AncestryConfig(**config.to_dict() | {"bidirectional": False, "evidence_channels": 0})
-        model = self.train(AncestryForSNPPrediction(plain), "pretrain")
+        model = self.train(AncestryForSNPPrediction(config.pretraining()), "pretrain")
         model.save_pretrained(folder)
         return model
 
@@ -189,7 +190,9 @@ class Stages:
     ) -> AncestryForWindowClassification:
         """The model of the second stage."""
         torch.manual_seed(self.recipe.seed + 1)
-        return self.train(classifier(config, pretrained), "classify")
+        model = classifier(config, pretrained)
+        fit_evidence(model, self.teacher)
+        return self.train(model, "classify")
 
     def train(self, model: Any, stage: str) -> Any:
         name_sites(model, self.data)
