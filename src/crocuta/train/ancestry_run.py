@@ -15,6 +15,7 @@ from torch import nn
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.ancestry import (
+    VOCABULARY,
     AncestryConfig,
     AncestryForSNPPrediction,
     AncestryForWindowClassification,
@@ -58,8 +59,9 @@ class AncestryRun:
     dropout: float = 0.1
 
     def __post_init__(self):
-        if self.evidence not in EVIDENCE:
-            raise InputError(f"evidence must be one of {', '.join(EVIDENCE)}, found {self.evidence!r}")
+        for name, value, known in (("evidence", self.evidence, EVIDENCE), ("view", self.view, VOCABULARY)):
+            if value not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, found {value!r}")
 
 
 def model_config(
@@ -118,6 +120,7 @@ def run_ancestry(
     settings = {"run": asdict(run), "recipe": kept_settings(recipe), "panel": fingerprint(data.panels)}
     if begin(output, settings, resume):
         return json.loads((output / "metrics.json").read_text())
+    model_config(run, recipe, data, 0)  # bad names are refused before anything is computed
     source = WindowSource(data.panels, data.labels, run.view)
     reference = fit_reference(run, data)
     teacher = Teacher(source, data.split.train, data.split.valid, recipe, reference)
