@@ -126,10 +126,19 @@ def test_a_window_without_any_allele_is_answered(backbone):
 def test_at_first_evidence_decides_as_naive_bayes():
     torch.manual_seed(0)
     model = AncestryForWindowClassification(config(evidence_channels=6)).eval()
+    torch.nn.init.zeros_(model.head.score.bias)
     evidence = torch.randn(2, SITES, 6)
-    total = evidence[..., :3].sum(1)
-    logits = model(**windows(), evidence=evidence).logits
-    torch.testing.assert_close(logits - model.head.score.bias, total / SITES**0.5)
+    found = model(**windows(), evidence=evidence).logits.exp()
+    doubt = model.head.doubt.logit.sigmoid()
+    expected = (1 - doubt) * evidence[..., :3].sum(1).softmax(1) + doubt / 3
+    torch.testing.assert_close(found, expected)
+
+
+def test_doubt_bounds_what_a_wrong_answer_costs():
+    model = AncestryForWindowClassification(config(evidence_channels=3)).eval()
+    evidence = torch.tensor([100.0, 0.0, 0.0]).expand(2, SITES, 3)
+    loss = model(**windows(), evidence=evidence, labels=torch.tensor([1, 2])).loss
+    assert loss < -(model.head.doubt.logit.sigmoid() / 3).log() + 1e-4
 
 
 def test_evidence_must_come_as_configured():

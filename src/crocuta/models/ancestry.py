@@ -6,6 +6,8 @@ thesis (Universidad de la Republica, 2025); the allele gate and the evidence cha
 Shapes: B windows, L sites, D width, E channels of evidence, K populations.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,8 +34,12 @@ __all__ = [
     "AncestryForWindowClassification",
     "AncestryModel",
     "AncestryPreTrainedModel",
+    "Doubt",
     "EvidenceSum",
 ]
+
+
+FIRST_DOUBT = -4.0  # log odds
 
 
 class LorentzHead(nn.Module):
@@ -56,8 +62,24 @@ class EvidenceSum(nn.Linear):
     """Weights (K, c K) for c log-likelihoods of every population, which at first take the first of them as it is."""
 
 
+class Doubt(nn.Module):
+    """With a learnt probability the logits tell nothing: `log((1 - e) softmax(logits) + e / K)`.
+
+    Log-likelihoods of linked sites err seldom but badly (a haplotype whose nearest relative lives elsewhere); without
+    doubt a fit to those few would take the confidence from all others.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(FIRST_DOUBT))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        certain = logits.log_softmax(-1) + F.logsigmoid(-self.logit)
+        return torch.logaddexp(certain, F.logsigmoid(self.logit) - math.log(logits.shape[-1]))
+
+
 class PopulationHead(nn.Module):
-    """Logits (..., K) of features (..., D) and of evidence (..., E): the head's plus a linear map of the evidence.
+    """Logits (..., K) of features (..., D) and of evidence (..., E): the head's plus a linear map of it, with doubt.
 
     Evidence in E = c K channels is c log-likelihoods of every population. Before any training a model with the linear
     head decides by the first of them alone: by allele frequencies it is naive Bayes.
@@ -70,10 +92,13 @@ class PopulationHead(nn.Module):
         kinds = {"linear": SilentLinear, "lorentz": LorentzHead}
         self.score = kinds[config.head](config.d_model, classes)
         self.direct = EvidenceSum(channels, classes) if channels else None
+        self.doubt = Doubt() if channels else None
 
     def forward(self, features: Tensor, evidence: Tensor | None) -> Tensor:
         logits = self.score(self.dropout(features))
-        return logits if self.direct is None or evidence is None else logits + self.direct(evidence)
+        if self.direct is None or self.doubt is None or evidence is None:
+            return logits
+        return self.doubt(logits + self.direct(evidence))
 
 
 class AncestryWithHead(AncestryPreTrainedModel):
@@ -91,6 +116,8 @@ class AncestryWithHead(AncestryPreTrainedModel):
         elif isinstance(module, EvidenceSum):
             initialization.copy_(module.weight, torch.eye(module.out_features, module.in_features))
             initialization.zeros_(module.bias)
+        elif isinstance(module, Doubt):
+            initialization.constant_(module.logit, FIRST_DOUBT)
 
 
 class AncestryForSNPPrediction(AncestryWithHead):
@@ -166,10 +193,8 @@ class AncestryForWindowClassification(AncestryWithHead):
         return SequenceClassifierOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
 
     def total(self, input_ids: Tensor, evidence: Tensor) -> Tensor:
-        """Evidence (B, E) of all known sites together: their sum over the square root of their number."""
-        known = self.ancestry.known(input_ids)
-        number = known.sum(-1, keepdim=True).clamp(min=1)
-        return (evidence * known[..., None]).sum(1) / number.sqrt()
+        """Evidence (B, E) of all known sites together: their sum."""
+        return (evidence * self.ancestry.known(input_ids)[..., None]).sum(1)
 
 
 class AncestryForSiteClassification(AncestryWithHead):

@@ -247,28 +247,29 @@ def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> No
     """Gives each kind of evidence the weight, the same for all populations, that suits training windows best.
 
     From there the network has to improve on what the evidence can say by itself. Source: logistic regression on the
-    log-likelihoods of c models, `logits_k = sum_c w_c log P_c(window | k) + b_k`.
+    log-likelihoods of c models, `logits_k = sum_c w_c log P_c(window | k) + b_k`, with the head's doubt.
     """
-    recipe, direct = teacher.recipe, model.head.direct
-    if direct is None or teacher.reference is None:
+    recipe, direct, doubt = teacher.recipe, model.head.direct, model.head.doubt
+    if direct is None or doubt is None or teacher.reference is None:
         return
     count = min(4 * recipe.evidence_windows, max(256, recipe.evidence_windows * 512 // recipe.window))
     generator = np.random.default_rng((recipe.seed, 7))
     windows = teacher.source.draw(teacher.train, count, recipe.window, generator)
     total = model.total(windows.input_ids, teacher.reference.evidence(windows))
     kinds = total.unflatten(1, (-1, direct.out_features))  # (B, c, K)
-    weight = torch.ones(kinds.shape[1], requires_grad=True)
+    weight = torch.full((kinds.shape[1],), 1 / kinds.shape[1], requires_grad=True)
     bias = torch.zeros(direct.out_features, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS([weight, bias, doubt.logit], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()
-        logits = (kinds * weight[:, None]).sum(1) + bias
+        logits = doubt((kinds * weight[:, None]).sum(1) + bias)
         loss = nn.functional.cross_entropy(logits, windows.label) + RIDGE * weight.square().sum()
         loss.backward()
         return loss
 
     solver.step(closure)  # pyright: ignore[reportArgumentType]
+    solver.zero_grad()
     with torch.no_grad():
         direct.weight.copy_(torch.kron(weight[None], torch.eye(direct.out_features)))
         direct.bias.copy_(bias)
