@@ -24,7 +24,7 @@ from crocuta.train.ancestry_windows import Windows, WindowSource
 from crocuta.train.warmup import learning_rate_factor
 
 STAGES = ("pretrain", "classify")
-RIDGE = 1e-5  # keeps weights finite where training windows are told apart without error
+RIDGE = 1e-4  # towards equal weights: training windows may all be told apart, and then nothing else is known
 
 
 @dataclass(frozen=True)
@@ -257,21 +257,23 @@ def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> No
     windows = teacher.source.draw(teacher.train, count, recipe.window, generator)
     total = model.total(windows.input_ids, teacher.reference.evidence(windows))
     kinds = total.unflatten(1, (-1, direct.out_features))  # (B, c, K)
-    weight = torch.full((kinds.shape[1],), 1 / kinds.shape[1], requires_grad=True)
+    scale = float(kinds.std())  # sums grow with the window, and the solver wants numbers about 1
+    equal = scale / kinds.shape[1]
+    weight = torch.full((kinds.shape[1],), equal, requires_grad=True)
     bias = torch.zeros(direct.out_features, requires_grad=True)
     solver = torch.optim.LBFGS([weight, bias, doubt.logit], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()
-        logits = doubt((kinds * weight[:, None]).sum(1) + bias)
-        loss = nn.functional.cross_entropy(logits, windows.label) + RIDGE * weight.square().sum()
+        logits = doubt((kinds / scale * weight[:, None]).sum(1) + bias)
+        loss = nn.functional.cross_entropy(logits, windows.label) + RIDGE * (weight - equal).square().sum()
         loss.backward()
         return loss
 
     solver.step(closure)  # pyright: ignore[reportArgumentType]
     solver.zero_grad()
     with torch.no_grad():
-        direct.weight.copy_(torch.kron(weight[None], torch.eye(direct.out_features)))
+        direct.weight.copy_(torch.kron(weight[None] / scale, torch.eye(direct.out_features)))
         direct.bias.copy_(bias)
 
 
