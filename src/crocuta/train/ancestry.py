@@ -24,7 +24,7 @@ from crocuta.train.ancestry_windows import Windows, WindowSource
 from crocuta.train.warmup import learning_rate_factor
 
 STAGES = ("pretrain", "classify")
-RIDGE = 1e-4  # towards equal weights: training windows may all be told apart, and then nothing else is known
+RIDGE = 1e-5  # towards copying alone: training windows may all be told apart, and then nothing else is known
 
 
 @dataclass(frozen=True)
@@ -258,15 +258,16 @@ def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> No
     total = model.total(windows.input_ids, teacher.reference.evidence(windows))
     kinds = total.unflatten(1, (-1, direct.out_features))  # (B, c, K)
     scale = float(kinds.std())  # sums grow with the window, and the solver wants numbers about 1
-    equal = scale / kinds.shape[1]
-    weight = torch.full((kinds.shape[1],), equal, requires_grad=True)
+    copying = max(kinds.shape[1] - 1, 1)  # kinds: copying at each rate, then frequencies, which it contains
+    first = torch.tensor([scale / copying] * copying + [0.0] * (kinds.shape[1] - copying))
+    weight = first.clone().requires_grad_()
     bias = torch.zeros(direct.out_features, requires_grad=True)
     solver = torch.optim.LBFGS([weight, bias, doubt.logit], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()
         logits = doubt((kinds / scale * weight[:, None]).sum(1) + bias)
-        loss = nn.functional.cross_entropy(logits, windows.label) + RIDGE * (weight - equal).square().sum()
+        loss = nn.functional.cross_entropy(logits, windows.label) + RIDGE * (weight - first).square().sum()
         loss.backward()
         return loss
 
