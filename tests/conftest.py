@@ -24,3 +24,30 @@ def golden():
 def shared_data():
     """Folder of real data by name; skips where the data are absent."""
     return lambda *parts: shared_folder("data", *parts)
+
+
+@pytest.fixture(scope="session")
+def random_panel():
+    """Makes a small random panel; people of one of the populations `labels` share its allele frequencies."""
+    return _random_panel
+
+
+def _random_panel(people: int, n: int, seed: int = 0, labels=None, cm: float = 20.0):
+    import numpy as np
+
+    from crocuta.data.variants import Panel, Samples, Sites
+
+    rng, fixed = (
+        np.random.default_rng(seed),
+        np.random.default_rng(99),
+    )  # frequencies and sites do not vary by seed
+    labels = np.zeros(people, int) if labels is None else labels
+    frequency = fixed.beta(0.6, 0.6, (int(labels.max()) + 1, n))
+    allele = (rng.random((people, 2, n)) < frequency[labels][:, None]).astype(np.uint8)
+    names, population = (
+        np.array([f"{letter}{i}" for i in found]) for letter, found in (("s", range(people)), ("P", labels))
+    )
+    position = np.cumsum(np.random.default_rng(98).integers(1, 4000, n)).astype(np.int32)
+    letters = np.full(n, b"A", "S1")
+    sites = Sites("1", position, letters, letters, np.linspace(0, cm, n))
+    return Panel(Samples(names, population, population, names), sites, allele)

@@ -30,7 +30,24 @@ class RotaryAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        visible = None if mask is None else (mask != 0)[:, None, None]
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(rotate(q), rotate(k), v, attn_mask=visible, dropout_p=dropout)
+        y = self.attend(rotate(q), rotate(k), v, None if mask is None else mask != 0, dropout)
         return self.out_proj(y.transpose(1, 2).flatten(2))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, dropout: float) -> Tensor:
+        """Values (B, H, L, D / H) mixed by every query from the keys that are `seen` (B, L)."""
+        visible = None if seen is None else seen[:, None, None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
+
+
+class CausalRotaryAttention(RotaryAttention):
+    """Each token attends to itself and to those before it; to itself even where the mask hides it."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, dropout: float) -> Tensor:
+        if seen is None:
+            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        length = q.shape[-2]
+        before = torch.ones(length, length, dtype=torch.bool, device=q.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=q.device)
+        visible = (before & seen[:, None, None]) | itself
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)

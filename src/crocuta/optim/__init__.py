@@ -22,6 +22,7 @@ Placement lives beside the parameter groups, never in the state dict, which hold
 from crocuta.optim.adam import RiemannianAdam
 from crocuta.optim.base import RiemannianOptimizer
 from crocuta.optim.groups import parameter_groups, placement
+from crocuta.optim.rows import RowAdam
 from crocuta.optim.sgd import RiemannianSGD
 from crocuta.optim.trainer import trainer_optimizer
 
@@ -29,6 +30,7 @@ __all__ = [
     "RiemannianAdam",
     "RiemannianOptimizer",
     "RiemannianSGD",
+    "RowAdam",
     "parameter_groups",
     "placement",
     "trainer_optimizer",

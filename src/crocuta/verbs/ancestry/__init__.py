@@ -3,8 +3,10 @@
 import typer
 
 from crocuta.verbs.ancestry.build import build
+from crocuta.verbs.ancestry.train import train
 
 ancestry = typer.Typer(
     no_args_is_help=True, help="Ancestry from variants: build a cohort, train, infer, paint."
 )
 ancestry.command("build")(build)
+ancestry.command("train")(train)

@@ -1,0 +1,139 @@
+"""The figures of docs/ancestry_models.md, from benchmarks/results/ancestry.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from crocuta.files import replacing
+
+PAGE = Path(__file__).parents[1] / "docs" / "ancestry_models.md"
+MARK = "<!-- Figures below are written by benchmarks/ancestry.py. -->"
+LENGTHS = (128, 512, 1024, 2048, 4096)
+BARS = {
+    "carried": ("87", "96.4", "98.5", "99.3", "99.6"),
+    "haplotype": ("80", "90.5", "94.7", "96.3", "97.5"),
+}
+TITLES = {
+    "carried": "Carried sites of a person, without phase (the thesis's SNP)",
+    "haplotype": "Sites of one haplotype, minor allele frequency at least 1% among training people",
+}
+THESIS = ("83", "93", "97.04", "97.83", "99.34")
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def percent(row: dict | None, key: str) -> str:
+    return "—" if row is None or key not in row else f"{row[key]:.2f}"
+
+
+def number(row: dict, key: str, form: str = ",.0f") -> str:
+    return format(row[key], form) if key in row else "—"
+
+
+def accuracy(rows: dict[str, dict]) -> str:
+    parts = []
+    for view, title in TITLES.items():
+        found = [rows.get(f"{view} {length} hyena") for length in LENGTHS]
+        regression = [rows.get(f"{view} {length} regression") for length in LENGTHS]
+        copying = [f"{max(row['copying']):.2f}" if row else "—" for row in found]
+        lines = [
+            ["span, kb", *(number(row, "span_kb") if row else "—" for row in found)],
+            ["naive Bayes", *(percent(row, "naive_bayes") for row in found)],
+            ["logistic regression", *(percent(row, "accuracy") for row in regression)],
+            ["copying alone, better rate", *copying],
+            ["**AncestryHyena**", *(f"**{percent(row, 'accuracy')}**" for row in found)],
+            ["its calibration error (ECE)", *(percent(row, "ece") for row in found)],
+            ["bar of the project", *BARS[view]],
+        ]
+        if view == "carried":
+            lines.append(["thesis, real data", *THESIS])
+        parts.append(f"### {title}\n\n" + table(["accuracy, %", *map(str, LENGTHS)], lines))
+    return "\n".join(parts)
+
+
+def ablation(rows: dict[str, dict]) -> str:
+    head = ["what is trained (windows of 512)", "accuracy, %", "naive Bayes, %", "ECE, %", "steps"]
+    lines = [
+        [name, percent(row, "accuracy"), percent(row, "naive_bayes"), percent(row, "ece"), str(row["steps"])]
+        for name, row in rows.items()
+    ]
+    return table(head, lines)
+
+
+def perplexity(rows: dict[str, dict]) -> str:
+    head = ["encoding, bp in a bin", "perplexity", "parameters", "steps"]
+    return table(
+        head,
+        [
+            [name, f"{row['perplexity']:.3f}", number(row, "parameters"), str(row.get("steps", "—"))]
+            for name, row in rows.items()
+        ],
+    )
+
+
+def twins(rows: dict[str, dict]) -> str:
+    head = ["window, backbone", "ms a step", "added MB", "perplexity", "accuracy, %", "parameters"]
+    return table(
+        head,
+        [
+            [name, number(row, "ms_per_step"), number(row, "added_mb"), number(row, "perplexity", ".3f"),
+             percent(row, "accuracy"), number(row, "parameters")]
+            for name, row in rows.items()
+        ],
+    )  # fmt: skip
+
+
+def fpe(rows: dict[str, dict]) -> str:
+    head = [
+        "chromosome",
+        "ms a step",
+        "table, MB",
+        "optimiser's state, MB",
+        "dense Adam's would be, MB",
+        "rows met",
+    ]
+    keys = ("ms_per_step", "table_mb", "state_mb", "dense_state_mb", "rows_met")
+    return table(head, [[name, *(number(row, key) for key in keys)] for name, row in rows.items()])
+
+
+def throughput(rows: dict[str, dict]) -> str:
+    head = ["backbone, encoding", "SNPs a second of one core"]
+    return table(head, [[name, number(row, "tokens_per_second")] for name, row in rows.items()])
+
+
+SECTIONS = (
+    ("accuracy", "Accuracy", accuracy),
+    ("ablation", "What each part brings", ablation),
+    ("perplexity", "Perplexity of the next SNP", perplexity),
+    ("twins", "Hyena and its Transformer twin", twins),
+    ("fpe", "Cost of FPE by the length of the chromosome", fpe),
+    ("throughput", "Training speed", throughput),
+)
+NOTES = {
+    "accuracy": "Simulated chromosome 22, people split 67.5 / 7.5 / 25 into training, validation and test; windows"
+    " drawn at random, populations equally often. Naive Bayes and copying are the model's own evidence, summed;"
+    " the logistic regression is fitted to each of 24 windows by itself.",
+    "ablation": "",
+    "perplexity": "On people not trained on. **Read it beside the table**: a plain count of which letter was met in"
+    " which bin of the chromosome, without any network, predicts letters as well as it does here; a low perplexity in"
+    " the carried view says that letters were memorised, not that ancestry was learnt.",
+    "twins": "About equal parameters, one after the other on one thread, each in a process of its own.",
+    "fpe": "alpha = 10, rank 16, width 64, batches of 8 windows of 1,024 SNPs; CPU time of one thread.",
+    "throughput": "Pretraining steps at width 64, two layers, batches of 8 windows of 1,024; CPU time of one thread.",
+}
+
+
+def write(results: dict) -> None:
+    """Rewrites what follows the mark on the page."""
+    head = PAGE.read_text().split(MARK)[0]
+    parts = [
+        f"## {title}\n\n{NOTES[name]}\n\n{section(results[name])}".replace("\n\n\n", "\n\n")
+        for name, title, section in SECTIONS
+        if results.get(name)
+    ]
+    with replacing(PAGE) as file:
+        file.write(f"{head}{MARK}\n\n" + "\n".join(parts))

@@ -1,0 +1,1 @@
+"""Ancestry of haplotypes: evidence of windows and blocks (floor of baselines), chains that smooth it, calibration."""

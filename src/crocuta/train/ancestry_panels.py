@@ -1,0 +1,115 @@
+"""Panels in memory for training: who counts, which sites, and a digest by which a model knows its sites again."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crocuta.data.variants.panel import MISSING, Panel, Samples
+from crocuta.data.variants.sampling import Split, split_people
+from crocuta.data.variants.store import Haplotypes
+from crocuta.errors import InputError
+
+
+class TrainingData(NamedTuple):
+    """One panel a chromosome, of all people that have a population; `labels` (people,) count `populations`."""
+
+    panels: list[Panel]
+    populations: tuple[str, ...]
+    labels: np.ndarray
+    split: Split
+
+
+def load_training_data(
+    cohort: Haplotypes,
+    *,
+    by: str = "group",
+    leave_out: Sequence[str] = (),
+    maf: float = 0.0,
+    shares: Sequence[float] = (0.675, 0.075, 0.25),
+    seed: int = 0,
+    progress: Callable[[], object] | None = None,
+) -> TrainingData:
+    """Reads a cohort, without populations or groups in `leave_out`, at sites that vary among the training people.
+
+    Args:
+        by: what the labels are, "population" or "group".
+        maf: least frequency of the rarer allele among the training people.
+        shares: of training, validation and test people in each population; families stay together.
+        progress: called after every person read, of each chromosome twice.
+
+    Raises:
+        InputError: people without a label; a name to leave out that nobody has; no site is frequent enough.
+    """
+    people = kept_people(cohort.samples, by, leave_out)
+    samples = cohort.samples.at(people)
+    labels_of = getattr(samples, by)
+    populations = tuple(np.unique(labels_of).tolist())
+    if len(populations) < 2:
+        found = ", ".join(populations)
+        raise InputError(f"one {by} only ({found}); expected two or more to tell apart")
+    split = split_people(samples, shares, seed)
+    tell = progress or (lambda: None)
+    panels = [
+        load_panel(cohort, chromosome, people, people[split.train], samples, maf, tell)
+        for chromosome in cohort.chromosomes
+    ]
+    return TrainingData(panels, populations, np.searchsorted(populations, labels_of), split)
+
+
+def kept_people(samples: Samples, by: str, leave_out: Sequence[str]) -> np.ndarray:
+    """Indices of the people with a label that is not left out."""
+    for name in leave_out:
+        if not ((samples.population == name) | (samples.group == name)).any():
+            raise InputError(f"--leave-out {name}: nobody in the cohort is of this population or group")
+    out = np.isin(samples.population, leave_out) | np.isin(samples.group, leave_out)
+    unnamed = ~out & (getattr(samples, by) == "")
+    if unnamed.any():
+        raise InputError(
+            f"{samples.name[unnamed][0]} has no {by}; give a table of samples with it, or use --by"
+            f" {'population' if by == 'group' else 'group'}"
+        )
+    return np.flatnonzero(~out)
+
+
+def load_panel(
+    cohort: Haplotypes,
+    chromosome: str,
+    people: np.ndarray,
+    train: np.ndarray,
+    samples: Samples,
+    maf: float,
+    tell: Callable[[], object],
+) -> Panel:
+    """The panel of one chromosome at sites that are frequent enough among `train`; reads person by person."""
+    sites = cohort.sites(chromosome)
+    count, known = np.zeros((2, len(sites)), np.int32)
+    for person in train:
+        allele = cohort.read(int(person), chromosome, 0, len(sites))
+        count += (allele == 1).sum(0, dtype=np.int32)
+        known += (allele != MISSING).sum(0, dtype=np.int32)
+        tell()
+    frequency = count / np.maximum(known, 1)
+    chosen = np.flatnonzero(np.minimum(frequency, 1 - frequency) >= maf)
+    if not len(chosen):
+        raise InputError(
+            f"chromosome {chromosome}: no site has a minor allele frequency of {maf:g}; lower --maf"
+        )
+    allele = np.empty((len(people), 2, len(chosen)), np.uint8)
+    for row, person in enumerate(people):
+        allele[row] = cohort.read(int(person), chromosome, 0, len(sites))[:, chosen]
+        tell()
+    return Panel(samples, sites.at(chosen), allele, cohort.is_phased(chromosome))
+
+
+def fingerprint(panels: Sequence[Panel]) -> str:
+    """Digest of chromosomes, positions and alleles of all sites."""
+    digest = hashlib.sha256()
+    for panel in panels:
+        sites = panel.sites
+        digest.update(f"{sites.chromosome}:{len(sites)};".encode())
+        digest.update(sites.position.astype("<i4").tobytes())
+        for alleles in (sites.ref, sites.alt):
+            digest.update(b",".join(alleles.tolist()))
+    return digest.hexdigest()
