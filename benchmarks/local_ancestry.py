@@ -13,7 +13,6 @@ import gzip
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +131,7 @@ def windowed(data: Data, method: str) -> Callable:
     rng = np.random.default_rng(0)
     half = rng.random(len(data.reference.labels)) < 0.5
     panel, labels = data.reference.panel, data.reference.labels
-    made = make_mosaics(panel.people(~half), labels[~half], 16, rng, replace(LocalRecipe().made, phased=1.0))
+    made = make_mosaics(panel.people(~half), labels[~half], 16, rng, LocalRecipe().made)
     evidence = fit(Reference(panel.people(half), labels[half]))(made.allele)
     truth = made.truth[:, edges.sum(1) // 2]
 

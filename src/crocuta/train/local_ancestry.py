@@ -25,7 +25,7 @@ from crocuta.train.manifest import manifest
 CONFIG, REFERENCE = "config.json", "reference"
 TASK = "local ancestry"
 TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-PEOPLE_ESTIMATED = 40  # of a cohort: enough to find its rates
+ROUGH = ChainSettings(temperature=2.0)  # with which the rates of mosaics are estimated
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class LocalRecipe:
 
 
 class Examples(NamedTuple):
-    """Mosaics at the blocks of a chromosome: `evidence` (haplotypes, blocks, populations), `truth` (haplotypes, blocks).
+    """A cohort of mosaics at the blocks of a chromosome, for which rates are estimated.
 
-    Each half, phased and switched, is a cohort for which rates are estimated.
+    Shapes: `evidence` (haplotypes, blocks, populations); `truth` (haplotypes, blocks).
     """
 
     blocks: Blocks
@@ -59,31 +59,22 @@ class Examples(NamedTuple):
 def out_of_fold(
     reference: Reference, recipe: LocalRecipe, progress: Callable[[int], object] | None = None
 ) -> list[Examples]:
-    """Mosaics of each fold's people with the evidence of all other people: phased cohorts, then switched ones."""
+    """Mosaics of each fold's people with the evidence of all other people: one cohort phased, one with phase errors."""
     rng = np.random.default_rng(recipe.seed)
     fold = _folds(reference.labels, recipe.folds, rng)
-    found: list[list[Examples]] = [[], []]
+    found = []
     for k in range(recipe.folds):
         inside = fold == k
         model = CopyingModel.fit(reference.panel.people(~inside), reference.labels[~inside], recipe.copying)
-        for kind, phased in enumerate((1.0, 0.0)):
+        for phased in (True, False):
             count = max(1, recipe.mosaics // (2 * recipe.folds))
             made = make_mosaics(
-                reference.panel.people(inside),
-                reference.labels[inside],
-                count,
-                rng,
-                replace(recipe.made, phased=phased),
+                reference.panel.people(inside), reference.labels[inside], count, rng, recipe.made, phased
             )
             middle = np.minimum(model.blocks.start + model.blocks.size // 2, made.truth.shape[1] - 1)
             evidence = model.evidence(made.allele, progress)
-            found[kind].append(Examples(model.blocks, evidence, made.truth[:, middle]))
-    return [
-        Examples(
-            part[0].blocks, *(np.concatenate(arrays) for arrays in zip(*(e[1:] for e in part), strict=True))
-        )
-        for part in found
-    ]
+            found.append(Examples(model.blocks, evidence, made.truth[:, middle]))
+    return found
 
 
 def _folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -95,17 +86,16 @@ def _folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarr
     return fold
 
 
-def smoothed(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> np.ndarray:
-    """Posterior of both haplotypes of each person, with the cohort's own generations and phase switches."""
-    return smooth_people(evidence, cm, estimate(evidence[: 2 * PEOPLE_ESTIMATED], cm, settings))
-
-
 def choose_temperature(examples: list[Examples]) -> tuple[ChainSettings, float, list[np.ndarray]]:
     """The chain's temperature and the calibrating power with the least log-loss on mosaics, and their posteriors."""
     best, chosen = np.inf, None
+    rates = [estimate(made.evidence, made.blocks.cm, ROUGH) for made in examples]
     for temperature in TEMPERATURES:
         settings = ChainSettings(temperature=temperature)
-        posterior = [smoothed(made.evidence, made.blocks.cm, settings) for made in examples]
+        posterior = [
+            smooth_people(made.evidence, made.blocks.cm, replace(rate, temperature=temperature))
+            for made, rate in zip(examples, rates, strict=True)
+        ]
         power = fit_power(_flat(posterior), _truth(examples))
         loss = log_loss(sharpen(_flat(posterior), power), _truth(examples))
         if loss < best:

@@ -26,7 +26,7 @@ from crocuta.data.variants.tracts import (
 )
 from crocuta.errors import InputError
 from crocuta.files import write_json
-from crocuta.train.local_ancestry import CONFIG, PEOPLE_ESTIMATED, REFERENCE, TASK
+from crocuta.train.local_ancestry import CONFIG, REFERENCE, TASK
 from crocuta.train.local_ancestry_reference import load_reference
 
 SMOOTHED = 64  # people at a time: bounds memory
@@ -103,7 +103,7 @@ def infer_panel(
     del reference
     evidence = _parallel(model, alleles, jobs, progress)
     cm = model.blocks.cm
-    chain = estimate(evidence[: 2 * PEOPLE_ESTIMATED], cm, run.chain)
+    chain = estimate(evidence, cm, run.chain)
     posterior = np.empty_like(evidence)
     for first in range(0, len(evidence), 2 * SMOOTHED):
         rows = slice(first, first + 2 * SMOOTHED)

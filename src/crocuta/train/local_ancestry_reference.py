@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from crocuta.data.variants import MISSING, Panel, Samples, Sites
 from crocuta.data.variants.store import Haplotypes
@@ -84,7 +83,7 @@ def save_reference(folder: Path, reference: Reference) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
-        {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()},
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
         folder / f"{sites.chromosome}.safetensors",
         metadata={"chromosome": sites.chromosome, "samples": "\t".join(panel.samples.name.tolist())},
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 LEAST_CM = 1e-5
 GENERATIONS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+PEOPLE, PLACES = 40, 3000  # of a cohort: enough to find its rates
 SWITCHES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -107,12 +108,19 @@ def log_likelihood(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings
 def estimate(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> ChainSettings:
     """The generations and the rate of phase switches under which evidence (H, T, K) is most probable; no truth needed.
 
-    Two rounds over `GENERATIONS` and `SWITCHES`, one after the other.
+    Two rounds over `GENERATIONS` and `SWITCHES`, one after the other, on the first `PLACES` places of `PEOPLE` people.
     """
+    evidence, cm = evidence[: 2 * PEOPLE, :PLACES], cm[:PLACES]
+    known: dict[ChainSettings, float] = {}
+
+    def likelihood(trial: ChainSettings) -> float:
+        if trial not in known:
+            known[trial] = log_likelihood(evidence, cm, trial)
+        return known[trial]
+
     for _ in range(2):
         for name, values in (("phase_switches", SWITCHES), ("generations", GENERATIONS)):
-            tried = [replace(settings, **{name: value}) for value in values]
-            settings = max(tried, key=lambda trial: log_likelihood(evidence, cm, trial))
+            settings = max((replace(settings, **{name: value}) for value in values), key=likelihood)
     return settings
 
 

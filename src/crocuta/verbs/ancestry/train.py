@@ -78,7 +78,8 @@ def train(
         from crocuta.verbs.ancestry.local import train_along_chromosomes
 
         maf = 0.05 if maf is None else maf
-        return train_along_chromosomes(cohort, output, by, names, maf, spacing, smoother_steps, seed)
+        train_along_chromosomes(cohort, output, by, names, maf, spacing, smoother_steps, seed)
+        return
     if task != "windows":
         raise InputError(f"--task {task}: expected windows or local")
     from crocuta.data.variants.store import Cohort
