@@ -11,6 +11,7 @@ is tuned on the admixed people: temperatures and calibration come from mosaics o
 import argparse
 import gzip
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,11 @@ from crocuta.analysis.ancestry.frequency import FrequencyModel
 from crocuta.analysis.ancestry.regression import RegressionModel
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_haplotypes, smooth_people
 from crocuta.analysis.ancestry.windows import window_edges
+from crocuta.analysis.curves import reliability
 from crocuta.data.variants import Panel
 from crocuta.data.variants.store import Cohort
-from crocuta.files import write_json
+from crocuta.files import replacing, write_json
+from crocuta.report.style import MUTED, WIDTH, canvas, colour, marker, save, styled
 from crocuta.train.local_ancestry import (
     LocalRecipe,
     choose_temperature,
@@ -34,11 +37,15 @@ from crocuta.train.local_ancestry import (
     out_of_fold,
 )
 from crocuta.train.local_ancestry_mosaics import make_mosaics
+from crocuta.train.local_ancestry_network import apply_network, train_network
 from crocuta.train.local_ancestry_reference import Reference, read_references
 
 RESULTS = Path(__file__).parent / "results" / "local_ancestry.json"
+PAGE = Path(__file__).parents[1] / "docs" / "local_ancestry.md"
+BEGIN, END = "<!-- table -->", "<!-- end -->"
 DENSITIES = {"array": 5000, "dense": 0}  # nucleotides between sites
 WINDOWS = {"array": 40, "dense": 512}  # sites of a window of the baselines
+MOSAICS, STEPS = 48, 300  # of the learned smoother
 EVERY = 500_000  # nucleotides between phase switches
 
 
@@ -114,6 +121,22 @@ def chain(data: Data) -> Callable:
     return run
 
 
+def network(data: Data) -> Callable:
+    """The same, corrected by a bidirectional Hyena that mosaics have trained."""
+    recipe = LocalRecipe(mosaics=MOSAICS, steps=STEPS)
+    examples = out_of_fold(data.reference, recipe)
+    settings, _, _ = choose_temperature(examples)
+    folder = Path(tempfile.mkdtemp())
+    train_network(examples, settings, recipe, folder, lambda: None)
+    model = CopyingModel.fit(data.reference.panel, data.reference.labels)
+
+    def run(alleles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        evidence, cm = model.evidence(alleles), model.blocks.cm
+        return apply_network(folder, evidence, cm, estimate(evidence, cm, settings)), model.blocks.of_sites()
+
+    return run
+
+
 def windowed(data: Data, method: str) -> Callable:
     """A baseline of windows, smoothed by a chain for each haplotype whose temperature mosaics have chosen."""
     sites = data.reference.panel.sites
@@ -150,6 +173,7 @@ METHODS = {
     "logistic regression + HMM": lambda data: windowed(data, "logistic regression"),
     "copying model, default": copying_alone,
     "copying + chain of pairs": chain,
+    "copying + chain + Hyena": network,
 }
 
 
@@ -161,13 +185,46 @@ def measure(data: Data, method: str) -> dict[str, dict]:
     posterior, place = predict(data.query.haplotypes)
     done = time.process_time()
     alleles, truth = data.switched()
+    flat = posterior[:, place].reshape(-1, posterior.shape[2])
+    curve = reliability(data.truth.ravel(), flat[None])
     return {
         "phased": data.score(posterior, place, data.truth),
+        "reliability": [curve[0].tolist(), curve[1].tolist()],
         "switched": data.score(predict(alleles)[0], place, truth),
         "train_seconds": trained - start,
         "infer_seconds": done - trained,
         "sites": len(data.sites),
     }
+
+
+def page(results: dict[str, dict]) -> None:
+    """Writes the table between the marks of docs/local_ancestry.md, and the calibration plot."""
+    lines = [
+        "| method | density | 8 generations | 20 generations | ECE | phase switches: 8 | 20 | ECE | train | infer |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, row in results.items():
+        method, density = key.split(" | ")
+        cells = [
+            f"{100 * row[part][name]:.{digits}f}"
+            for part in ("phased", "switched")
+            for name, digits in (("accuracy_8", 1), ("accuracy_20", 1), ("ece", 1))
+        ]
+        times = f"{row['train_seconds']:.0f} s", f"{row['infer_seconds']:.0f} s"
+        lines.append("| " + " | ".join([method, density, *cells, *times]) + " |")
+    text = PAGE.read_text()
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    with replacing(PAGE) as file:
+        file.write("\n\n".join([before, "\n".join(lines), after]))
+    with styled():
+        figure, axes = canvas(WIDTH)
+        axes.plot([0.3, 1], [0.3, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+        for i, (key, row) in enumerate(item for item in results.items() if "reliability" in item[1]):
+            label = key.replace(" | ", ", ")
+            axes.plot(*row["reliability"], color=colour(i), marker=marker(i), linewidth=1.4, label=label)
+        axes.set(xlabel="probability of the likeliest ancestry", ylabel="share of sites that was right")
+        figure.legend(loc="outside upper left")
+        save(figure, PAGE.parent / "_static" / "local_ancestry")
 
 
 def main() -> None:
@@ -189,7 +246,8 @@ def main() -> None:
             data = data or Data(options.cohort, options.truth, density)
             results[key] = measure(data, method)
             write_json(RESULTS, results)
-            print(key, json.dumps(results[key]), flush=True)
+            print(key, json.dumps(results[key]["phased"]), json.dumps(results[key]["switched"]), flush=True)
+    page(results)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,14 @@ RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
 
 
 def write_vcf(path, panel: Panel, separator="|"):
-    rows = ["##fileformat=VCFv4.2", "##contig=<ID=1>", '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">']
-    rows.append("\t".join("#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split() + panel.samples.name.tolist()))
+    rows = [
+        "##fileformat=VCFv4.2",
+        "##contig=<ID=1>",
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">',
+    ]
+    rows.append(
+        "\t".join("#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split() + panel.samples.name.tolist())
+    )
     letters = np.array(["0", "1", "."])[panel.allele]
     for i, position in enumerate(panel.sites.position):
         genotypes = [separator.join(pair) for pair in letters[:, :, i]]
@@ -34,7 +40,9 @@ def folder(random_panel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("local")
     panel = random_panel(24, 600, labels=LABELS, cm=60)
     write_vcf(folder / "cohort.vcf", panel)
-    table = ["sample\tpop"] + [f"{n}\t{p}" for n, p in zip(panel.samples.name, panel.samples.population, strict=True)]
+    table = ["sample\tpop"] + [
+        f"{n}\t{p}" for n, p in zip(panel.samples.name, panel.samples.population, strict=True)
+    ]
     (folder / "samples.tsv").write_text("\n".join(table) + "\n")
     scale = panel.sites.position[-1] / 60
     rows = ["pos chr cM", "1 1 0", f"{panel.sites.position[-1]} 1 {panel.sites.position[-1] / scale}"]
@@ -51,7 +59,9 @@ def folder(random_panel, tmp_path_factory):
 
 def test_mosaics_are_made_of_members_of_their_populations(random_panel):
     panel = random_panel(24, 300, labels=LABELS)
-    marked = replace(panel, allele=np.broadcast_to(LABELS[:, None, None], panel.allele.shape).astype(np.uint8))
+    marked = replace(
+        panel, allele=np.broadcast_to(LABELS[:, None, None], panel.allele.shape).astype(np.uint8)
+    )
     made = make_mosaics(marked, LABELS, 10, np.random.default_rng(0), MosaicRecipe(), phased=False)
     np.testing.assert_array_equal(made.allele, made.truth)
     assert len(np.unique(made.truth)) == 3
@@ -70,7 +80,9 @@ def test_evidence_of_mosaics_comes_from_other_people(random_panel, monkeypatch):
     panel, seen = random_panel(24, 200, labels=LABELS), []
     fit = CopyingModel.fit.__func__
     monkeypatch.setattr(
-        CopyingModel, "fit", classmethod(lambda cls, p, *rest: seen.append(set(p.samples.name)) or fit(cls, p, *rest))
+        CopyingModel,
+        "fit",
+        classmethod(lambda cls, p, *rest: seen.append(set(p.samples.name)) or fit(cls, p, *rest)),
     )
     monkeypatch.setattr(
         "crocuta.train.local_ancestry.make_mosaics",
@@ -118,7 +130,9 @@ def test_jobs_and_batches_change_nothing(folder, monkeypatch):
     infer_local(folder / "query.vcf", folder / "run", folder / "third", jobs=1)
     assert (folder / "again" / "local.fb.tsv").read_text() == (folder / "third" / "local.fb.tsv").read_text()
     if once:
-        assert (folder / "again" / "local.msp.tsv").read_text() == (folder / "out" / "local.msp.tsv").read_text()
+        assert (folder / "again" / "local.msp.tsv").read_text() == (
+            folder / "out" / "local.msp.tsv"
+        ).read_text()
 
 
 def test_windows_are_means_of_blocks(folder):

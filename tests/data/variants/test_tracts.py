@@ -19,12 +19,16 @@ from crocuta.errors import InputError
 
 @pytest.fixture
 def tracts():
-    posterior = np.array([[[0.95, 0.05], [0.92, 0.08], [0.2, 0.8]], [[0.6, 0.4], [0.7, 0.3], [0.97, 0.03]]] * 2)
+    posterior = np.array(
+        [[[0.95, 0.05], [0.92, 0.08], [0.2, 0.8]], [[0.6, 0.4], [0.7, 0.3], [0.97, 0.03]]] * 2
+    )
     posterior[2:] = posterior[2:, :, ::-1]
     made = []
     for name in ("chr1", "chr2"):
         start = np.array([100, 500, 900])
-        segments = Segments(name, start, np.array([500, 900, 1001]), start / 1e3, start / 1e3 + 0.4, np.array([4, 4, 2]))
+        segments = Segments(
+            name, start, np.array([500, 900, 1001]), start / 1e3, start / 1e3 + 0.4, np.array([4, 4, 2])
+        )
         made.append(Tracts(("s1", "s2"), ("AFR", "EUR"), segments, posterior.astype(np.float32)))
     return made
 
@@ -73,7 +77,11 @@ def test_proportions_go_by_length(tracts, tmp_path):
     assert proportions(tracts)[0, 0] == pytest.approx(expected)
     assert proportions(tracts)[1, 1] == pytest.approx(expected)
     write_q(tmp_path / "a.Q", tracts)
-    assert (tmp_path / "a.Q").read_text().splitlines()[2].split("\t") == ["s1", f"{expected:.5f}", f"{1 - expected:.5f}"]
+    assert (tmp_path / "a.Q").read_text().splitlines()[2].split("\t") == [
+        "s1",
+        f"{expected:.5f}",
+        f"{1 - expected:.5f}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,10 @@ def test_proportions_go_by_length(tracts, tmp_path):
     [
         ("", "line 1: expected '#Subpopulation"),
         ("#Subpopulation order/codes: A=0\tB=1\n#chm\tspos\n", "line 2: columns #chm, spos"),
-        ("#Subpopulation order/codes: A=0\tB=1\n#chm\tspos\tepos\tsgpos\tegpos\tn snps\ts.0\n", "columns S.0 and S.1"),
+        (
+            "#Subpopulation order/codes: A=0\tB=1\n#chm\tspos\tepos\tsgpos\tegpos\tn snps\ts.0\n",
+            "columns S.0 and S.1",
+        ),
         (
             "#Subpopulation order/codes: A=0\n#chm\tspos\tepos\tsgpos\tegpos\tn snps\ts.0\ts.1\n1\t1\t2\t0\t0\t1\t0\n",
             "line 3: 7 fields, expected 8",
