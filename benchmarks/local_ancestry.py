@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from crocuta.files import replacing, write_json
 from crocuta.report.style import MUTED, WIDTH, canvas, colour, marker, save, styled
 from crocuta.train.local_ancestry import (
     LocalRecipe,
-    choose_temperature,
+    choose_chain,
     expected_calibration_error,
     out_of_fold,
 )
@@ -110,7 +111,7 @@ def copying_alone(data: Data) -> Callable:
 
 def chain(data: Data) -> Callable:
     """What `crocuta ancestry infer` does: evidence of copying, pairs of haplotypes, rates of the query, calibration."""
-    settings, power, _ = choose_temperature(out_of_fold(data.reference, LocalRecipe()))
+    settings, power, _ = choose_chain(out_of_fold(data.reference, LocalRecipe()))
     model = CopyingModel.fit(data.reference.panel, data.reference.labels)
 
     def run(alleles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +126,7 @@ def network(data: Data) -> Callable:
     """The same, corrected by a bidirectional Hyena that mosaics have trained."""
     recipe = LocalRecipe(mosaics=MOSAICS, steps=STEPS)
     examples = out_of_fold(data.reference, recipe)
-    settings, _, _ = choose_temperature(examples)
+    settings, _, _ = choose_chain(examples)
     folder = Path(tempfile.mkdtemp())
     train_network(examples, settings, recipe, folder, lambda: None)
     model = CopyingModel.fit(data.reference.panel, data.reference.labels)
@@ -159,11 +160,11 @@ def windowed(data: Data, method: str) -> Callable:
     truth = made.truth[:, edges.sum(1) // 2]
 
     def loss(temperature: float) -> float:
-        found = smooth_haplotypes(evidence, middle, ChainSettings(temperature=temperature))
+        found = smooth_haplotypes(evidence, middle, ChainSettings(temperature=temperature, floor=0.0))
         chosen = np.take_along_axis(found, truth[..., None].astype(int), 2)
         return -float(np.log(np.maximum(chosen, 1e-6)).mean())
 
-    settings = ChainSettings(temperature=min((0.5, 0.7, 1.0, 2.0, 4.0, 8.0), key=loss))
+    settings = ChainSettings(floor=0.0, temperature=min((0.5, 0.7, 1.0, 2.0, 4.0, 8.0), key=loss))
     whole = fit(data.reference)
     return lambda alleles: (smooth_haplotypes(whole(alleles), middle, settings), place)
 
@@ -177,7 +178,7 @@ METHODS = {
 }
 
 
-def measure(data: Data, method: str) -> dict[str, dict]:
+def measure(data: Data, method: str) -> dict[str, Any]:
     """Training, inference, and again with phase switches."""
     start = time.process_time()
     predict = METHODS[method](data)
@@ -197,7 +198,7 @@ def measure(data: Data, method: str) -> dict[str, dict]:
     }
 
 
-def page(results: dict[str, dict]) -> None:
+def page(results: dict[str, Any]) -> None:
     """Writes the table between the marks of docs/local_ancestry.md, and the calibration plot."""
     lines = [
         "| method | density | 8 generations | 20 generations | ECE | phase switches: 8 | 20 | ECE | train | infer |",

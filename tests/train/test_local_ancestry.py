@@ -25,7 +25,8 @@ def write_vcf(path, panel: Panel, separator="|"):
         '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">',
     ]
     rows.append(
-        "\t".join("#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split() + panel.samples.name.tolist())
+        "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".replace(" ", "\t")
+        + "".join(f"\t{n}" for n in panel.samples.name)
     )
     letters = np.array(["0", "1", "."])[panel.allele]
     for i, position in enumerate(panel.sites.position):

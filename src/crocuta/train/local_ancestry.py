@@ -6,6 +6,7 @@ chain's temperature and the calibration; on request they train a bidirectional H
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,8 @@ from crocuta.train.manifest import manifest
 
 CONFIG, REFERENCE = "config.json", "reference"
 TASK = "local ancestry"
-TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-ROUGH = ChainSettings(temperature=2.0)  # with which the rates of mosaics are estimated
+TEMPERATURES, FLOORS = (1.0, 1.5, 2.5, 4.0), (0.03, 0.1, 0.3)
+ROUGH = ChainSettings(temperature=1.5)  # with which the rates of mosaics are estimated
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,14 @@ def _folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarr
     return fold
 
 
-def choose_temperature(examples: list[Examples]) -> tuple[ChainSettings, float, list[np.ndarray]]:
-    """The chain's temperature and the calibrating power with the least log-loss on mosaics, and their posteriors."""
+def choose_chain(examples: list[Examples]) -> tuple[ChainSettings, float, list[np.ndarray]]:
+    """The chain's temperature and floor and the calibrating power with the least log-loss on mosaics; posteriors."""
     best, chosen = np.inf, None
     rates = [estimate(made.evidence, made.blocks.cm, ROUGH) for made in examples]
-    for temperature in TEMPERATURES:
-        settings = ChainSettings(temperature=temperature)
+    for temperature, floor in product(TEMPERATURES, FLOORS):
+        settings = ChainSettings(temperature=temperature, floor=floor)
         posterior = [
-            smooth_people(made.evidence, made.blocks.cm, replace(rate, temperature=temperature))
+            smooth_people(made.evidence, made.blocks.cm, replace(rate, temperature=temperature, floor=floor))
             for made, rate in zip(examples, rates, strict=True)
         ]
         power = fit_power(_flat(posterior), _truth(examples))
@@ -156,7 +157,7 @@ def train_local(
         )
         build = cohort.build
     examples = out_of_fold(references[0], recipe, lambda more: tell("mosaics judged", more))
-    chain, power, posterior = choose_temperature(examples)
+    chain, power, posterior = choose_chain(examples)
     for reference in references:
         save_reference(output / REFERENCE, reference)
     found = {"chain": judge(sharpen(_flat(posterior), power), _truth(examples))}

@@ -6,7 +6,6 @@ person's other one. At first the network passes the chain's posterior on; what i
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ def make_network(populations: int) -> AncestryForSiteClassification:
     """Untrained: its logits are the chain's log-posterior."""
     config = AncestryConfig(
         d_model=WIDTH, n_layer=LAYERS, d_inner=2 * WIDTH, max_sites=LENGTH, position="none", dropout=0.0,
-        evidence_channels=4 * populations, missing_rate=0.0, num_labels=populations,
+        evidence_channels=4 * populations, missing_rate=0.0, id2label={k: str(k) for k in range(populations)},
     )  # fmt: skip
     network = AncestryForSiteClassification(config)
     direct = network.head.direct
@@ -91,7 +90,7 @@ def apply_network(run: Path, evidence: np.ndarray, cm: np.ndarray, chain: ChainS
 
 
 def _inputs(evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
-    rates = replace(estimate(evidence, cm, chain), temperature=chain.temperature)
+    rates = estimate(evidence, cm, chain)
     return channels(evidence, smooth_people(evidence, cm, rates))
 
 

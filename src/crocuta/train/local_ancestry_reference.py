@@ -101,8 +101,7 @@ def load_reference(path: Path) -> Reference:
         for name in ("alternative", "missing")
     }
     allele = np.where(bits["missing"], MISSING, bits["alternative"]).astype(np.uint8)
-    letters = (_texts(array[name]) for name in ("ref", "alt"))
-    sites = Sites(about["chromosome"], position, *letters, array["cm"])
+    sites = Sites(about["chromosome"], position, _texts(array["ref"]), _texts(array["alt"]), array["cm"])
     names, none = np.array(about["samples"].split("\t")), np.full(len(labels), "")
     return Reference(Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels)
 

@@ -14,7 +14,7 @@ from crocuta.analysis.ancestry.smoothing import (
 )
 
 CM = np.array([0.0, 1.0, 4.0, 4.5, 9.0])
-SETTINGS = ChainSettings(generations=15, phase_switches=0.08, temperature=1.5)
+SETTINGS = ChainSettings(generations=15, phase_switches=0.08, temperature=1.5, floor=0.05)
 
 
 def haplotype_step(settings, distance, populations):
@@ -27,7 +27,9 @@ def brute(evidence, settings):
     _, places, populations = evidence.shape
     pairs = list(itertools.product(range(populations), repeat=2))
     found, total = np.zeros((2, places, populations)), 0.0
-    scaled = np.exp((evidence - evidence.max(2, keepdims=True)) / settings.temperature)
+    scaled = (np.exp(evidence - evidence.max(2, keepdims=True)) + settings.floor) ** (
+        1 / settings.temperature
+    )
     for path in itertools.product(pairs, repeat=places):
         weight = populations**-2.0
         for t, (a, b) in enumerate(path):

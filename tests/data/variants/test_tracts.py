@@ -16,6 +16,8 @@ from crocuta.data.variants.tracts import (
 )
 from crocuta.errors import InputError
 
+HEADER = "#chm\tspos\tepos\tsgpos\tegpos\tn snps"
+
 
 @pytest.fixture
 def tracts():
@@ -94,11 +96,11 @@ def test_proportions_go_by_length(tracts, tmp_path):
             "columns S.0 and S.1",
         ),
         (
-            "#Subpopulation order/codes: A=0\n#chm\tspos\tepos\tsgpos\tegpos\tn snps\ts.0\ts.1\n1\t1\t2\t0\t0\t1\t0\n",
+            f"#Subpopulation order/codes: A=0\n{HEADER}\ts.0\ts.1\n1\t1\t2\t0\t0\t1\t0\n",
             "line 3: 7 fields, expected 8",
         ),
         (
-            "#Subpopulation order/codes: A=0\n#chm\tspos\tepos\tsgpos\tegpos\tn snps\ts.0\ts.1\n1\t1\t2\t0\t0\t1\t0\t3\n",
+            f"#Subpopulation order/codes: A=0\n{HEADER}\ts.0\ts.1\n1\t1\t2\t0\t0\t1\t0\t3\n",
             "code 3, expected 0 to 0",
         ),
     ],

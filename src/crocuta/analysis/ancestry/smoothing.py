@@ -17,11 +17,16 @@ SWITCHES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """`generations` since admixture; `phase_switches` per cM; `temperature` that the log-likelihoods are divided by."""
+    """`generations` since admixture; `phase_switches` per cM; `temperature` that the log-likelihoods are divided by.
+
+    `floor` is added to likelihoods relative to the best: a single place may make an ancestry at most so improbable,
+    since a haplotype's nearest relative is at times of another population.
+    """
 
     generations: float = 10.0
     phase_switches: float = 0.1
     temperature: float = 1.0
+    floor: float = 0.1
 
 
 def smooth_haplotypes(
@@ -125,11 +130,9 @@ def estimate(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> C
 
 
 def _scaled(evidence: np.ndarray, settings: ChainSettings) -> np.ndarray:
-    return (
-        np.exp((evidence - evidence.max(2, keepdims=True)) / settings.temperature)
-        .clip(1e-30)
-        .astype(np.float64)
-    )
+    """Likelihoods relative to the best population of a place; never 0, which would leave no path."""
+    relative = np.exp(evidence - evidence.max(2, keepdims=True), dtype=np.float64)
+    return (relative + max(settings.floor, 1e-30)) ** (1 / settings.temperature)
 
 
 def _distance(cm: np.ndarray) -> np.ndarray:
