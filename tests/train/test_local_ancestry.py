@@ -3,8 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from crocuta.analysis.ancestry.copying import CopyingModel
+from crocuta.cli import app
 from crocuta.data.variants import MISSING, Panel
 from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import read_fb, read_msp
@@ -178,3 +180,20 @@ def test_calibration_error_of_two_populations_is_of_the_likelier():
     posterior = np.array([[0.8, 0.2]] * 10 + [[0.2, 0.8]] * 10)
     truth = np.array([0] * 8 + [1] * 2 + [1] * 8 + [0] * 2)
     assert expected_calibration_error(posterior, truth) == pytest.approx(0, abs=1e-9)
+
+
+def test_four_commands_as_a_user_types_them(folder, tmp_path):
+    def call(*arguments: object) -> str:
+        found = CliRunner().invoke(app, ["ancestry", *map(str, arguments)])
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    run, out = tmp_path / "run", tmp_path / "out"
+    said = call(
+        "train", folder / "cohort.h5", "--task", "local", "--by", "population", "--leave-out", "P2", "-o", run
+    )
+    assert "on mosaics of people held out" in said
+    call("infer", folder / "query.vcf", "-m", run, "-o", out, "--window", 40, "--step", 20, "--jobs", 1)
+    assert len((out / "local.rfmix.Q").read_text().splitlines()) == 7
+    call("paint", out, "--sample", "s1", "--formats", "png,html")
+    assert sorted(path.name for path in (out / "karyograms").iterdir()) == ["s1.html", "s1.png"]
