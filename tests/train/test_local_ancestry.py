@@ -11,7 +11,8 @@ from crocuta.data.variants import MISSING, Panel
 from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import read_fb, read_msp
 from crocuta.errors import InputError
-from crocuta.train.local_ancestry import LocalRecipe, expected_calibration_error, out_of_fold, train_local
+from crocuta.train.local_ancestry import train_local
+from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
 from crocuta.train.local_ancestry_infer import Found, infer_local, segments, windowed
 from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics, switched
 from crocuta.train.local_ancestry_reference import Reference, load_reference, save_reference
@@ -88,7 +89,7 @@ def test_evidence_of_mosaics_comes_from_other_people(random_panel, monkeypatch):
         classmethod(lambda cls, p, *rest: seen.append(set(p.samples.name)) or fit(cls, p, *rest)),
     )
     monkeypatch.setattr(
-        "crocuta.train.local_ancestry.make_mosaics",
+        "crocuta.train.local_ancestry_examples.make_mosaics",
         lambda p, *rest: seen.append(set(p.samples.name)) or make_mosaics(p, *rest),
     )
     examples = out_of_fold(Reference(panel, LABELS), RECIPE)

@@ -4,7 +4,7 @@ import pytest
 from crocuta.analysis.ancestry.copying import Blocks
 from crocuta.analysis.ancestry.smoothing import ChainSettings, smooth_people
 from crocuta.train import local_ancestry_network as network
-from crocuta.train.local_ancestry import Examples, LocalRecipe, judge
+from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ person's other one. At first the network passes the chain's posterior on; what i
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +16,7 @@ from crocuta.analysis.ancestry.calibration import LEAST, fit_power, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
 from crocuta.files import write_json
 from crocuta.models.ancestry import AncestryConfig, AncestryForSiteClassification
-
-if TYPE_CHECKING:
-    from crocuta.train.local_ancestry import Examples
+from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
 
 FOLDER, CALIBRATION = "network", "calibration.json"
 LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context
@@ -52,11 +49,13 @@ def make_network(populations: int) -> AncestryForSiteClassification:
 
 
 def train_network(
-    examples: "Sequence[Examples]", chain: ChainSettings, recipe, output: Path, tell: Callable[[], object]
+    examples: Sequence[Examples],
+    chain: ChainSettings,
+    recipe: LocalRecipe,
+    output: Path,
+    tell: Callable[[], object],
 ) -> dict[str, float]:
     """Trains on mosaics, calibrates on every fourth person of them, saves, and judges on those."""
-    from crocuta.train.local_ancestry import judge
-
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     inputs = [_inputs(made.evidence, made.blocks.cm, chain) for made in examples]

@@ -20,7 +20,8 @@ def train_along_chromosomes(
     seed: int,
 ) -> None:
     """Trains local ancestry and says how well it does on mosaics of held-out people."""
-    from crocuta.train.local_ancestry import LocalRecipe, train_local
+    from crocuta.train.local_ancestry import train_local
+    from crocuta.train.local_ancestry_examples import LocalRecipe
 
     recipe = LocalRecipe(maf=maf, spacing=spacing, steps=smoother_steps, seed=seed)
     with Progress(console=console, transient=True) as bar:
