@@ -31,12 +31,8 @@ from crocuta.data.variants import Panel
 from crocuta.data.variants.store import Cohort
 from crocuta.files import replacing, write_json
 from crocuta.report.style import MUTED, WIDTH, canvas, colour, marker, save, styled
-from crocuta.train.local_ancestry import (
-    LocalRecipe,
-    choose_chain,
-    expected_calibration_error,
-    out_of_fold,
-)
+from crocuta.train.local_ancestry import choose_chain
+from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
 from crocuta.train.local_ancestry_mosaics import make_mosaics
 from crocuta.train.local_ancestry_network import apply_network, train_network
 from crocuta.train.local_ancestry_reference import Reference, read_references
