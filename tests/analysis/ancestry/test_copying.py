@@ -71,19 +71,24 @@ def test_long_chromosomes_neither_underflow_nor_forget(random_panel):
     assert (found.argmax(2) == 2).mean() > 0.99
 
 
-def test_a_phase_switch_carries_the_copied_haplotypes_over(random_panel):
-    labels = np.array([0, 0, 1, 1])
-    panel = random_panel(4, 400, labels=labels, cm=4)
-    query = np.stack([panel.haplotypes[0], panel.haplotypes[6]])
-    query[:, 200:] = query[::-1, 200:]
-    plain = CopyingModel.fit(panel, labels, CopyingSettings(generations=1, redraws=1), block_sites=1)
-    truth = np.repeat([[0], [1]], 400, 1)
-    truth[:, 200:] = truth[::-1, 200:]
-    right = [
-        np.take_along_axis(model.posterior(query), truth[..., None], 2)[:, 198:202].mean()
-        for model in (plain, plain.with_settings(phase_switches=0.5))
-    ]
-    assert right[1] > right[0] + 0.001
+def test_evidence_of_blocks_adds_up_to_that_of_the_window(random_panel):
+    labels = np.array([0, 1, 1])
+    panel, query = random_panel(3, 80), random_panel(2, 80, seed=6).haplotypes
+    model = CopyingModel.fit(panel, labels, SETTINGS, block_sites=2)
+    total = model.evidence(query).sum(1)
+    expected = model.window_log_probability(query, np.array([[0, 80]]))[:, 0]
+    np.testing.assert_allclose(total - np.logaddexp.reduce(total, 1, keepdims=True), expected, atol=1e-4)
+
+
+def test_evidence_is_the_same_from_either_end(random_panel):
+    labels = np.array([0, 1, 1])
+    panel, query = random_panel(3, 90), random_panel(2, 90, seed=6).haplotypes
+    turned = replace(panel.at(slice(None, None, -1)))
+    turned = replace(
+        turned, sites=replace(turned.sites, cm=20 - turned.sites.cm, position=panel.sites.position)
+    )
+    there, back = (CopyingModel.fit(found, labels, SETTINGS, block_sites=2) for found in (panel, turned))
+    np.testing.assert_allclose(there.evidence(query), back.evidence(query[:, ::-1])[:, ::-1], atol=1e-4)
 
 
 def test_missing_reference_alleles_weigh_as_their_population_does(random_panel):

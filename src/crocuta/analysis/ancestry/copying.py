@@ -25,12 +25,11 @@ UNIT = 64  # reference alleles are kept as int8, -64 or 64; between, where one i
 @dataclass(frozen=True)
 class CopyingSettings:
     """`mismatch`: probability ratio of an unequal to an equal allele; `redraws` of the haplotype per cM;
-    `generations` since admixture (switches of ancestry per Morgan); `phase_switches` of the query per cM."""
+    `generations` since admixture (switches of ancestry per Morgan)."""
 
     mismatch: float = 0.02
     redraws: float = 10.0
     generations: float = 10.0
-    phase_switches: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,23 @@ class CopyingModel:
         return found
 
     @torch.no_grad()
+    def evidence(self, alleles: np.ndarray, progress: Callable[[int], object] | None = None) -> np.ndarray:
+        """Log-likelihood of each block given its neighbours if the haplotype had one ancestry throughout.
+
+        float32 (haplotypes, blocks, populations): the mean of both directions. What a chain over ancestries (see
+        `smoothing`) takes for emissions; unlike `posterior` it holds no prior on changes of ancestry.
+        """
+        found = np.empty((len(alleles), len(self.blocks), len(self.counts)), np.float32)
+        still, blocks = self.with_settings(generations=0.0), range(len(self.blocks))
+        for first in range(0, len(alleles), BATCH):
+            chain = _Chain(still, alleles[first : first + BATCH])
+            both = (chain.evidence(blocks) + chain.evidence(blocks[::-1])) / 2
+            found[first : first + BATCH] = both.transpose(0, 1).numpy()
+            if progress is not None:
+                progress(chain.size)
+        return found
+
+    @torch.no_grad()
     def window_log_probability(self, alleles: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """Log-probability of each population (all equally probable before), float32 (haplotypes, windows, populations).
 
@@ -163,7 +179,6 @@ class _Chain:
         self.move = torch.from_numpy(
             (stay * (1 - same))[:, None, None] * np.eye(len(counts)) + (1 - stay)[:, None, None] * prior
         ).float()  # (blocks, from population, to population)
-        self.swap = ((1 - np.exp(-2 * settings.phase_switches * distance)) / 2).tolist()
         members = np.repeat(np.eye(len(counts)), counts, axis=0)
         self.members = (
             torch.from_numpy(members.T.copy()).float().T
@@ -204,7 +219,6 @@ class _Chain:
         return torch.baddbmm(known, query, reference).exp_()
 
     def _forward(self, state: Tensor, emission: Tensor, t: int, out: Tensor) -> None:
-        state = self._exchange(state, t)
         torch.addmm(state, state @ self.members @ self.move[t], self.spread, beta=self.keep[t], out=out)
         out.mul_(emission)
         if t % 2:
@@ -214,17 +228,27 @@ class _Chain:
         back.mul_(emission)
         sums = back @ self.spread.T
         torch.addmm(back, sums @ self.move[t].T, self.members.T, beta=self.keep[t], out=back)
-        back.copy_(self._exchange(back, t))
         if t % 2:
             back.div_(back.amax(1, keepdim=True).clamp_(min=1e-30))
 
-    def _exchange(self, state: Tensor, t: int) -> Tensor:
-        """With the probability of a phase switch, a haplotype goes on as the other of its person did."""
-        if not self.swap[t]:
-            return state
-        pairs = state.view(-1, 2, state.shape[1])
-        pairs = pairs / pairs.sum(2, keepdim=True).clamp_(min=1e-30)
-        return torch.lerp(pairs, pairs.flip(1), self.swap[t]).view_as(state)
+    def evidence(self, order: range) -> Tensor:
+        """Log-likelihood of each block given those before it in `order`, each population alone; as `posterior`."""
+        found = torch.empty(self.length, self.size, len(self.spread))
+        state = self.spread.sum(0).repeat(self.size, 1)
+        step = max(order.step, 0)
+        for i, t in enumerate(order):
+            if i % CHUNK == 0:
+                low = min(t, order[min(i + CHUNK, self.length) - 1])
+                emissions = self._emissions(low)
+            if i:
+                link = t + 1 - step
+                sums = state @ self.members
+                torch.addmm(state, sums @ self.move[link], self.spread, beta=self.keep[link], out=state)
+            state.mul_(emissions[t - low])
+            sums = (state @ self.members).clamp_(min=1e-30)
+            torch.log(sums, out=found[t])
+            state.mul_((1 / sums) @ self.members.T)
+        return found
 
 
 def _signs(alleles: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 import typer
 
 from crocuta.verbs.ancestry.build import build
+from crocuta.verbs.ancestry.infer import infer
+from crocuta.verbs.ancestry.paint import paint
 from crocuta.verbs.ancestry.train import train
 
 ancestry = typer.Typer(
@@ -10,3 +12,5 @@ ancestry = typer.Typer(
 )
 ancestry.command("build")(build)
 ancestry.command("train")(train)
+ancestry.command("infer")(infer)
+ancestry.command("paint")(paint)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from crocuta.errors import InputError
 from crocuta.quiet import prepare
 
 console = Console(highlight=False)
@@ -14,6 +15,12 @@ console = Console(highlight=False)
 def train(
     cohort: Annotated[Path, typer.Argument(help="Store that `ancestry build` made.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("ancestry"),
+    task: Annotated[
+        str,
+        typer.Option(
+            help="windows: whose a window is. local: ancestry along chromosomes, for infer and paint."
+        ),
+    ] = "windows",
     view: Annotated[
         str, typer.Option(help="haplotype (phased), genotype (dosages) or carried (letters of alternatives).")
     ] = "haplotype",
@@ -22,7 +29,7 @@ def train(
     leave_out: Annotated[str, typer.Option(help="Populations or groups not to use, by commas.")] = "",
     maf: Annotated[
         float | None,
-        typer.Option(min=0, max=0.5, help="Least allele frequency; default 0.01, carried: 0."),
+        typer.Option(min=0, max=0.5, help="Least allele frequency; default 0.01, carried: 0, local: 0.05."),
     ] = None,
     evidence: Annotated[
         str, typer.Option(help="What the reference adds to each SNP: copying, frequency or none.")
@@ -42,6 +49,12 @@ def train(
     learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
     test_share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Of each population's people.")] = 0.25,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints.")] = 1.0,
+    spacing: Annotated[
+        int, typer.Option(min=0, help="local: at most one site in so many bp, as on an array. Default: all.")
+    ] = 0,
+    smoother_steps: Annotated[
+        int, typer.Option(min=0, help="local: training of a Hyena that corrects the chain. Default: none.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
@@ -53,11 +66,22 @@ def train(
 
     `crocuta ancestry train cohort.h5 -o thesis/ --view carried --window 4096 --position fpe --alpha 100`
 
+    `crocuta ancestry train cohort.h5 -o local/ --task local --leave-out ADMIXED`
+
     `crocuta ancestry train cohort.h5 -o plain/ --evidence none --no-pretrain --position fpe`
     """
     prepare()
     from rich.progress import Progress
 
+    names = [name.strip() for name in leave_out.split(",") if name.strip()]
+    if task == "local":
+        from crocuta.verbs.ancestry.local import train_along_chromosomes
+
+        maf = 0.05 if maf is None else maf
+        train_along_chromosomes(cohort, output, by, names, maf, spacing, smoother_steps, seed)
+        return
+    if task != "windows":
+        raise InputError(f"--task {task}: expected windows or local")
     from crocuta.data.variants.store import Cohort
     from crocuta.train.ancestry import AncestryMoment, AncestryRecipe
     from crocuta.train.ancestry_panels import load_training_data
@@ -69,7 +93,6 @@ def train(
         learning_rate=learning_rate, seed=seed, checkpoint_seconds=60 * checkpoint_minutes,
     )  # fmt: skip
     maf = (0.0 if view == "carried" else 0.01) if maf is None else maf
-    names = [name.strip() for name in leave_out.split(",") if name.strip()]
     with Cohort(cohort) as store, Progress(console=console, transient=True) as bar:
         reading = bar.add_task("reading people", total=None)
         data = load_training_data(

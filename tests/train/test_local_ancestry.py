@@ -1,0 +1,200 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from crocuta.analysis.ancestry.copying import CopyingModel
+from crocuta.cli import app
+from crocuta.data.variants import MISSING, Panel
+from crocuta.data.variants.build import build_store
+from crocuta.data.variants.tracts import read_fb, read_msp
+from crocuta.errors import InputError
+from crocuta.train.local_ancestry import train_local
+from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
+from crocuta.train.local_ancestry_infer import Found, infer_local, segments, windowed
+from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics, switched
+from crocuta.train.local_ancestry_reference import Reference, load_reference, save_reference
+
+LABELS = np.repeat([0, 1, 2], 8)
+RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
+
+
+def write_vcf(path, panel: Panel, separator="|"):
+    rows = [
+        "##fileformat=VCFv4.2",
+        "##contig=<ID=1>",
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">',
+    ]
+    rows.append(
+        "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".replace(" ", "\t")
+        + "".join(f"\t{n}" for n in panel.samples.name)
+    )
+    letters = np.array(["0", "1", "."])[panel.allele]
+    for i, position in enumerate(panel.sites.position):
+        genotypes = [separator.join(pair) for pair in letters[:, :, i]]
+        rows.append("\t".join(["1", str(position), ".", "A", "G", ".", ".", ".", "GT", *genotypes]))
+    path.write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(random_panel, tmp_path_factory):
+    """A store, a run, and a query of five mosaics whose truth is known."""
+    folder = tmp_path_factory.mktemp("local")
+    panel = random_panel(24, 600, labels=LABELS, cm=60)
+    write_vcf(folder / "cohort.vcf", panel)
+    table = ["sample\tpop"] + [
+        f"{n}\t{p}" for n, p in zip(panel.samples.name, panel.samples.population, strict=True)
+    ]
+    (folder / "samples.tsv").write_text("\n".join(table) + "\n")
+    scale = panel.sites.position[-1] / 60
+    rows = ["pos chr cM", "1 1 0", f"{panel.sites.position[-1]} 1 {panel.sites.position[-1] / scale}"]
+    (folder / "map.txt").write_text("\n".join(rows) + "\n")
+    build_store([folder / "cohort.vcf"], folder / "cohort.h5", folder / "samples.tsv", folder / "map.txt")
+    train_local(folder / "cohort.h5", folder / "run", by="population", recipe=RECIPE)
+    strangers = random_panel(24, 600, seed=9, labels=LABELS, cm=60)
+    made = make_mosaics(strangers, LABELS, 5, np.random.default_rng(3), RECIPE.made)
+    query = strangers.people(np.arange(5))
+    write_vcf(folder / "query.vcf", replace(query, allele=made.allele.reshape(5, 2, -1)))
+    np.save(folder / "truth.npy", made.truth)
+    return folder
+
+
+def test_mosaics_are_made_of_members_of_their_populations(random_panel):
+    panel = random_panel(24, 300, labels=LABELS)
+    marked = replace(
+        panel, allele=np.broadcast_to(LABELS[:, None, None], panel.allele.shape).astype(np.uint8)
+    )
+    made = make_mosaics(marked, LABELS, 10, np.random.default_rng(0), MosaicRecipe(), phased=False)
+    np.testing.assert_array_equal(made.allele, made.truth)
+    assert len(np.unique(made.truth)) == 3
+    changes = (np.diff(made.truth.astype(int)) != 0).sum()
+    assert changes > 20
+
+
+def test_phase_is_switched_at_the_rate_asked_for(random_panel):
+    sites = random_panel(2, 5000).sites
+    turned = switched(sites, np.random.default_rng(0), 20.0)
+    length = (sites.position[-1] - sites.position[0]) / 1e6
+    assert np.diff(turned).sum() == pytest.approx(20 * length, rel=0.25)
+
+
+def test_evidence_of_mosaics_comes_from_other_people(random_panel, monkeypatch):
+    panel, seen = random_panel(24, 200, labels=LABELS), []
+    fit = CopyingModel.fit.__func__
+    monkeypatch.setattr(
+        CopyingModel,
+        "fit",
+        classmethod(lambda cls, p, *rest: seen.append(set(p.samples.name)) or fit(cls, p, *rest)),
+    )
+    monkeypatch.setattr(
+        "crocuta.train.local_ancestry_examples.make_mosaics",
+        lambda p, *rest: seen.append(set(p.samples.name)) or make_mosaics(p, *rest),
+    )
+    examples = out_of_fold(Reference(panel, LABELS), RECIPE)
+    everyone = set(panel.samples.name)
+    assert len(examples) == 4
+    for judges, *made in (seen[:3], seen[3:]):
+        assert all(people == everyone - judges for people in made)
+
+
+def test_a_reference_reads_back_equal(random_panel, tmp_path):
+    panel = random_panel(5, 77)
+    panel.allele[0, 1, 5] = MISSING
+    save_reference(tmp_path, Reference(panel, np.array([0, 1, 1, 0, 1])))
+    found = load_reference(tmp_path / "1.safetensors")
+    np.testing.assert_array_equal(found.panel.allele, panel.allele)
+    np.testing.assert_array_equal(found.labels, [0, 1, 1, 0, 1])
+    for name in ("position", "ref", "alt", "cm"):
+        np.testing.assert_array_equal(getattr(found.panel.sites, name), getattr(panel.sites, name))
+    assert found.panel.samples.name.tolist() == panel.samples.name.tolist()
+
+
+def test_from_vcf_to_tracts(folder):
+    told = infer_local(folder / "query.vcf", folder / "run", folder / "out")
+    truth = np.load(folder / "truth.npy")
+    (calls,) = read_msp(folder / "out" / "local.msp.tsv")
+    position = load_reference(folder / "run" / "reference" / "1.safetensors").panel.sites.position
+    place = np.searchsorted(calls.segments.start, position, side="right") - 1
+    kept = np.isin(np.loadtxt(folder / "query.vcf", usecols=1), position)
+    assert (calls.code[:, place] == truth[:, kept]).mean() > 0.93
+    assert calls.populations == ("P0", "P1", "P2")
+    assert told["chromosomes"]["1"]["overlap"] == 1.0
+    posterior = np.stack([values for *_, values in read_fb(folder / "out" / "local.fb.tsv")], 1)
+    np.testing.assert_allclose(posterior.sum(2), 1, atol=1e-3)
+    assert len(list((folder / "out" / "bed").iterdir())) == 5
+    assert json.loads((folder / "run" / "metrics.json").read_text())["chain"]["accuracy"] > 0.9
+
+
+def test_jobs_and_batches_change_nothing(folder, monkeypatch):
+    once = (folder / "out" / "local.fb.tsv").read_text() if (folder / "out").exists() else None
+    monkeypatch.setattr("crocuta.train.local_ancestry_infer.BATCH", 4)
+    infer_local(folder / "query.vcf", folder / "run", folder / "again", jobs=2)
+    infer_local(folder / "query.vcf", folder / "run", folder / "third", jobs=1)
+    assert (folder / "again" / "local.fb.tsv").read_text() == (folder / "third" / "local.fb.tsv").read_text()
+    if once:
+        assert (folder / "again" / "local.msp.tsv").read_text() == (
+            folder / "out" / "local.msp.tsv"
+        ).read_text()
+
+
+def test_windows_are_means_of_blocks(folder):
+    reference = load_reference(folder / "run" / "reference" / "1.safetensors")
+    blocks = CopyingModel.fit(reference.panel, reference.labels, block_sites=2).blocks
+    posterior = np.random.default_rng(0).dirichlet(np.ones(3), (2, len(blocks))).astype(np.float32)
+    found = Found(reference.panel.sites, blocks, posterior, None, 1.0)  # type: ignore[arg-type]
+    from crocuta.data.variants.tracts import Tracts
+
+    fine = Tracts(("s",), ("A", "B", "C"), segments(found), posterior)
+    coarse = windowed(fine, 2, 6, None)
+    np.testing.assert_allclose(coarse.posterior[:, 1], posterior[:, 3:6].mean(1), rtol=1e-5)
+    np.testing.assert_array_equal(coarse.segments.start[1:], coarse.segments.end[:-1])
+    assert coarse.segments.sites.sum() == len(reference.panel.sites)
+    wide = windowed(fine, 2, 6, 2)
+    np.testing.assert_allclose(wide.posterior[:, 10], posterior[:, 9:12].mean(1), rtol=1e-5)
+
+
+def test_queries_that_cannot_be_judged(folder, random_panel, tmp_path):
+    panel = random_panel(3, 600, labels=np.zeros(3, int), cm=60)
+    write_vcf(tmp_path / "unphased.vcf", panel, separator="/")
+    with pytest.raises(InputError, match="unphased; phase them first"):
+        infer_local(tmp_path / "unphased.vcf", folder / "run", tmp_path / "out")
+    write_vcf(tmp_path / "few.vcf", panel.at(slice(0, 200)))
+    with pytest.raises(InputError, match="%"):
+        infer_local(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
+    with pytest.raises(InputError, match="no such file"):
+        infer_local(tmp_path / "none.vcf", folder / "run", tmp_path / "out")
+    with pytest.raises(InputError, match="expected a run"):
+        infer_local(tmp_path / "few.vcf", tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_cohorts_that_cannot_be_learnt_from(folder, tmp_path):
+    with pytest.raises(InputError, match="holds a run already"):
+        train_local(folder / "cohort.h5", folder / "run")
+    with pytest.raises(InputError, match="one population only"):
+        train_local(folder / "cohort.h5", tmp_path / "run", by="population", leave_out=("P0", "P1"))
+
+
+def test_calibration_error_of_two_populations_is_of_the_likelier():
+    posterior = np.array([[0.8, 0.2]] * 10 + [[0.2, 0.8]] * 10)
+    truth = np.array([0] * 8 + [1] * 2 + [1] * 8 + [0] * 2)
+    assert expected_calibration_error(posterior, truth) == pytest.approx(0, abs=1e-9)
+
+
+def test_four_commands_as_a_user_types_them(folder, tmp_path):
+    def call(*arguments: object) -> str:
+        found = CliRunner().invoke(app, ["ancestry", *map(str, arguments)])
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    run, out = tmp_path / "run", tmp_path / "out"
+    said = call(
+        "train", folder / "cohort.h5", "--task", "local", "--by", "population", "--leave-out", "P2", "-o", run
+    )
+    assert "on mosaics of people held out" in said
+    call("infer", folder / "query.vcf", "-m", run, "-o", out, "--window", 40, "--step", 20, "--jobs", 1)
+    assert len((out / "local.rfmix.Q").read_text().splitlines()) == 7
+    call("paint", out, "--sample", "s1", "--formats", "png,html")
+    assert sorted(path.name for path in (out / "karyograms").iterdir()) == ["s1.html", "s1.png"]

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from crocuta.analysis.ancestry.copying import Blocks
+from crocuta.analysis.ancestry.smoothing import ChainSettings, smooth_people
+from crocuta.train import local_ancestry_network as network
+from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """Two cohorts whose evidence is shifted: population 2 looks likelier than it is."""
+    rng = np.random.default_rng(0)
+    cm = np.linspace(0, 40, 200)
+    made = []
+    for _ in range(2):
+        truth = np.repeat(rng.integers(0, 3, (16, 10)), 20, 1)
+        evidence = rng.normal(size=(16, 200, 3)) + np.eye(3)[truth] + np.array([0, 0, 0.8])
+        made.append(Examples(Blocks(np.arange(200), cm, 1, 200), evidence.astype(np.float32), truth))
+    return made
+
+
+def test_untrained_it_passes_the_chain_on(examples):
+    evidence, cm = examples[0].evidence, examples[0].blocks.cm
+    posterior = smooth_people(evidence, cm, ChainSettings())
+    found = network._predict(network.make_network(3), network.channels(evidence, posterior))
+    np.testing.assert_allclose(found, posterior, atol=1e-4)
+
+
+def test_the_other_haplotype_stands_beside_its_own(examples):
+    evidence = examples[0].evidence
+    found = network.channels(evidence, np.full(evidence.shape, 1 / 3))
+    np.testing.assert_array_equal(found[0, :, 6:], found[1, :, :6])
+    np.testing.assert_array_equal(found[3, :, :6], found[2, :, 6:])
+
+
+def test_stretches_join_without_a_seam(examples, monkeypatch):
+    evidence = examples[0].evidence
+    channels = network.channels(evidence, smooth_people(evidence, examples[0].blocks.cm, ChainSettings()))
+    untrained = network.make_network(3)
+    whole = network._predict(untrained, channels)
+    monkeypatch.setattr(network, "LENGTH", 64)
+    monkeypatch.setattr(network, "OVERLAP", 8)
+    np.testing.assert_allclose(network._predict(untrained, channels), whole, atol=1e-5)
+
+
+def test_training_mends_what_the_chain_gets_wrong(examples, tmp_path):
+    steps = []
+    chain = ChainSettings()
+    scores = network.train_network(examples, chain, LocalRecipe(steps=40), tmp_path, lambda: steps.append(1))
+    made = examples[0]
+    before = judge(smooth_people(made.evidence, made.blocks.cm, chain), made.truth)
+    after = judge(network.apply_network(tmp_path, made.evidence, made.blocks.cm, chain), made.truth)
+    assert len(steps) == 40
+    assert after["log_loss"] < before["log_loss"]
+    assert scores["log_loss"] < before["log_loss"]
