@@ -21,6 +21,7 @@ from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
 FOLDER, CALIBRATION = "network", "calibration.json"
 LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context
 BATCH, WIDTH, LAYERS, LEARNING_RATE = 16, 32, 2, 2e-3
+NO_DOUBT = -12.0  # log odds: the chain has doubts of its own
 FAINTEST = 4.0  # log-likelihoods further below the best are as good as impossible
 
 
@@ -40,11 +41,12 @@ def make_network(populations: int) -> AncestryForSiteClassification:
         evidence_channels=4 * populations, missing_rate=0.0, id2label={k: str(k) for k in range(populations)},
     )  # fmt: skip
     network = AncestryForSiteClassification(config)
-    direct = network.head.direct
-    assert direct is not None, "the configuration has evidence"
+    direct, doubt = network.head.direct, network.head.doubt
+    assert direct is not None and doubt is not None, "the configuration has evidence"
     with torch.no_grad():
         direct.weight.zero_()
         direct.weight[:, :populations] = torch.eye(populations)
+        doubt.logit.fill_(NO_DOUBT)
     return network
 
 
