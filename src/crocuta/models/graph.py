@@ -142,7 +142,8 @@ class GraphEncoder(nn.Module):
             _layer(config, i, start if i == 0 else width, manifolds[i], manifolds[i + 1])
             for i in range(config.num_layers)
         )
-        self._last: tuple[Any, Any, Graph] | None = None
+        self._last: tuple[Any, int, Graph] | None = None
+        self._points: tuple[Tensor, int, Tensor] | None = None
 
     def graph(self, data: Any, num_nodes: int | None = None) -> Graph:
         """`data` as an undirected graph with loops; sorted once for an edge index that comes again and again."""
@@ -163,7 +164,7 @@ class GraphEncoder(nn.Module):
         edges = self.graph(graph, len(vectors))
         if self.project is not None:
             vectors = ACTIVATIONS[self.config.activation](self.project(vectors))
-        points = self.manifold_in.expmap0(vectors)
+        points = self._lifted(vectors)
         if self.config.encoder != "gil":
             for layer in self.layers:
                 points = layer(points, edges)
@@ -172,8 +173,16 @@ class GraphEncoder(nn.Module):
             points, vectors = layer(points, vectors, edges)
         return points, vectors
 
+    def _lifted(self, vectors: Tensor) -> Tensor:
+        """Inputs as points; those of the same features on a fixed curvature are made once."""
+        if vectors.requires_grad or self.manifold_in.learnable:
+            return self.manifold_in.expmap0(vectors)
+        if self._points is None or self._points[0] is not vectors or self._points[1] != vectors._version:
+            self._points = vectors, vectors._version, self.manifold_in.expmap0(vectors)
+        return self._points[2]
+
     def __getstate__(self):
-        return {**super().__getstate__(), "_last": None}
+        return {**super().__getstate__(), "_last": None, "_points": None}
 
 
 def _table(manifold: Manifold, nodes: int, width: int) -> nn.Module:
@@ -325,11 +334,14 @@ class GraphForLinkPrediction(GraphModel):
 
     def score(self, embedding: Embedding, pairs: Tensor) -> Tensor:
         """Logits (P,) of pairs (P, 2)."""
-        i, j = pairs.unbind(-1)
+        i, j = pairs.T.contiguous()
         if not isinstance(embedding, tuple):
-            return self.decoder(embedding[i], embedding[j])
+            return self._between(self.decoder, embedding, i, j)
         x, z = embedding
-        return (self.decoder(x[i], x[j]) + self.euclidean_decoder(z[i], z[j])) / 2
+        return (self._between(self.decoder, x, i, j) + self._between(self.euclidean_decoder, z, i, j)) / 2
+
+    def _between(self, decoder: nn.Module, x: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        return decoder(x.index_select(0, i), x.index_select(0, j))
 
     def forward(
         self, x: Any = None, edge_index: Any = None, pairs: Tensor | None = None, labels: Tensor | None = None

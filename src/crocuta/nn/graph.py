@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
@@ -94,6 +95,14 @@ class Graph:
             return weight / (degree[self.target] * degree[self.source]).sqrt()
         return weight
 
+    def weight_sum(self, normalisation: str) -> Float[Tensor, "N 1"]:
+        """Sum of the weights at each target, float64."""
+        key = ("sum", normalisation)
+        if key not in self._cache:
+            weight = self.weight(normalisation, torch.float64)
+            self._cache[key] = segment_sum(weight[:, None], self)
+        return self._cache[key]
+
     def copies(self, count: int) -> tuple[Graph, Tensor]:
         """`count` copies side by side, node i of copy h being `i * count + h`; and the order of `(E, count)` edges.
 
@@ -175,6 +184,7 @@ class _Propagate(torch.autograd.Function):
         return _bag(graph.source, x, graph.start, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *grads):
         x, weight = ctx.saved_tensors
         graph, g = ctx.graph, grads[0].contiguous()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crocuta.manifolds import Lorentz, Manifold, Poincare
-from crocuta.manifolds.numerics import dot, in_float32, widen
+from crocuta.manifolds.numerics import in_float32
 from crocuta.nn.linear import positive
 from crocuta.nn.lorentz_head import LorentzMLR
 from crocuta.nn.poincare_head import PoincareMLR
@@ -167,9 +167,10 @@ class FermiDiracDecoder(nn.Module):
 
 @in_float32
 def lorentzian_square(x: Tensor, y: Tensor) -> Tensor:
-    """`<x - y, x - y>_L`, that is `-2/c - 2 <x, y>_L` without its cancellation: `(..., n + 1)` to `(...)`."""
-    apart = widen(x) - widen(y)
-    return (dot(apart[..., 1:], apart[..., 1:]) - apart[..., :1].square()).squeeze(-1).to(x.dtype)
+    """`<x - y, x - y>_L`, that is `-2/c - 2 <x, y>_L`: `(..., n + 1)` to `(...)`; exact where x equals y."""
+    signature = x.new_ones(x.shape[-1])
+    signature[0] = -1
+    return (x - y).square() @ signature
 
 
 def distortion_loss(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from crocuta.manifolds import Lorentz, Rescale
-from crocuta.manifolds.numerics import TINY, dot, in_float32, sqrt, widen
+from crocuta.manifolds.numerics import TINY, Scalar, dot, in_float32, widen
 from crocuta.nn.graph import Graph, at_source, at_target, propagate, segment_sum
 from crocuta.nn.graph_tangent import rectify_in_ball
 from crocuta.nn.linear import fan_in_uniform, positive
@@ -52,16 +53,55 @@ class LorentzAggregation(nn.Module):
 
     @in_float32
     def _centroid(self, x: Tensor, graph: Graph, weight: Tensor | None) -> Tensor:
-        m, c = self.manifold, self.manifold.c
-        points = m.lift(widen(x[..., 1:]))
+        c = self.manifold.c
+        points = self.manifold.lift(widen(x[..., 1:]))
         if weight is None:
             weight = graph.weight(self.normalisation, points.dtype)
-        weight = widen(weight)
+            total_weight = graph.weight_sum(self.normalisation)
+        else:
+            weight = widen(weight)
+            total_weight = segment_sum(weight[:, None], graph)
         total = propagate(points, weight, graph)
-        bound = segment_sum(weight[:, None], graph).square() / c
-        time, s = total[:, :1], total[:, 1:]
-        square = torch.maximum(time.square() - dot(s, s), bound)
-        return m.lift((s / (sqrt(c) * square.clamp_min(TINY).sqrt())).to(x.dtype))
+        return _Normalise.apply(total, total_weight, c).to(x.dtype)  # type: ignore[union-attr]
+
+
+class _Normalise(torch.autograd.Function):
+    """Sums `m` (N, n + 1) of points to `m / (sqrt(c) |m|_L)`, `-<m, m>` being at least `(sum w)^2 / c`."""
+
+    @staticmethod
+    def forward(ctx, total: Tensor, total_weight: Tensor, c: Scalar) -> Tensor:
+        square = total[:, :1].square() - dot(total[:, 1:], total[:, 1:])
+        bound = total_weight.square() / c
+        scale = (c * torch.maximum(square, bound).clamp_min(TINY)).rsqrt()
+        y = total * scale
+        y[:, :1] = (dot(y[:, 1:], y[:, 1:]) + 1 / c).sqrt()
+        ctx.save_for_backward(
+            total, total_weight, scale, square > bound, y[:, :1], *((c,) if isinstance(c, Tensor) else ())
+        )
+        ctx.c = None if isinstance(c, Tensor) else c
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads):
+        total, total_weight, scale, free, time, *curvature = ctx.saved_tensors
+        c, g = curvature[0] if curvature else ctx.c, grads[0]
+        ratio = g[:, :1] / time
+        along = torch.addcmul(g, ratio * scale, total)  # gradient of the space part
+        along[:, 0] = 0
+        slope = dot(along, total)  # of the scale
+        by_square = slope * scale**3 * (-c / 2)
+        inside = torch.where(free, 2 * by_square, 0.0)
+        grad_total = scale * along - inside * total
+        grad_total[:, :1] = inside * total[:, :1]
+        held = by_square * ~free
+        grad_weight = grad_c = None
+        if ctx.needs_input_grad[1]:
+            grad_weight = held * 2 * total_weight / c
+        if curvature and ctx.needs_input_grad[2]:
+            by_c = slope * scale / (-2 * c) - held * total_weight.square() / c**2 - ratio / (2 * c**2)
+            grad_c = by_c.sum().to(c.dtype).reshape(c.shape)
+        return grad_total, grad_weight, grad_c
 
 
 class HyboNetConv(nn.Module):

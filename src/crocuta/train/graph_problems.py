@@ -56,11 +56,14 @@ class Inputs:
     degrees: bool = False
 
     def features(self, data: GraphData, links: np.ndarray) -> Tensor | None:
-        """Node features (N, F) float32; None if there are none."""
+        """Node features (N, F) float32, of length 1 in quadratic mean; None if there are none."""
         parts = [] if data.features is None else [normalised_features(data.features)]
         if self.degrees:
             parts.append(degree_features(links, data.num_nodes))
-        return torch.from_numpy(np.concatenate(parts, 1).astype(np.float32)) if parts else None
+        if not parts:
+            return None
+        joined = np.concatenate(parts, 1).astype(np.float32)
+        return torch.from_numpy(joined / np.sqrt(np.square(joined).sum(1).mean()))
 
 
 class LinkProblem:
@@ -85,10 +88,10 @@ class LinkProblem:
 
     def loss(self, model: GraphForLinkPrediction, generator: torch.Generator) -> Tensor:
         """Cross-entropy of the training links and as many pairs drawn anew from those that are not."""
-        others = torch.randint(self.nodes, self.links.shape, generator=generator).sort(1).values
-        key = others @ torch.tensor([self.nodes, 1])
+        i, j = torch.randint(self.nodes, (2, len(self.links)), generator=generator)
+        key = torch.minimum(i, j) * self.nodes + torch.maximum(i, j)
         place = torch.searchsorted(self.known, key).clamp_max(len(self.known) - 1)
-        others = others[(self.known[place] != key) & (others[:, 0] != others[:, 1])]
+        others = torch.stack([i, j], dim=1)[(self.known[place] != key) & (i != j)]
         pairs = torch.cat([self.links, others])
         labels = torch.zeros(len(pairs))
         labels[: len(self.links)] = 1
