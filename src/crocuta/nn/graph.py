@@ -7,6 +7,7 @@ edges, 16 features, one thread): 0.3 ms, where gathering and `segment_reduce` ta
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -223,7 +224,15 @@ class _Gathered(torch.autograd.Function):
 
 
 def _bag(index: Tensor, x: Tensor, start: Tensor, weight: Tensor) -> Tensor:
-    return F.embedding_bag(index, x.contiguous(), start, mode="sum", per_sample_weights=weight)
+    """Sum over each segment of `weight * x[index]`."""
+    if x.dtype != torch.float64 or x.device.type != "cpu" or not torch.backends.mkl.is_available():
+        return F.embedding_bag(index, x.contiguous(), start, mode="sum", per_sample_weights=weight)
+    # in float64 the bag gathers messages after all; MKL's sparse product does not, and takes a third of the time
+    bounds = torch.cat([start, start.new_tensor([len(index)])])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+        matrix = torch.sparse_csr_tensor(bounds, index, weight, (len(start), len(x)), check_invariants=False)
+    return matrix @ x
 
 
 def _starts(sorted_index: Tensor, n: int) -> Tensor:

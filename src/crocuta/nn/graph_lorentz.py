@@ -91,9 +91,9 @@ class _Normalise(torch.autograd.Function):
         along[:, 0] = 0
         slope = dot(along, total)  # of the scale
         by_square = slope * scale**3 * (-c / 2)
-        inside = torch.where(free, 2 * by_square, 0.0)
-        grad_total = scale * along - inside * total
-        grad_total[:, :1] = inside * total[:, :1]
+        inside = by_square * (2 * free)
+        grad_total = torch.addcmul(along.mul_(scale), inside, total, value=-1)
+        grad_total[:, 0].neg_()
         held = by_square * ~free
         grad_weight = grad_c = None
         if ctx.needs_input_grad[1]:
