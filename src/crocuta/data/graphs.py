@@ -80,7 +80,7 @@ def read_graph(path: str | PathLike) -> GraphData:
 
 def _read_npz(path: Path) -> GraphData:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as .npz ({error})") from error

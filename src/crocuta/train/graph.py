@@ -139,9 +139,11 @@ def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> nn.Mod
     labels = {"num_labels": data.num_classes} if run.task == "nc" else {}
     try:
         config = GraphConfig(in_features=width, num_nodes=data.num_nodes, **labels, **run.config)
-        return problem.model(config)
+        model = problem.model(config)
     except ValueError as error:
         raise InputError(str(error)) from error
+    problem.start(model, torch.Generator().manual_seed(seed))
+    return model
 
 
 def train_seed(

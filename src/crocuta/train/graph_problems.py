@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +27,14 @@ from crocuta.models.graph import (
 )
 from crocuta.nn.graph import Graph
 from crocuta.train.graph_scores import hop_distances, reconstruction_scores
+from crocuta.train.graph_start import tree_layout
 
 ALL_PAIRS = 5000  # nodes up to which every distance is known in training
 LANDMARKS = 256  # sources whose distances are known in a larger graph
 JUDGED = 512  # nodes of a larger graph that reconstruction is judged by
 
 
-class Problem(Protocol):
+class Problem:
     """Inputs, a loss, and scores by part; `headline` is the score that chooses among epochs."""
 
     headline: str
@@ -40,13 +42,16 @@ class Problem(Protocol):
     graph: Graph
     features: Tensor | None
 
+    def start(self, model: Any, generator: torch.Generator) -> None:
+        """Prepare a new model; by default nothing."""
+
     def loss(self, model: Any, generator: torch.Generator) -> Tensor:
         """Of one step."""
-        ...
+        raise NotImplementedError
 
     def score(self, model: Any, part: str) -> dict[str, float]:
         """On "valid" or "test"."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Inputs:
         return torch.from_numpy(joined / np.sqrt(np.square(joined).sum(1).mean()))
 
 
-class LinkProblem:
+class LinkProblem(Problem):
     """Link prediction: held-out links against pairs that are none; messages pass along training links only."""
 
     headline, model = "auroc", GraphForLinkPrediction
@@ -107,7 +112,7 @@ class LinkProblem:
         return {"auroc": found["auroc"], "auprc": found["auprc"]}
 
 
-class NodeProblem:
+class NodeProblem(Problem):
     """Node classification; the whole graph is seen, labels of training nodes only."""
 
     headline, model = "accuracy", GraphForNodeClassification
@@ -135,7 +140,7 @@ class NodeProblem:
         return {"accuracy": found["accuracy"], "f1": found["f1"], "log_likelihood": -entropy}
 
 
-class DistanceProblem:
+class DistanceProblem(Problem):
     """Reconstruction: every node's distances to all others; there is nothing to hold out.
 
     Up to `ALL_PAIRS` nodes every distance is known; in larger graphs, edges and the distances from `LANDMARKS` nodes.
@@ -156,8 +161,20 @@ class DistanceProblem:
         else:
             judged = rng.permutation(data.num_nodes)[:JUDGED]
             self.judged = torch.from_numpy(judged), hop_distances(data.edges, data.num_nodes, judged)
+        self.edges = data.edges
         siblings = (self.hops == 2).nonzero()
         self.near = torch.stack([self.sources[siblings[:, 0]], siblings[:, 1]], dim=1)
+
+    def start(self, model: GraphForReconstruction, generator: torch.Generator) -> None:
+        """Points of nodes begin as the graph's breadth-first tree; everything is in float64, for its depth."""
+        model.double()
+        if self.features is not None:
+            self.features = self.features.double()
+        if isinstance(model.encoder.inputs, torch.nn.Module):
+            m, width = model.encoder.manifold, model.config.hidden_size
+            points, length = tree_layout(m, self.edges, model.config.num_nodes, width, generator)
+            model.encoder.inputs.weight.data.copy_(points)
+            model.log_scale.data.fill_(math.log(length))
 
     def loss(self, model: GraphForReconstruction, generator: torch.Generator) -> Tensor:
         """Distortion of edges, of pairs two edges apart, and of pairs at any distance, a third each."""
