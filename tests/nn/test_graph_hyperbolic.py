@@ -300,9 +300,9 @@ def test_q_gcn_keeps_angles_on_the_sphere(small_graph):
 def test_aggregation_far_out_in_float32():
     """A node alone with itself stays where it is; HyperCore's centroid is off by up to 6.9."""
     m, graph = Lorentz(), Graph(torch.zeros(2, 0, dtype=torch.long), 50)
-    for radius, tolerance in ((1.0, 1e-6), (5.0, 1e-6), (10.0, 1e-6), (15.0, 1e-3)):
+    for radius, tolerance in ((1.0, 1e-6), (3.1, 5e-5), (5.0, 1e-6), (10.0, 1e-6), (15.0, 1e-3)):
         x = m.expmap0(radius * F.normalize(torch.randn(50, 8), dim=-1))
-        torch.testing.assert_close(LorentzAggregation(m)(x, graph), x, rtol=tolerance, atol=1e-6)
+        torch.testing.assert_close(LorentzAggregation(m)(x, graph), x, rtol=tolerance, atol=1e-5)
 
 
 def test_centroid_distance_is_the_distance():

@@ -96,12 +96,12 @@ class Graph:
             return weight / (degree[self.target] * degree[self.source]).sqrt()
         return weight
 
-    def weight_sum(self, normalisation: str) -> Float[Tensor, "N 1"]:
-        """Sum of the weights at each target, float64."""
-        key = ("sum", normalisation)
+    def weight_sum(self, normalisation: str, dtype: torch.dtype = torch.float32) -> Float[Tensor, "N 1"]:
+        """Sum of the weights at each target."""
+        key = ("sum", normalisation, dtype)
         if key not in self._cache:
             weight = self.weight(normalisation, torch.float64)
-            self._cache[key] = segment_sum(weight[:, None], self)
+            self._cache[key] = segment_sum(weight[:, None], self).to(dtype)
         return self._cache[key]
 
     def copies(self, count: int) -> tuple[Graph, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from crocuta.manifolds import Lorentz, Rescale
-from crocuta.manifolds.numerics import TINY, Scalar, dot, in_float32, widen
+from crocuta.manifolds.numerics import TINY, Scalar, dot, in_float32, sqrt, widen
 from crocuta.nn.graph import Graph, at_source, at_target, propagate, segment_sum
 from crocuta.nn.graph_tangent import rectify_in_ball
 from crocuta.nn.linear import fan_in_uniform, positive
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 Activation = Callable[[Tensor], Tensor]
+NEAR = 12.0  # times sqrt(c) t up to which `t^2 - |s|^2` keeps its digits well enough in float32
 
 
 class LorentzAggregation(nn.Module):
     """Each node goes to the weighted Lorentz centroid of its neighbours: `sum_j w x_j / (sqrt(c) |sum_j w x_j|_L)`.
 
     (Chen et al. 2022, HyboNet, arXiv 2105.14686, eq. 9; Law et al. 2019, eq. 14.) Also the Einstein midpoint of
-    H2H-GCN, which is the same point. Sums are in float64 with `-<m, m>` kept above its exact lower bound
-    `(sum w)^2 / c`, which gives it seven digits up to a scaled radius of 10, three at 15, and keeps it finite beyond.
+    H2H-GCN, which is the same point. Where points lie beyond a scaled radius of 3.2, sums are in float64; `-<m, m>` is
+    kept above its exact lower bound `(sum w)^2 / c`: four digits or more up to a radius of 10, three at 15, finite
+    beyond.
 
     Args:
         normalisation: of the weights; a common factor of a node's weights changes nothing.
@@ -53,16 +55,17 @@ class LorentzAggregation(nn.Module):
 
     @in_float32
     def _centroid(self, x: Tensor, graph: Graph, weight: Tensor | None) -> Tensor:
-        c = self.manifold.c
-        points = self.manifold.lift(widen(x[..., 1:]))
+        c, dtype = self.manifold.c, x.dtype
+        if dtype != torch.float64 and float(x.detach()[:, 0].amax() * sqrt(c)) > NEAR:
+            x = self.manifold.lift(widen(x[:, 1:]))
         if weight is None:
-            weight = graph.weight(self.normalisation, points.dtype)
-            total_weight = graph.weight_sum(self.normalisation)
+            weight = graph.weight(self.normalisation, x.dtype)
+            total_weight = graph.weight_sum(self.normalisation, x.dtype)
         else:
-            weight = widen(weight)
+            weight = weight.to(x.dtype)
             total_weight = segment_sum(weight[:, None], graph)
-        total = propagate(points, weight, graph)
-        return _Normalise.apply(total, total_weight, c).to(x.dtype)  # type: ignore[union-attr]
+        total = propagate(x, weight, graph)
+        return _Normalise.apply(total, total_weight, c).to(dtype)  # type: ignore[union-attr]
 
 
 class _Normalise(torch.autograd.Function):
