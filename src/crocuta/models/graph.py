@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +100,11 @@ class GraphConfig(ModelConfig):
             return [kind(c, self.learnable) for c in curvatures]
         return [kind(curvatures[0], self.learnable)] * count
 
-    def _pseudo_hyperboloids(self, curvatures: list[float]) -> list[Manifold]:
+    def _pseudo_hyperboloids(self, curvatures: Sequence[float]) -> list[Manifold]:
         """Those of inputs and layers differ in dimension, so curvatures are shared only from the first layer on."""
         time = self.time_dimensions
         widths = [self.in_features or self.hidden_size] + [self.hidden_size] * self.num_layers
-        found = [
+        found: list[Manifold] = [
             PseudoHyperboloid((time, width - time + 1), c, self.learnable)
             for width, c in zip(widths, curvatures, strict=True)
         ]
@@ -157,7 +157,8 @@ class GraphEncoder(nn.Module):
     def forward(self, x: Tensor | None, graph: Any) -> Embedding:
         """Node features (N, in_features), None where they are learned, to points (N, ambient(hidden_size))."""
         if isinstance(self.inputs, nn.Module):
-            return self.inputs(torch.arange(self.config.num_nodes, device=self.inputs.weight.device))
+            device = next(self.inputs.parameters()).device
+            return self.inputs(torch.arange(self.config.num_nodes, device=device))
         vectors = x if self.inputs is None else self.inputs
         if vectors is None:
             raise ValueError(f"x must be features (N, {self.config.in_features}) of nodes, got None")

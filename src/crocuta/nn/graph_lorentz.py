@@ -56,7 +56,7 @@ class LorentzAggregation(nn.Module):
     @in_float32
     def _centroid(self, x: Tensor, graph: Graph, weight: Tensor | None) -> Tensor:
         c, dtype = self.manifold.c, x.dtype
-        if dtype != torch.float64 and float(x.detach()[:, 0].amax() * sqrt(c)) > NEAR:
+        if dtype != torch.float64 and float((x[:, 0].amax() * sqrt(c)).detach()) > NEAR:
             x = self.manifold.lift(widen(x[:, 1:]))
         if weight is None:
             weight = graph.weight(self.normalisation, x.dtype)

@@ -28,7 +28,7 @@ from crocuta.analysis.bootstrap import mean_sd
 from crocuta.data.graphs import GraphData, read_graph
 from crocuta.errors import InputError
 from crocuta.files import write_json
-from crocuta.models.graph import GraphConfig
+from crocuta.models.graph import GraphConfig, GraphModel
 from crocuta.optim import RiemannianAdam, parameter_groups
 from crocuta.train.graph_problems import Inputs, NodeProblem, Problem, make_problem
 from crocuta.train.manifest import manifest
@@ -128,7 +128,7 @@ def falling(epoch: int, recipe: GraphRecipe) -> float:
     return recipe.final_lr + (1 - recipe.final_lr) * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
 
 
-def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> nn.Module:
+def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> GraphModel:
     """A new model for the problem's features."""
     torch.manual_seed(seed)
     width = (
@@ -148,7 +148,7 @@ def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> nn.Mod
 
 def train_seed(
     run: GraphRun, data: GraphData, seed: int, progress: Progress | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
+) -> tuple[GraphModel, dict[str, Any]]:
     """One training: split, model and batches follow from the seed."""
     problem = make_problem(run.task, data, Inputs(run.degrees), seed, run.split)
     model = build(run, data, problem, seed)
@@ -190,7 +190,7 @@ def train_graph(
         done = output / "models" / f"seed-{seed}" / "fit.json"
         if not done.exists():
             model, found = train_seed(run, data, seed, progress and progress(f"seed {seed}"))
-            model.save_pretrained(done.parent)  # type: ignore[operator]
+            model.save_pretrained(done.parent)
             write_json(done, found)
         fits.append(json.loads(done.read_text()))
     metrics = {"searched": searched, "curvature": run.config.get("c", 1.0), **summary(fits)}

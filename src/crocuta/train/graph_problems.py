@@ -23,6 +23,7 @@ from crocuta.models.graph import (
     GraphForLinkPrediction,
     GraphForNodeClassification,
     GraphForReconstruction,
+    GraphModel,
     points_of,
 )
 from crocuta.nn.graph import Graph
@@ -38,7 +39,7 @@ class Problem:
     """Inputs, a loss, and scores by part; `headline` is the score that chooses among epochs."""
 
     headline: str
-    model: type
+    model: type[GraphModel]
     graph: Graph
     features: Tensor | None
 
@@ -167,7 +168,7 @@ class DistanceProblem(Problem):
 
     def start(self, model: GraphForReconstruction, generator: torch.Generator) -> None:
         """Points of nodes begin as the graph's breadth-first tree; everything is in float64, for its depth."""
-        model.double()
+        torch.nn.Module.double(model)
         if self.features is not None:
             self.features = self.features.double()
         if isinstance(model.encoder.inputs, torch.nn.Module):
