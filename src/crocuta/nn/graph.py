@@ -160,12 +160,12 @@ def segment_sum(values: Float[Tensor, "E D"], graph: Graph) -> Float[Tensor, "N 
     return _Gathered.apply(values, graph, False)  # type: ignore[return-value]
 
 
-def at_source(x: Float[Tensor, N * D], graph: Graph) -> Float[Tensor, E * D]:
+def at_source(x: Float[Tensor, "N ..."], graph: Graph) -> Float[Tensor, "E ..."]:
     """Each edge's value at its source."""
     return _Gather.apply(x, graph, True)  # type: ignore[return-value]
 
 
-def at_target(x: Float[Tensor, N * D], graph: Graph) -> Float[Tensor, E * D]:
+def at_target(x: Float[Tensor, "N ..."], graph: Graph) -> Float[Tensor, "E ..."]:
     """Each edge's value at its target."""
     return _Gather.apply(x, graph, False)  # type: ignore[return-value]
 

@@ -174,7 +174,7 @@ class DistanceProblem(Problem):
         if isinstance(model.encoder.inputs, torch.nn.Module):
             m, width = model.encoder.manifold, model.config.hidden_size
             points, length = tree_layout(m, self.edges, model.config.num_nodes, width, generator)
-            model.encoder.inputs.weight.data.copy_(points)
+            next(model.encoder.inputs.parameters()).data.copy_(points)
             model.log_scale.data.fill_(math.log(length))
 
     def loss(self, model: GraphForReconstruction, generator: torch.Generator) -> Tensor:
