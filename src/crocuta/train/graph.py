@@ -104,8 +104,10 @@ def fit(
             break
     model.load_state_dict(best_state)
     model.eval()
+    valid = problem.score(model, "valid")
+    test = problem.score(model, "test") if problem.held_out else valid
     return {
-        "valid": problem.score(model, "valid"), "test": problem.score(model, "test"),
+        "valid": valid, "test": test,
         "best_epoch": best_epoch, "epochs": epoch, "milliseconds_per_epoch": round(1e3 * spent / epoch, 3),
     }  # fmt: skip
 

@@ -32,7 +32,7 @@ from crocuta.train.graph_start import tree_layout
 
 ALL_PAIRS = 5000  # nodes up to which every distance is known in training
 LANDMARKS = 256  # sources whose distances are known in a larger graph
-JUDGED = 512  # nodes of a larger graph that reconstruction is judged by
+JUDGED = 256  # nodes of a larger graph that reconstruction is judged by
 
 
 class Problem:
@@ -42,6 +42,7 @@ class Problem:
     model: type[GraphModel]
     graph: Graph
     features: Tensor | None
+    held_out = True  # validation and test are different
 
     def start(self, model: Any, generator: torch.Generator) -> None:
         """Prepare a new model; by default nothing."""
@@ -147,7 +148,7 @@ class DistanceProblem(Problem):
     Up to `ALL_PAIRS` nodes every distance is known; in larger graphs, edges and the distances from `LANDMARKS` nodes.
     """
 
-    headline, model = "map", GraphForReconstruction
+    headline, model, held_out = "map", GraphForReconstruction, False
 
     def __init__(self, data: GraphData, inputs: Inputs, seed: int, pairs: int = 8192):
         self.graph = Graph(torch.from_numpy(data.edges.T), data.num_nodes, undirected=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 64  # sources at a time
+CELLS = 1 << 19  # distances at a time
 
 
 def hop_distances(edges: np.ndarray, num_nodes: int, sources: np.ndarray | None = None) -> Tensor:
@@ -46,8 +47,9 @@ def reconstruction_scores(
     """
     precision: list[Tensor] = []
     ratios: list[Tensor] = []
-    for start in range(0, len(sources), BLOCK):
-        nodes, truth = sources[start : start + BLOCK], hops[start : start + BLOCK].float()
+    block = max(1, CELLS // hops.shape[1])
+    for start in range(0, len(sources), block):
+        nodes, truth = sources[start : start + block], hops[start : start + block].float()
         distance = rows(nodes).float()
         ratios.append((distance / truth)[truth > 0])
         distance[torch.arange(len(nodes)), nodes] = torch.inf
