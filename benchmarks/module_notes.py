@@ -74,6 +74,15 @@ FAILURES: tuple[Failure, ...] = (
          "tests/nn/test_tangent.py::test_a_hyperbolic_neural_network_of_two_layers_learns"),
     ),
     Failure(
+        "HyperCore graph layers", "HGAT, GIL, H2H-GCN and Q-GCN crash on any input",
+        ("tests/models/test_graph.py::test_every_encoder_does_every_task_and_reloads",),
+    ),
+    Failure(
+        "airport node classification in hgcn, HyboNet, HyperCore", "225 of 506 test nodes are trained on",
+        ("tests/data/test_graphs.py::test_the_original_airport_split_leaks",
+         "tests/data/test_graphs.py::test_clean_node_split_is_disjoint_and_stratified"),
+    ),
+    Failure(
         "HyperCore import", "fails without torchvision, torch_scatter, loguru, ftfy, torch_geometric",
         ("tests/optim/test_ecosystem.py::test_import_is_light",),
     ),

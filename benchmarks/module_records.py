@@ -37,6 +37,10 @@ _SPACE, _KNOWN = "tests/manifolds/test_laws.py::", "tests/manifolds/test_known_f
 _CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_descent.py::"
 _EVERY = "tests/nn/test_every_layer.py::"
 _TANGENT = "tests/nn/test_tangent.py::"
+_GRAPH, _PASS = "tests/nn/test_graph_hyperbolic.py::", "tests/nn/test_graph.py::"
+_MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/train/test_graph.py::"
+GIL = "Zhu et al. 2020, arXiv 2010.12135"
+HGCN = "Chami et al. 2019, arXiv 1910.12933"
 
 GROUPS: dict[str, tuple[Module, ...]] = {
     "Manifolds": (
@@ -282,6 +286,74 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             "Riemannian Adam", ("RiemannianAdam",), "Becigneul & Ganea 2019, arXiv 1810.00760, algorithm 1",
             "torch's update on flat parameters; descent to the midpoint",
             (f"{_OPTIM}test_flat_parameters_take_torchs_update", f"{_OPTIM}test_descent_reaches_the_midpoint"),
+        ),
+    ),
+    "Graphs": (
+        Module(
+            "GCN, GAT", ("GCNConv", "GATConv"),
+            "Kipf & Welling 2017, arXiv 1609.02907, eq. 2; Velickovic et al. 2018, arXiv 1710.10903, eqs. 1 to 6",
+            "definition on dense matrices, 1e-6",
+            (f"{_PASS}test_gcn_is_its_formula", f"{_PASS}test_gat_is_its_formula",
+             f"{_PASS}test_propagate_is_the_dense_product_with_both_gradients"),
+        ),
+        Module(
+            "HGCN", ("HGCNConv",), f"{HGCN}, eqs. 6 to 10",
+            f"{GOLDEN} (ball); both models agree; attention by definition",
+            (f"{_GRAPH}test_hgcn_against_hypercore", f"{_GRAPH}test_hgcn_is_the_same_network_on_both_models",
+             f"{_GRAPH}test_hgcn_with_attention_averages_in_each_nodes_own_tangent_space"),
+        ),
+        Module(
+            "HGNN", ("HGNNConv",), "Liu et al. 2019, arXiv 1910.12892, eqs. 4 and 5", GOLDEN,
+            (f"{_GRAPH}test_hgnn_against_hypercore",),
+        ),
+        Module(
+            "HyboNet", ("HyboNetConv", "LorentzAggregation"), f"{CHEN}, eqs. 5 and 9",
+            f"{GOLDEN}, local attention at k = 1",
+            (f"{_GRAPH}test_hybonet_against_hypercore", f"{_GRAPH}test_hybonet_attention_against_hypercore",
+             f"{_GRAPH}test_aggregation_against_hypercore", f"{_GRAPH}test_aggregation_far_out_in_float32"),
+        ),
+        Module(
+            "LGCN", ("LGCNConv",), "Zhang et al. 2021, arXiv 2104.07477, eqs. 8 to 12", GOLDEN,
+            (f"{_GRAPH}test_lgcn_against_hypercore",),
+        ),
+        Module(
+            "HGAT", ("HGATConv",), f"Zhang et al. 2019, arXiv 1912.03046; {GIL}, eq. 3", "definition, 1e-9",
+            (f"{_GRAPH}test_hgat_is_its_formula",), "crashes",
+        ),
+        Module(
+            "GIL", ("GILConv", "DualDecoder"), f"{GIL}, eqs. 4 and 5", "Mobius operations written out, 1e-9",
+            (f"{_GRAPH}test_gil_fuses_both_spaces_by_its_formula",
+             f"{_GRAPH}test_dual_decoder_lies_between_its_two_sides"), "crashes",
+        ),
+        Module(
+            "H2H-GCN", ("H2HGCNConv",), "Dai et al. 2021, arXiv 2104.06942, eqs. 8 to 11",
+            "Einstein midpoints in Klein coordinates, 1e-9", (f"{_GRAPH}test_h2h_gcn_is_its_formula",), "crashes",
+        ),
+        Module(
+            "Q-GCN", ("QGCNConv",), "Xiong et al. 2022, arXiv 2106.03134, section 4",
+            f"HGCN at one time dimension; {LAWS}",
+            (f"{_GRAPH}test_q_gcn_with_one_time_dimension_is_hgcn",
+             f"{_GRAPH}test_q_gcn_keeps_angles_on_the_sphere"), "crashes",
+        ),
+        Module(
+            "decoders: linear, Lorentz, Fermi-Dirac",
+            ("TangentDecoder", "LorentzCentroidClassifier", "FermiDiracDecoder"),
+            f"{HGCN}, section 4.4", GOLDEN,
+            (f"{_GRAPH}test_linear_decoder_against_hypercore",
+             f"{_GRAPH}test_linear_decoder_of_the_ball_against_hypercore",
+             f"{_GRAPH}test_lorentz_decoder_against_hypercore", f"{_GRAPH}test_fermi_dirac_against_hypercore",
+             f"{_GRAPH}test_fermi_dirac_of_the_ball_against_hypercore"),
+        ),
+        Module(
+            "centroid-distance readout; H2H decoder", ("CentroidDistance", "CentroidDistanceClassifier"),
+            "Liu et al. 2019, arXiv 1910.12892, eq. 6", f"definition; {LAWS}",
+            (f"{_GRAPH}test_centroid_distance_is_the_distance", f"{_EVERY}test_laws"),
+        ),
+        Module(
+            "task models NC, LP, MD", (), "-", "every encoder on every task; scores by hand",
+            (f"{_MODEL}test_every_encoder_does_every_task_and_reloads",
+             f"{_TRAIN}test_reconstruction_scores_by_hand", f"{_GRAPH}test_distortion_of_true_distances_is_zero"),
+            note="`crocuta.models.graph`; [](graphs.md)",
         ),
     ),
 }  # fmt: skip

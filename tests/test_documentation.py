@@ -18,6 +18,7 @@ EXAMPLES = {
     "chromatin.py": ["--sequences", "200", "--epochs", "1"],
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
     "digits_disk.py": ["disk.png"],
+    "graph.py": ["--epochs", "10", "--seeds", "1"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
     "species.py": ["--lengths", "64", "512", "--windows", "20", "--tests", "10"],
@@ -47,6 +48,13 @@ def test_python_of_the_layers_page_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("torch.Size([32, 21])")
+
+
+def test_python_of_the_graphs_page_runs():
+    code = "\n".join(python_blocks(ROOT / "docs" / "graphs.md"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "torch.Size([2])\ntorch.Size([6, 9])\n"
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

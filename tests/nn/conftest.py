@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz
+from crocuta.nn.graph import Graph
 
 
 class Case:
@@ -72,3 +73,21 @@ def golden_case(golden):
 def fresh_compiler():
     """Each test compiles from an empty cache: dynamo gives up after eight versions of a function."""
     torch.compiler.reset()
+
+
+@pytest.fixture(scope="session")
+def small_graph():
+    """Makes a cycle of four nodes with a chord and a leaf; node 5 has no edge but its own."""
+    edges = torch.tensor([[0, 1, 2, 3, 0, 1], [1, 2, 3, 0, 2, 4]])
+    return lambda: Graph(edges, 6, undirected=True)
+
+
+@pytest.fixture(scope="session")
+def dense():
+    """Writes edge weights as the matrix A of `(A x)_i = sum_j w_ij x_j`."""
+
+    def matrix(graph: Graph, weight: torch.Tensor) -> torch.Tensor:
+        empty = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=weight.dtype)
+        return empty.index_put((graph.target, graph.source), weight)
+
+    return matrix

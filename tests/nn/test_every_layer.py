@@ -11,9 +11,11 @@ from torch import nn as torch_nn
 
 from crocuta import nn
 from crocuta.manifolds import Lorentz, Poincare, PseudoHyperboloid
+from crocuta.nn.graph import Graph
 from crocuta.testing import assert_layer
 
 IDS = torch.tensor([[1, 0, 3], [2, 2, 1]])
+GRAPH = Graph(torch.tensor([[0, 1, 2, 3, 0, 1], [1, 2, 3, 0, 2, 4]]), 6, undirected=True)
 SEQUENCE, IMAGE = {"lead": (2, 6)}, {"lead": (2, 4, 4)}
 
 
@@ -154,6 +156,43 @@ def sequence_rows(m, ball):
     }
 
 
+def graph_rows(m, ball, options):
+    """Graph layers on a graph of six nodes, and what decodes them."""
+    pseudo, other = PseudoHyperboloid((2, 3), **options), Lorentz(0.7, options["learnable"])
+    on_graph = {"lead": (6,), "call": lambda layer, x: layer(x, GRAPH)}
+    pairs = {"in_features": 4, "call": in_pairs}
+    gil = nn.GILConv(m, 4, 6, heads=2)
+    return {
+        "GCNConv": (nn.GCNConv(4, 5), on_graph),
+        "GATConv": (nn.GATConv(4, 6, heads=2), on_graph),
+        "HGCNConv": (nn.HGCNConv(m, 4, 5), on_graph),
+        "HGCNConv, ball": (nn.HGCNConv(ball, 4, 5, manifold_out=m, dropout=0.2), on_graph),
+        "HGCNConv, attention": (nn.HGCNConv(m, 4, 5, manifold_out=other, attention=True), on_graph),
+        "HGNNConv": (nn.HGNNConv(m, 4, 5), on_graph),
+        "HGNNConv, ball": (nn.HGNNConv(ball, 4, 5), on_graph),
+        "HGATConv": (nn.HGATConv(m, 4, 6, heads=2), on_graph),
+        "HGATConv, ball": (nn.HGATConv(ball, 4, 5, heads=2, concatenate=False, distance=True), on_graph),
+        "GILConv": (gil, {"lead": (6,), "call": lambda g, x: g(x, g.manifold_in.logmap0(x), GRAPH)[0]}),
+        "GILConv, vectors": (
+            gil,
+            {"lead": (6,), "manifold_out": None}
+            | {"call": lambda g, x: g(x, g.manifold_in.logmap0(x), GRAPH)[1]},
+        ),
+        "QGCNConv": (nn.QGCNConv(pseudo, PseudoHyperboloid((3, 2), **options)), on_graph),
+        "LorentzAggregation": (nn.LorentzAggregation(m), {"in_features": 4, **on_graph}),
+        "HyboNetConv": (nn.HyboNetConv(m, 4, 5, activation=torch.relu, dropout=0.2), on_graph),
+        "HyboNetConv, attention": (nn.HyboNetConv(m, 4, 5, manifold_out=other, attention=True), on_graph),
+        "LGCNConv": (nn.LGCNConv(m, 4, 5), on_graph),
+        "H2HGCNConv": (nn.H2HGCNConv(m, 4, manifold_out=other, dropout=0.2), on_graph),
+        "TangentDecoder": (nn.TangentDecoder(ball, 4, 3), {}),
+        "CentroidDistance": (nn.CentroidDistance(m, 4, 3), {}),
+        "CentroidDistanceClassifier": (nn.CentroidDistanceClassifier(ball, 4, 3, 5), {}),
+        "DualDecoder": (nn.DualDecoder(m, 4, 3), {"call": lambda d, x: d(x, d.manifold_in.logmap0(x))}),
+        "FermiDiracDecoder": (nn.FermiDiracDecoder(m, learnable=True), pairs),
+        "FermiDiracDecoder, chordal": (nn.FermiDiracDecoder(m, chordal=True), pairs),
+    }
+
+
 def table(manifold):
     return {"manifold_in": manifold, "in_features": 5, "call": looked_up}
 
@@ -162,7 +201,12 @@ def rows(c, learnable):
     torch.manual_seed(0)
     options = {"c": c, "learnable": learnable}
     m, ball = Lorentz(**options), Poincare(**options)
-    return {**point_rows(m, ball, options), **grid_rows(m, ball), **sequence_rows(m, ball)}
+    return {
+        **point_rows(m, ball, options),
+        **grid_rows(m, ball),
+        **sequence_rows(m, ball),
+        **graph_rows(m, ball, options),
+    }
 
 
 NAMES = tuple(rows(1.0, False))

@@ -5,6 +5,16 @@ points `(..., 65)` to points `(..., 33)`.
 """
 
 from crocuta.manifolds import Remap, Rescale
+from crocuta.nn.graph_convolution import GATConv, GCNConv
+from crocuta.nn.graph_decoders import (
+    CentroidDistance,
+    CentroidDistanceClassifier,
+    DualDecoder,
+    FermiDiracDecoder,
+    TangentDecoder,
+)
+from crocuta.nn.graph_lorentz import H2HGCNConv, HyboNetConv, LGCNConv, LorentzAggregation
+from crocuta.nn.graph_tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv
 from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, LorentzPositionalEmbedding, PoincareEmbedding
 from crocuta.nn.hyperbolic_loss import EntailmentConeLoss, HyperbolicContrastiveLoss
 from crocuta.nn.lorentz_attention import (
@@ -116,4 +126,20 @@ __all__ = [
     "TangentResidual",
     "concatenate",
     "split",
+    "GATConv",
+    "GCNConv",
+    "CentroidDistance",
+    "CentroidDistanceClassifier",
+    "DualDecoder",
+    "FermiDiracDecoder",
+    "TangentDecoder",
+    "H2HGCNConv",
+    "HyboNetConv",
+    "LGCNConv",
+    "LorentzAggregation",
+    "GILConv",
+    "HGATConv",
+    "HGCNConv",
+    "HGNNConv",
+    "QGCNConv",
 ]

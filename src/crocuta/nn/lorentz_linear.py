@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz
-from crocuta.manifolds.numerics import TINY, in_float32, norm, sqrt
+from crocuta.manifolds.numerics import TINY, Scalar, dot, in_float32, norm, sqrt
+from crocuta.manifolds.radial import sum_to_scalar
 from crocuta.nn.linear import at_least_float32, fan_in_uniform, positive
 
 if TYPE_CHECKING:
@@ -104,10 +105,46 @@ class LorentzBoostLinear(nn.Module):
 
     @in_float32
     def _place(self, y: Tensor, log_scale: Tensor) -> Tensor:
-        radius = 1 / sqrt(self.manifold.c)
-        beyond = log_scale.exp() * torch.sigmoid(y[..., :1]) + self.margin  # t - 1/sqrt(c)
+        return _Place.apply(y, log_scale, self.manifold.c, self.margin)  # type: ignore[return-value]
+
+
+class _Place(torch.autograd.Function):
+    """`y` to the point in the direction of its space part, `exp(s) sigmoid(y_0) + margin` above the lowest time.
+
+    In one function, because step by step each of its passes would keep a tensor for the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, y: Tensor, log_scale: Tensor, c: Scalar, margin: float) -> Tensor:
+        ctx.margin, ctx.c = margin, None if isinstance(c, Tensor) else c
+        ctx.save_for_backward(y, log_scale, *((c,) if isinstance(c, Tensor) else ()))
+        radius = 1 / sqrt(c)
+        beyond = log_scale.exp() * torch.sigmoid(y[..., :1]) + margin  # t - 1/sqrt(c)
         length = (beyond * (beyond + 2 * radius)).sqrt()
-        return self.manifold.lift(y[..., 1:] * (length / norm(y[..., 1:]).clamp_min(TINY)))
+        x = y * (length / norm(y[..., 1:]).clamp_min(TINY))
+        x[..., 0] = (
+            (norm(x[..., 1:]).square() + 1 / c).sqrt().squeeze(-1)
+        )  # 1/sqrt(c) where there is no direction
+        return x
+
+    @staticmethod
+    def backward(ctx, *grads):
+        y, log_scale, *curvature = ctx.saved_tensors
+        (g,), c = grads, curvature[0] if curvature else ctx.c
+        radius, scale, share = 1 / sqrt(c), log_scale.exp(), torch.sigmoid(y[..., :1])
+        beyond = scale * share + ctx.margin
+        length = (beyond * (beyond + 2 * radius)).sqrt()
+        size = norm(y[..., 1:]).clamp_min(TINY)
+        along = dot(g[..., 1:], y[..., 1:]) / size  # of the length
+        by_beyond = g[..., :1] + along * (beyond + radius) / length
+        grad_y = length / size * (g - along / size * y)
+        grad_y[..., :1] = by_beyond * scale * share * (1 - share)
+        grad_scale = (by_beyond * scale * share).sum().to(log_scale.dtype)
+        grad_c = None
+        if curvature and ctx.needs_input_grad[2]:
+            by_radius = g[..., :1] + along * beyond / length
+            grad_c = sum_to_scalar(by_radius * (-radius / (2 * c)), c)
+        return grad_y, grad_scale, grad_c, None
 
 
 class LorentzCentroidClassifier(nn.Module):

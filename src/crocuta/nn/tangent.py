@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta.manifolds import Manifold, PseudoHyperboloid
-from crocuta.manifolds.numerics import in_float32
 from crocuta.nn.linear import IntrinsicLinear
 
 if TYPE_CHECKING:
@@ -36,13 +35,8 @@ class TangentLinear(IntrinsicLinear):
     def forward(self, x: Float[Tensor, "*batch ambient_in"]) -> Float[Tensor, "*batch ambient_out"]:
         """Points to points of the same manifold."""
         y = self.manifold.expmap0(F.linear(self.manifold.logmap0(x), self.weight))
-        return y if self.bias is None else self._move(y, self.bias)
-
-    @in_float32
-    def _move(self, y: Tensor, bias: Tensor) -> Tensor:
-        origin = self.manifold.origin(self.out_features, dtype=y.dtype, device=y.device)
-        velocity = F.pad(bias, (origin.numel() - bias.numel(), 0))
-        return self.manifold.expmap(y, self.manifold.transport(origin, y, velocity))
+        # the bias moved from the origin to y along the geodesic between them, and followed from there
+        return y if self.bias is None else self.manifold.from_normal_coordinates(y, self.bias)
 
 
 class TangentActivation(nn.Module):
