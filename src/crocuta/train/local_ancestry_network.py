@@ -42,7 +42,8 @@ def make_network(populations: int) -> AncestryForSiteClassification:
     )  # fmt: skip
     network = AncestryForSiteClassification(config)
     direct, doubt = network.head.direct, network.head.doubt
-    assert direct is not None and doubt is not None, "the configuration has evidence"
+    assert direct is not None, "the configuration has evidence"
+    assert doubt is not None, "the configuration has evidence"
     with torch.no_grad():
         direct.weight.zero_()
         direct.weight[:, :populations] = torch.eye(populations)
