@@ -37,7 +37,9 @@ class Verbs(TyperGroup):
             )
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            Console(stderr=True).print("Interrupted; the same command with --resume goes on from here.")
+            Console(stderr=True).print(
+                "Interrupted; the same command, with --resume if it has that option, goes on from what is kept."
+            )
             raise typer.Exit(130) from None
 
 
