@@ -1,6 +1,6 @@
 """Ancestry models on a simulated cohort: accuracy, encodings of positions, what FPE costs, Hyena against Transformer.
 
-    crocuta simulate admixture -o chr22sim --length 50.8e6 --name 22 --seed 1
+    crocuta simulate admixture -o chr22sim --length 50.8e6 --name 22 --seed 2
     crocuta ancestry build chr22sim/cohort.vcf.gz --samples chr22sim/samples.tsv --map chr22sim/map.tsv -o chr22.h5
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py accuracy chr22.h5 --view carried
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py accuracy chr22.h5 --view haplotype
