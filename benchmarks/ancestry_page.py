@@ -114,7 +114,8 @@ SECTIONS = (
     ("throughput", "Training speed", throughput),
 )
 NOTES = {
-    "accuracy": "Simulated chromosome 22 (`--seed 2`: drawn after the design was settled on another), people split 67.5 / 7.5 / 25 into training, validation and test; windows"
+    "accuracy": "Simulated chromosome 22 (`--seed 2`: drawn after the design was settled on another), people split"
+    " 67.5 / 7.5 / 25 into training, validation and test; windows"
     " drawn at random, populations equally often. Naive Bayes and copying are the model's own evidence, summed;"
     " the logistic regression is fitted to each of 24 windows by itself.",
     "ablation": "",
