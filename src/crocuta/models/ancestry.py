@@ -119,6 +119,19 @@ class AncestryWithHead(AncestryPreTrainedModel):
         elif isinstance(module, Doubt):
             initialization.constant_(module.logit, FIRST_DOUBT)
 
+    def read(
+        self,
+        input_ids: Tensor,
+        position: Tensor,
+        cm: Tensor | None,
+        chromosome: Tensor | None,
+        evidence: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Hidden states (B, L, D), and the tokens and evidence that they were read from."""
+        encoded = self.ancestry.encode_positions(position, cm, chromosome)
+        input_ids, evidence = self.ancestry.hide(input_ids, evidence)
+        return self.ancestry(input_ids, encoded, evidence), input_ids, evidence
+
 
 class AncestryForSNPPrediction(AncestryWithHead):
     """The allele of the next site, from all sites before it and from the next site's position."""
@@ -184,9 +197,7 @@ class AncestryForWindowClassification(AncestryWithHead):
         **kwargs,
     ) -> SequenceClassifierOutput:
         """Population logits (B, K); `labels` (B,) population indices. Others as `AncestryForSNPPrediction`."""
-        encoded = self.ancestry.encode_positions(position, cm, chromosome)
-        input_ids, evidence = self.ancestry.hide(input_ids, evidence)
-        hidden = self.ancestry(input_ids, encoded, evidence)
+        hidden, input_ids, evidence = self.read(input_ids, position, cm, chromosome, evidence)
         total = None if evidence is None else self.total(input_ids, evidence)
         logits = self.head(self.pool(hidden, self.ancestry.known(input_ids)), total)
         loss = None if labels is None else F.cross_entropy(logits, labels)
@@ -216,9 +227,7 @@ class AncestryForSiteClassification(AncestryWithHead):
         **kwargs,
     ) -> TokenClassifierOutput:
         """Population logits (B, L, K); `labels` (B, L), -100 where not known. Others as `AncestryForSNPPrediction`."""
-        encoded = self.ancestry.encode_positions(position, cm, chromosome)
-        input_ids, evidence = self.ancestry.hide(input_ids, evidence)
-        hidden = self.ancestry(input_ids, encoded, evidence)
+        hidden, input_ids, evidence = self.read(input_ids, position, cm, chromosome, evidence)
         logits = self.head(hidden, evidence)
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         return TokenClassifierOutput(loss=loss, logits=logits)  # pyright: ignore[reportArgumentType]
