@@ -70,9 +70,7 @@ class HGCNConv(nn.Module):
     def forward(self, x: Float[Tensor, "N ambient_in"], graph: Graph) -> Float[Tensor, "N ambient_out"]:
         """Points of `manifold` to points of `manifold_out`."""
         m = self.manifold_in
-        if self.dropout and self.training:
-            x = m.expmap0(F.dropout(m.logmap0(x), self.dropout))
-        x = self.linear(x)
+        x = self.linear(_drop(x, m, self.dropout * self.training))
         u = m.logmap0(x)
         if self.attention is None:
             u = propagate(u, graph.weight(self.normalisation, u.dtype), graph)
@@ -186,9 +184,7 @@ class HGATConv(nn.Module):
     def forward(self, x: Float[Tensor, "N ambient_in"], graph: Graph) -> Float[Tensor, "N ambient_out"]:
         """Points of `manifold` to points of `manifold_out`."""
         m = self.manifold_in
-        if self.dropout and self.training:
-            x = m.expmap0(F.dropout(m.logmap0(x), self.dropout))
-        x = self.linear(x)
+        x = self.linear(_drop(x, m, self.dropout * self.training))
         h = m.logmap0(x).unflatten(-1, (self.heads, -1))
         scale = self._distances(x, graph) if self.distance else None
         h = propagate_heads(h, self.attention(h, graph, scale), graph)
@@ -291,11 +287,15 @@ class QGCNConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "N ambient_in"], graph: Graph) -> Float[Tensor, "N ambient_out"]:
         """Points of `manifold` to points of `manifold_out`."""
-        if self.dropout and self.training:
-            x = self.manifold_in.expmap0(F.dropout(self.manifold_in.logmap0(x), self.dropout))
-        u = self.manifold_out.logmap0(self.linear(x))
+        x = self.linear(_drop(x, self.manifold_in, self.dropout * self.training))
+        u = self.manifold_out.logmap0(x)
         u = propagate(u, graph.weight(self.normalisation, u.dtype), graph)
         return self.manifold_out.expmap0(self.activation(u))
+
+
+def _drop(x: Tensor, manifold: Manifold, rate: float) -> Tensor:
+    """Dropout in the tangent space at the origin."""
+    return manifold.expmap0(F.dropout(manifold.logmap0(x), rate)) if rate else x
 
 
 def _to_points(u: Tensor, manifold_in: Manifold, manifold_out: Manifold) -> Tensor:
