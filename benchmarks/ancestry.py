@@ -22,6 +22,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,10 @@ POSITIONS = ("none", "sinusoidal", "rotary", "fourier", "learned", "fpe", "grid"
 Row = tuple[str, Callable[[], dict[str, Any]]]
 
 
-def load(cohort: Path, view: str) -> TrainingData:
+def load(cohort: Path, view: str, split: int = 0) -> TrainingData:
+    maf = 0.0 if view == "carried" else 0.01
     with Cohort(cohort) as store:
-        return load_training_data(store, leave_out=["ADMIXED"], maf=0.0 if view == "carried" else 0.01)
+        return load_training_data(store, leave_out=["ADMIXED"], maf=maf, seed=split)
 
 
 def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dict[str, Any]:
@@ -130,14 +132,15 @@ def regression_accuracy(data: TrainingData, window: int, count: int = 24) -> dic
     return {"accuracy": 100 * float(np.mean(right)), "windows": count}
 
 
-def accuracy_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
-    run = AncestryRun(view=view, pretrain=False)
+def accuracy_rows(data: TrainingData, view: str, steps: int, split: int) -> Iterator[Row]:
+    """Each length of window; the first split has no number in its rows' names."""
+    run, again = AncestryRun(view=view, pretrain=False), f" {split}" if split else ""
     for window in LENGTHS:
         recipe = recipe_of(window, steps)
-        yield f"{view} {window} hyena", lambda recipe=recipe: trained(data, run, recipe)
+        yield f"{view} {window} hyena{again}", lambda recipe=recipe: trained(data, run, recipe)
         if view == "haplotype":
             yield (
-                f"{view} {window} regression",
+                f"{view} {window} regression{again}",
                 lambda window=window: regression_accuracy(data, window),
             )
 
@@ -258,6 +261,7 @@ def main() -> None:
     parser.add_argument("--view", default="haplotype", choices=["haplotype", "carried"])
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--only", default="")
+    parser.add_argument("--split", type=int, default=0, help="of the people, for accuracy: 0, 1, 2, ...")
     arguments = parser.parse_args()
     prepare()
     torch.set_num_threads(1)
@@ -271,8 +275,12 @@ def main() -> None:
     elif arguments.part == "twins":
         rows = twin_rows(arguments.cohort, arguments.view, arguments.steps)
     else:
-        kinds = {"accuracy": accuracy_rows, "ablation": ablation_rows, "perplexity": perplexity_rows}
-        data = load(arguments.cohort, arguments.view)
+        kinds = {
+            "accuracy": partial(accuracy_rows, split=arguments.split),
+            "ablation": ablation_rows,
+            "perplexity": perplexity_rows,
+        }
+        data = load(arguments.cohort, arguments.view, arguments.split)
         rows = kinds[arguments.part](data, arguments.view, arguments.steps)
     measure(arguments.part, rows, arguments.only)
 
