@@ -38,6 +38,7 @@ from crocuta.models.ancestry import AncestryForSNPPrediction
 from crocuta.quiet import prepare
 from crocuta.train.ancestry import (
     AncestryRecipe,
+    Labelled,
     Teacher,
     classifier,
     fit_evidence,
@@ -79,7 +80,7 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
         pretrained = AncestryForSNPPrediction(config.pretraining())
         name_sites(pretrained, data)
         train_stage(pretrained, teacher, "pretrain", lambda moment: None)
-        row["perplexity"] = judge(pretrained, replace_evidence(test))[1]
+        row["perplexity"] = judge(pretrained, Labelled(test.windows, None))[1]
     middle = time.process_time()
     model = classifier(config, pretrained)
     name_sites(model, data)
@@ -98,10 +99,6 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
         alone = (sums.argmax(2) == labels[:, None]).float().mean(0).tolist()
         row |= {"naive_bayes": 100 * alone[-1], "copying": [100 * value for value in alone[:-1]]}
     return row
-
-
-def replace_evidence(test: Any) -> Any:
-    return test._replace(evidence=None)
 
 
 def ece(found: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> float:

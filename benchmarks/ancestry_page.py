@@ -135,9 +135,9 @@ SECTIONS = (
 )
 NOTES = {
     "accuracy": "Simulated chromosome 22 (`--seed 2`: drawn after the design was settled on another), people split"
-    " 67.5 / 7.5 / 25 into training, validation and test; windows"
-    " drawn at random, populations equally often; mean ± standard deviation over splits. Naive Bayes and copying are the model's own evidence, summed;"
-    " the logistic regression is fitted to each of 24 windows by itself.",
+    " 67.5 / 7.5 / 25 into training, validation and test; windows drawn at random, populations equally often; mean ±"
+    " standard deviation over splits. Naive Bayes and copying are the model's own evidence, summed; the"
+    " logistic regression is fitted to each of 24 windows by itself.",
     "ablation": "",
     "perplexity": "On people not trained on. **Read it beside the table**: a plain count of which letter was met in"
     " which bin of the chromosome, without any network, predicts letters as well as it does here; a low perplexity in"
