@@ -50,13 +50,18 @@ class Task(NamedTuple):
     bar: float | None = None
 
 
-LINKS = {"num_layers": (1, 2), "activation": ("relu", "none"), "lr": (0.01, 0.03)}
-WORDS = {"num_layers": (1, 2), "dropout": (0.3, 0.6), "weight_decay": (0.01, 0.1)}
-CLASSES = {"activation": ("relu", "none"), "dropout": (0.4, 0.7), "weight_decay": (0.03, 0.1)}
+LINKS = {"num_layers": (1, 2), "activation": ("relu", "none"), "lr": (0.02,)}
+WORDS = {"num_layers": (1, 2), "dropout": (0.4, 0.7), "weight_decay": (0.01,)}
+CLASSES = {
+    "activation": ("relu", "none"),
+    "dropout": (0.6, 0.8),
+    "hidden_size": (16, 64),
+    "weight_decay": (0.03,),
+}
 TASKS = {
     "disease-lp": Task("disease_lp.npz", "lp", LINKS, 1000, bar=0.95),
     "airport-lp": Task("airport.npz", "lp", LINKS, 600, degrees=True, bar=0.96),
-    "cora-lp": Task("cora.npz", "lp", WORDS, 300, bar=0.92),
+    "cora-lp": Task("cora.npz", "lp", WORDS, 500, bar=0.92),
     "cora-nc": Task("cora.npz", "nc", CLASSES, 300, split="public", bar=0.80),
     "airport-nc": Task("airport.npz", "nc", CLASSES, 300, degrees=True),
     "airport-nc-original": Task("airport.npz", "nc", CLASSES, 300, degrees=True, split="original"),
