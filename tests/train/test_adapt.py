@@ -28,7 +28,16 @@ from crocuta.train.adapt import (
 from crocuta.train.finetuning import build
 from crocuta.train.run import evaluate, predict
 
-EVERY = ("full", "probe", "lora:2", "prompt:4", "label-prompt:4", "in-context:1")
+EVERY = (
+    "full",
+    "probe",
+    "lora:2",
+    "hyplora:2",
+    "hyplora-full:2",
+    "prompt:4",
+    "label-prompt:4",
+    "in-context:1",
+)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +78,7 @@ def test_every_trained_tensor_receives_a_gradient(text, pretrained, splits):
     """A layer that reads a weight past its adapter would leave the adapter untrained, in silence."""
     model = prepared(parse_adaptation(text), pretrained, splits).train()
     for name, parameter in model.named_parameters():
-        if "lora_B" in name:
+        if "lora_B" in name or name.endswith(".up"):
             torch.nn.init.ones_(parameter)  # starts at 0, which would hide A's gradient
     ids = torch.randint(7, 11, (4, 30))
     model(
