@@ -8,7 +8,7 @@ model whose layers are linear. Merging does not exist: the update is not linear 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from peft import PeftConfig, inject_adapter_in_model, mapping
@@ -61,7 +61,7 @@ class HypLoraConfig(PeftConfig):
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
     layers_to_transform: list[int] | int | None = None
-    layers_pattern: list[str] | str | None = field(default=None)
+    layers_pattern: list[str] | str | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -212,7 +212,7 @@ def register_method() -> None:
 
 
 def build_in(model: Any, options: dict[str, Any]) -> None:
-    """Makes HypLoRA part of a model of crocuta: saved with it, loaded with it.
+    """Makes HypLoRA part of a HyenaDNA or of any sequence classifier of crocuta: saved with it, loaded with it.
 
     `options` are arguments of `HypLoraConfig`; they stand in the model's configuration, as `hyplora`. Every weight
     keeps its `requires_grad`.
