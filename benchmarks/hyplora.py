@@ -176,14 +176,14 @@ def write(bench: Bench, rates: dict[str, float | None], seeds: range) -> None:
                 rows.append({**row, "milliseconds_per_step": times[way]})
     write_json(ROOT / "benchmarks" / "results" / "hyplora.json", rows)
     lines = [
-        "| task | way | trained parameters | of all | learning rate | MCC x 100 | accuracy, % | ms a step |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | way | trained parameters | of all | learning rate | seeds | MCC x 100 | accuracy, % | ms a step |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         mcc, accuracy = (f"{mean:.1f} ± {number(sd, 1)}" for mean, sd in (row["mcc"], row["accuracy"]))
         lines.append(
             f"| {row['task']} | {row['title']} | {row['trained_parameters']:,} | {row['share']:.1f}% |"
-            f" {row['learning_rate']:.1e} | {mcc} | {accuracy} | {row['milliseconds_per_step']:.0f} |"
+            f" {row['learning_rate']:.1e} | {row['seeds']} | {mcc} | {accuracy} | {row['milliseconds_per_step']:.0f} |"
         )
     page, begin, end = ROOT / "docs" / "hyplora.md", "<!-- results -->", "<!-- end of results -->"
     text = "\n".join([begin, "", *lines, "", end])

@@ -52,11 +52,13 @@ def make(build):
 
 
 def draw(model, size=0.3):
-    """Updates that are not 0."""
+    """Updates that are not 0, and curvatures that are not what they were."""
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
         if name.endswith(".up"):
             nn.init.normal_(parameter, std=size)
+        if name.endswith(".log_c"):
+            nn.init.constant_(parameter, 1.0)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,10 +81,26 @@ def test_a_causal_model(build, form, tmp_path):
         assert torch.equal(model(IDS).logits, plain)
     model.save_pretrained(tmp_path)
     assert len(load_file(tmp_path / "adapter_model.safetensors")) == len(trained)
-    loaded = PeftModel.from_pretrained(base, tmp_path).eval()
-    assert loaded.peft_config["default"].form == form
+    parameters = dict(model.named_parameters())
+    loaded = PeftModel.from_pretrained(base, tmp_path, adapter_name="other").eval()
+    assert loaded.peft_config["other"].form == form
+    assert all(
+        torch.equal(p, parameters[n.replace(".other", ".default")]) for n, p in loaded.named_parameters()
+    )
     torch.testing.assert_close(loaded(IDS).logits, adapted, rtol=1e-5, atol=1e-6)
     assert torch.equal(model.unload()(IDS).logits, plain)
+
+
+def test_transformers_loads_an_adapter_too(tmp_path):
+    """`load_adapter` of a model, without peft's wrapper."""
+    model = get_peft_model(make(llama), HypLoraConfig(r=2, learnable_curvature=True)).eval()
+    draw(model)
+    model.save_pretrained(tmp_path)
+    loaded = make(llama)
+    loaded.load_adapter(tmp_path)
+    wanted = {key.removeprefix("base_model.model."): tensor for key, tensor in model.state_dict().items()}
+    assert loaded.state_dict().keys() == wanted.keys()
+    assert all(torch.equal(tensor, wanted[key]) for key, tensor in loaded.state_dict().items())
 
 
 @pytest.mark.parametrize("form", FORMS)

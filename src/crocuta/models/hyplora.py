@@ -199,6 +199,14 @@ class HypLoraModel(BaseTuner):
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
 
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        """The key in a file; peft's own rule looks one module deep, and a learned curvature lies two deep."""
+        layer, found, rest = key.rpartition(f".hyplora_map.{adapter_name}.")
+        if not found:
+            return super()._remove_adapter_name_from_key(key, adapter_name)
+        return f"{layer}.hyplora_map.{rest}"
+
     def _check_merge_allowed(self) -> None:
         raise ValueError(NOT_LINEAR)
 
