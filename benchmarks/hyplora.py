@@ -58,6 +58,7 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace):
         self.base, self.root, self.output = arguments.pretrained, arguments.data_root, arguments.output
         self.train, self.loaded = not arguments.page, {}
+        self.tuning: dict[str, dict[float, float]] = {}  # way -> rate -> validation MCC
 
     def splits(self, task: str) -> Splits:
         if task not in self.loaded:
@@ -83,8 +84,9 @@ class Bench:
         fits = {rate: self.fit(Cell(first, way, rate, 0, 1)) for rate in RATES}
         if None in fits.values():
             return None
-        print(way, {rate: round(fit.valid["mcc"], 3) for rate, fit in fits.items() if fit}, flush=True)
-        return max(RATES, key=lambda rate: fits[rate].valid["mcc"])  # type: ignore[union-attr]
+        found = self.tuning[way] = {rate: fit.valid["mcc"] for rate, fit in fits.items() if fit}
+        print(way, found, flush=True)
+        return max(found, key=lambda rate: found[rate])
 
     def test(self, cell: Cell) -> dict[str, float] | None:
         """A training's scores on the test set."""
@@ -174,7 +176,7 @@ def write(bench: Bench, rates: dict[str, float | None], seeds: range) -> None:
             row = None if rate is None else bench.row(task, way, rate, seeds)
             if row is not None:
                 rows.append({**row, "milliseconds_per_step": times[way]})
-    write_json(ROOT / "benchmarks" / "results" / "hyplora.json", rows)
+    write_json(ROOT / "benchmarks" / "results" / "hyplora.json", {"tuning": bench.tuning, "rows": rows})
     lines = [
         "| task | way | trained parameters | of all | learning rate | seeds | MCC x 100 | accuracy, % | ms a step |",
         "|---|---|---|---|---|---|---|---|---|",
