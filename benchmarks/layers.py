@@ -21,11 +21,13 @@ from typing import NamedTuple
 
 import torch
 import twins
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta import nn as hyperbolic
 from crocuta.manifolds import Lorentz, Manifold, Poincare, PseudoHyperboloid
+from crocuta.models.hyplora import HypLoraConfig
 
 RESULT = Path(__file__).parent / "results" / "layers.json"
 
@@ -80,6 +82,9 @@ class Case(NamedTuple):
         if self.words:
             ids = torch.randint(self.words, self.shape)
             return Side(self.layer, (ids,)), Side(self.twin, (ids,))
+        if isinstance(self.layer, PeftModel):  # of vectors, both
+            x = torch.randn(self.shape)
+            return Side(self.layer, (x,)), Side(self.twin, (x,))
         manifold = getattr(self.layer, "manifold_in", getattr(self.layer, "manifold", None))
         assert isinstance(manifold, Manifold)
         points = (
@@ -136,6 +141,21 @@ def linear_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
         "LorentzSwiGLU": Case(
             swiglu, twins.SwiGLU(256, swiglu.hidden_features + 1), (4, 256, 256), (4, 256, 256)
         ),
+    }
+
+
+def low_rank_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """A linear layer with HypLoRA's update beside one with LoRA's, rank 8."""
+
+    def adapted(config: PeftConfig) -> nn.Module:
+        return get_peft_model(nn.Sequential(nn.Linear(256, 256)), config)
+
+    lora = adapted(LoraConfig(r=8, target_modules=["0"]))
+    return {
+        name: Case(
+            adapted(HypLoraConfig(form=form, c=m.initial_c, target_modules=["0"])), lora, TOKENS, TOKENS
+        )
+        for name, form in (("TangentLowRank", "hybrid"), ("LorentzLowRank", "full"))
     }
 
 
@@ -312,7 +332,7 @@ def sequence_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
 def cases() -> dict[str, Case]:
     """Class name, and variant after a comma -> what to measure."""
     m, ball, found = Lorentz(), Poincare(), {}
-    for group in (linear_cases, conv_cases, norm_cases, pointwise_cases, sequence_cases):
+    for group in (linear_cases, low_rank_cases, conv_cases, norm_cases, pointwise_cases, sequence_cases):
         found.update(group(m, ball))
     return found
 

@@ -27,6 +27,15 @@ FAILURES: tuple[Failure, ...] = (
         (f"{_HEADS}test_poincare_mlr_has_the_conformal_factor_the_right_way_up",),
     ),
     Failure(
+        "HyperCore HypLoRA", "gradient at the start 4,472 times too large",
+        ("tests/nn/test_low_rank.py::test_the_originals_gradient_at_the_start_is_4472_times_too_large",
+         "tests/models/test_hyplora.py::test_gradient_at_the_start_through_a_whole_model"),
+    ),
+    Failure(
+        "HyperCore LoRA's `modules_to_save`", "ignored: the new classifier stays frozen",
+        ("tests/models/test_hyplora.py::test_modules_to_save_are_trained_and_saved",),
+    ),
+    Failure(
         "HyperCore `induced_distance`", "sign lost: constant 0.00138 where 4 to 7 is right",
         (f"{_KNOWN}test_distance_has_its_full_size",),
     ),
@@ -127,6 +136,9 @@ FLOOR: dict[str, str] = {
     "TangentLinear": "log and exp at the origin and, for the bias, transport and exp at every "
     "point, in float64. "
     "`LorentzLinear` does the same work without them.",
+    "TangentLowRank": "twin: LoRA by `peft`; a norm of each input and of each output, and the logarithm's factor "
+    "on the outputs.",
+    "LorentzLowRank": "twin: LoRA by `peft`; a norm of each input, whose gradient is a second pass over it.",
     "TangentActivation": "log and exp at the origin: a norm and a transcendental function per point, each way.",
     "TangentResidual": "two logs and an exp at the origin, where the twin adds.",
     "PseudoHyperboloidLinear": "log and exp at the origin: sines and hyperbolic sines of two norms per point.",

@@ -24,6 +24,7 @@ GANEA = "Ganea et al. 2018, arXiv 1805.09112"
 HNNPP = "Shimizu et al. 2021, arXiv 2006.08210"
 HE = "He et al. 2024, arXiv 2412.14695"
 YANG = "Yang et al. 2024, arXiv 2407.01290"
+HYPLORA = "Yang et al. 2025, arXiv 2410.04010"
 MERU = "Desai et al. 2023, arXiv 2304.09172"
 
 _LINEAR, _CONV = "tests/nn/test_lorentz_linear.py::", "tests/nn/test_lorentz_conv.py::"
@@ -36,6 +37,7 @@ _LOSS, _MAPS = "tests/nn/test_hyperbolic_loss.py::", "tests/manifolds/test_maps.
 _SPACE, _KNOWN = "tests/manifolds/test_laws.py::", "tests/manifolds/test_known_failures.py::"
 _CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_descent.py::"
 _EVERY = "tests/nn/test_every_layer.py::"
+_LOW_RANK, _PEFT = "tests/nn/test_low_rank.py::", "tests/models/test_hyplora.py::"
 _TANGENT = "tests/nn/test_tangent.py::"
 _GRAPH, _PASS = "tests/nn/test_graph_hyperbolic.py::", "tests/nn/test_graph.py::"
 _MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/train/test_graph.py::"
@@ -354,6 +356,26 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_MODEL}test_every_encoder_does_every_task_and_reloads",
              f"{_TRAIN}test_reconstruction_scores_by_hand", f"{_GRAPH}test_distortion_of_true_distances_is_zero"),
             note="`crocuta.models.graph`; [](graphs.md)",
+        ),
+    ),
+    "Adaptation of trained models": (
+        Module(
+            "LoRA", (), "Hu et al. 2021, arXiv 2106.09685", "peft's own",
+            ("tests/train/test_adapt.py::test_what_each_adaptation_trains",
+             "tests/train/test_adapt.py::test_merged_weights_answer_as_the_adapter_did"),
+            note="`peft.LoraConfig`; `--adapt lora:8`",
+        ),
+        Module(
+            "HypLoRA, hybrid", ("TangentLowRank",), HYPLORA, f"LorentzLinear and maps composed, 1e-11; {LAWS}",
+            (f"{_LOW_RANK}test_the_equations",
+             f"{_LOW_RANK}test_gradient_at_the_start_is_that_of_finite_differences",
+             f"{_PEFT}test_a_causal_model", f"{_PEFT}test_several_adapters", f"{_PEFT}test_long_sequences"),
+            note="`HypLoraConfig`; `--adapt hyplora:8`; [](hyplora.md)",
+        ),
+        Module(
+            "HypLoRA, fully hyperbolic", ("LorentzLowRank",), HYPLORA, f"LorentzLinear composed, 1e-12; {LAWS}",
+            (f"{_LOW_RANK}test_the_equations", f"{_PEFT}test_layers_of_points"),
+            note='`HypLoraConfig(form="full")`; `--adapt hyplora-full:8`',
         ),
     ),
 }  # fmt: skip

@@ -71,7 +71,7 @@ def test_adapt_to_windows_of_a_genome(files):
     [
         (
             ["-m", "base", "--adapt", "prefix:3"],
-            "expected full, probe, lora, prompt, label-prompt, in-context",
+            "expected full, probe, lora, hyplora, hyplora-full, prompt, label-prompt, in-context",
         ),
         (["-m", "cnn", "--adapt", "probe"], "needs pretrained weights, and cnn starts from new ones"),
         (["-m", "base", "--adapt", "label-prompt:3"], "names each sequence's one class by a token"),

@@ -151,7 +151,7 @@ def train(
     adapt: Annotated[
         list[str] | None,
         typer.Option(
-            help="How pretrained weights are adapted: full (default), probe, lora:RANK, prompt:TOKENS,"
+            help="How pretrained weights are adapted: full (default), probe, lora:RANK, hyplora:RANK, prompt:TOKENS,"
             " label-prompt:TOKENS, in-context:SHOTS; repeat to compare."
         ),
     ] = None,

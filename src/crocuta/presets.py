@@ -50,6 +50,8 @@ ADAPTATION_RECIPES = {
     "full": FINETUNE_RECIPE,
     "probe": replace(FINETUNE_RECIPE, learning_rate=2e-2),
     "lora": replace(FINETUNE_RECIPE, learning_rate=4e-3),
+    "hyplora": replace(FINETUNE_RECIPE, learning_rate=4e-3),
+    "hyplora-full": replace(FINETUNE_RECIPE, learning_rate=4e-3),
     "prompt": replace(FINETUNE_RECIPE, learning_rate=2e-2),
     "label-prompt": replace(FINETUNE_RECIPE, learning_rate=3e-2),
     "in-context": replace(FINETUNE_RECIPE, epochs=4),

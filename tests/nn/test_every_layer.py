@@ -44,6 +44,12 @@ def halves(holder, x):
     return torch.cat(nn.split(holder.manifold, x, 2), dim=0)
 
 
+def updating(layer):
+    """Low-rank maps start at 0."""
+    torch.nn.init.normal_(layer.up)
+    return layer
+
+
 def head(layer):
     torch.nn.init.normal_(layer.offset)
     return layer
@@ -64,6 +70,8 @@ def point_rows(m, ball, options):
         "TangentLinear": (nn.TangentLinear(m, 8, 5), {}),
         "TangentLinear, no bias": (nn.TangentLinear(m, 8, 5, bias=False), {}),
         "TangentLinear, ball": (nn.TangentLinear(ball, 8, 5), {}),
+        "LorentzLowRank": (updating(nn.LorentzLowRank(m, 8, 5, 3)), {}),
+        "TangentLowRank": (updating(nn.TangentLowRank(m, 8, 5, 3)), {}),
         "PoincareLinear": (nn.PoincareLinear(ball, 5, 4), {}),
         "PoincareLinear, no bias": (nn.PoincareLinear(ball, 5, 4, bias=False), {}),
         "PseudoHyperboloidLinear": (
@@ -231,6 +239,8 @@ COMPILED = (
     "LorentzTransformerBlock",
     "LorentzLearnedPosition",
     "LorentzBasicBlock",
+    "LorentzLowRank",
+    "TangentLowRank",
     "PoincareLinear",
     "PoincareMLR",
     "Remap",

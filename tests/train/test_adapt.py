@@ -18,6 +18,7 @@ from crocuta.report import write_report
 from crocuta.train import Recipe, finetune, run_experiment
 from crocuta.train.adapt import (
     ADAPTATIONS,
+    HypLora,
     InContext,
     LabelPrompt,
     LinearProbe,
@@ -28,7 +29,16 @@ from crocuta.train.adapt import (
 from crocuta.train.finetuning import build
 from crocuta.train.run import evaluate, predict
 
-EVERY = ("full", "probe", "lora:2", "prompt:4", "label-prompt:4", "in-context:1")
+EVERY = (
+    "full",
+    "probe",
+    "lora:2",
+    "hyplora:2",
+    "hyplora-full:2",
+    "prompt:4",
+    "label-prompt:4",
+    "in-context:1",
+)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +79,7 @@ def test_every_trained_tensor_receives_a_gradient(text, pretrained, splits):
     """A layer that reads a weight past its adapter would leave the adapter untrained, in silence."""
     model = prepared(parse_adaptation(text), pretrained, splits).train()
     for name, parameter in model.named_parameters():
-        if "lora_B" in name:
+        if "lora_B" in name or name.endswith(".up"):
             torch.nn.init.ones_(parameter)  # starts at 0, which would hide A's gradient
     ids = torch.randint(7, 11, (4, 30))
     model(
@@ -121,13 +131,36 @@ def test_merged_weights_answer_as_the_adapter_did(pretrained, splits):
         torch.testing.assert_close(plain.eval()(input_ids=ids).logits, before)
 
 
+def test_hyplora_is_saved_with_the_model_that_it_adapts(pretrained, splits, recipe, tmp_path):
+    before = load_file(pretrained / "model.safetensors")
+    finetune(pretrained, splits, tmp_path / "h", replace(recipe, epochs=1), adaptation=HypLora(2))
+    after = load_file(tmp_path / "h" / "model.safetensors")
+    plain = {key.replace("base_layer.", ""): tensor for key, tensor in after.items()}
+    kept = [key for key in before if key in plain]
+    assert len(kept) > 20
+    assert all(torch.equal(plain[key], before[key]) for key in kept)
+    assert sum(key.endswith(".up") and bool(tensor.any()) for key, tensor in after.items()) == 4
+    model = load_classifier(tmp_path / "h")
+    assert model.config.hyplora["form"] == "hybrid"
+    ids = torch.randint(7, 11, (4, 30))
+    bare = build(pretrained, splits.train.classes, "single_label").eval()
+    with torch.no_grad():
+        adapted = model.eval()(ids, output_hidden_states=True).hidden_states[-1]
+        assert (adapted - bare(ids, output_hidden_states=True).hidden_states[-1]).abs().max() > 1e-4
+        prompted = SoftPrompt(2).prepare(model, splits, 0)  # and it can be adapted further, in another way
+        found, wanted = (kind.eval().hyena(ids).last_hidden_state for kind in (prompted, model))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="has HypLoRA's updates already"):
+        finetune(tmp_path / "h", splits, tmp_path / "twice", recipe, adaptation=HypLora(2))
+
+
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.epoch > 1.4:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("text", ["lora:2", "in-context:1"])
+@pytest.mark.parametrize("text", ["lora:2", "hyplora:2", "in-context:1"])
 def test_a_killed_adaptation_resumes_to_the_same_weights(text, pretrained, splits, recipe, tmp_path):
     options = {"adaptation": parse_adaptation(text)}
     whole = finetune(pretrained, splits, tmp_path / "whole", recipe, **options)

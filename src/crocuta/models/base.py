@@ -40,6 +40,7 @@ class ModelConfig(PreTrainedConfig):
     padding_side: ClassVar[str] = "right"
     append_separator: ClassVar[bool] = False
     retired_keys: ClassVar[frozenset[str]] = frozenset()
+    hyplora: dict[str, Any] | None = None  # arguments of `HypLoraConfig`, where that is part of the model
 
     def __post_init__(self, **kwargs):
         known = {field.name for field in fields(self)} | BOOKKEEPING
@@ -86,7 +87,19 @@ def chunks(items: Iterable, size: int) -> Iterator[list]:
         yield chunk
 
 
-class SequenceClassifier(PreTrainedModel):
+class AdaptableModel(PreTrainedModel):
+    """A model that HypLoRA may be part of, if its configuration says so."""
+
+    def post_init(self) -> None:
+        super().post_init()
+        if self.config.hyplora is not None:
+            from crocuta.models.hyplora import build_in, is_built_in
+
+            if not is_built_in(self):  # a backbone, built first, has it already
+                build_in(self, self.config.hyplora)
+
+
+class SequenceClassifier(AdaptableModel):
     """`predict` for models that map `input_ids` and `attention_mask` to class logits."""
 
     config: ModelConfig

@@ -11,7 +11,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    PreTrainedModel,
     initialization,
 )
 from transformers.modeling_outputs import (
@@ -21,7 +20,7 @@ from transformers.modeling_outputs import (
     TokenClassifierOutput,
 )
 
-from crocuta.models.base import SequenceClassifier, classification_loss, register
+from crocuta.models.base import AdaptableModel, SequenceClassifier, classification_loss, register
 from crocuta.models.hyena_block import HyenaBlock, HyenaMLP, operator
 from crocuta.models.hyena_config import RELEASED, HyenaConfig
 from crocuta.models.hyena_convert import convert
@@ -89,7 +88,7 @@ class HyenaBackbone(nn.Module):
         return [*stream, self.ln_f(x.to(self.ln_f.weight.dtype))]
 
 
-class HyenaPreTrainedModel(PreTrainedModel):
+class HyenaPreTrainedModel(AdaptableModel):
     config_class = HyenaConfig
     base_model_prefix = "hyena"
     supports_gradient_checkpointing = True

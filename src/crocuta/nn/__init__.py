@@ -54,6 +54,7 @@ from crocuta.nn.lorentz_pointwise import (
 from crocuta.nn.lorentz_pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
 from crocuta.nn.lorentz_resnet import LorentzBasicBlock, LorentzBottleneckBlock, LorentzInputBlock
 from crocuta.nn.lorentz_transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
+from crocuta.nn.low_rank import LorentzLowRank, TangentLowRank
 from crocuta.nn.patch import LorentzPatchEmbedding
 from crocuta.nn.poincare_attention import PoincareMultiheadAttention
 from crocuta.nn.poincare_conv import PoincareConv1d, PoincareConv2d
@@ -95,6 +96,7 @@ __all__ = [
     "LorentzLayerNorm",
     "LorentzLearnedPosition",
     "LorentzLinear",
+    "LorentzLowRank",
     "LorentzMLR",
     "LorentzMultiheadAttention",
     "LorentzNormalize",
@@ -123,6 +125,7 @@ __all__ = [
     "Rotary",
     "TangentActivation",
     "TangentLinear",
+    "TangentLowRank",
     "TangentResidual",
     "concatenate",
     "split",

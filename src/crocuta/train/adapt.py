@@ -8,6 +8,8 @@ from crocuta.train.adapt_weights import (
     FULL,
     Adaptation,
     FullFineTuning,
+    HypLora,
+    HypLoraFull,
     LinearProbe,
     Lora,
     trained_parameters,
@@ -18,6 +20,8 @@ __all__ = [
     "FULL",
     "Adaptation",
     "FullFineTuning",
+    "HypLora",
+    "HypLoraFull",
     "InContext",
     "LabelPrompt",
     "LinearProbe",
@@ -28,7 +32,8 @@ __all__ = [
 ]
 
 ADAPTATIONS: dict[str, type[Adaptation]] = {
-    kind.name: kind for kind in (FullFineTuning, LinearProbe, Lora, SoftPrompt, LabelPrompt, InContext)
+    kind.name: kind
+    for kind in (FullFineTuning, LinearProbe, Lora, HypLora, HypLoraFull, SoftPrompt, LabelPrompt, InContext)
 }
 
 

@@ -143,6 +143,67 @@ class Lora(Adaptation):
         del model.peft_config
 
 
+@dataclass(frozen=True)
+class HypLora(Lora):
+    """HypLoRA, hybrid: low-rank updates by way of the hyperboloid (`crocuta.nn.TangentLowRank`), and a new head.
+
+    No weight equals such an update, so it is saved as a part of the model; its configuration tells of it.
+
+    Args:
+        rank: of each update.
+        alpha: default twice the rank.
+        targets: as in `Lora`.
+        c: the hyperboloid's sectional curvature is -c.
+    """
+
+    name = "hyplora"
+    form: ClassVar[str] = "hybrid"
+    c: float = 1.0
+
+    @property
+    def title(self) -> str:
+        return f"HypLoRA, rank {self.rank}"
+
+    def check(self, config: Any, splits: Splits) -> None:
+        if getattr(config, "hyplora", None) is not None:
+            raise InputError(
+                f"--adapt {self.name}: the model has HypLoRA's updates already; adapt the one that it was made from,"
+                " or use --adapt full to train its weights further"
+            )
+
+    def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
+        from crocuta.models.hyplora import build_in
+
+        self.check(model.config, splits)
+        prefix = f"{model.base_model_prefix}."  # the backbone alone knows its layers by the rest
+        options = {
+            "r": self.rank,
+            "hyplora_alpha": 2 * self.rank if self.alpha is None else self.alpha,
+            "form": self.form,
+            "c": self.c,
+            "target_modules": [name.removeprefix(prefix) for name in self.layers(model)],
+        }
+        build_in(model, options)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("hyplora_map" in name or name.startswith(f"{HEAD}."))
+        return model
+
+    def finish(self, model: PreTrainedModel) -> None:
+        """The updates stay: the model's configuration names them."""
+
+
+@dataclass(frozen=True)
+class HypLoraFull(HypLora):
+    """HypLoRA, fully hyperbolic (`crocuta.nn.LorentzLowRank`): no exponential map, no logarithm."""
+
+    name = "hyplora-full"
+    form = "full"
+
+    @property
+    def title(self) -> str:
+        return f"HypLoRA, fully hyperbolic, rank {self.rank}"
+
+
 def freeze(module: nn.Module) -> None:
     """Weights stay as they are, and so do running statistics: `train()` no longer reaches the module."""
     module.requires_grad_(False).eval()
