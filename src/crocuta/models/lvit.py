@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ImageClass
 
 from crocuta.manifolds import Lorentz, Remap
 from crocuta.models.base import ModelConfig, classification_loss, register
+from crocuta.models.image_processor import register_processor
 from crocuta.nn.lorentz_head import LorentzMLR
 from crocuta.nn.lorentz_norm import LorentzLayerNorm
 from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzScaledResidual
@@ -254,3 +255,4 @@ class LViTForImageClassification(LViTPreTrainedModel):
 
 
 register(LViTConfig, {AutoModel: LViTModel, AutoModelForImageClassification: LViTForImageClassification})
+register_processor(LViTConfig)
