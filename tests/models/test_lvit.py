@@ -78,10 +78,10 @@ def test_parts_against_hypercore(golden):
     torch.testing.assert_close(pixels.grad, torch.from_numpy(arrays["grad.in.image"]), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("pool", ["centroid", "token"])
+@pytest.mark.parametrize(("pool", "residual"), [("centroid", "addition"), ("token", "midpoint")])
 @pytest.mark.parametrize("c", [0.1, 1.0, [2.7, 0.4]])
-def test_outputs_are_points(c, pool):
-    model = small(c=c, pool=pool).lvit.double()
+def test_outputs_are_points(c, pool, residual):
+    model = small(c=c, pool=pool, residual=residual).lvit.double()
     outputs = model(images(dtype=torch.float64), output_hidden_states=True)
     tokens = 4 + (pool == "token")
     assert outputs.last_hidden_state.shape == (2, tokens, 17)
@@ -197,6 +197,8 @@ def test_wrong_sizes_and_options_are_named():
         LViTConfig(image_size=10, patch_size=4)
     with pytest.raises(ValueError, match="pool must be one of"):
         LViTConfig(pool="max")
+    with pytest.raises(ValueError, match="residual must be one of midpoint, addition"):
+        LViTConfig(residual="sum")
     with pytest.raises(ValueError, match="one per layer"):
         LViTConfig(c=[1.0, 2.0])
     with pytest.raises(ValueError, match="did you mean 'patch_size'"):

@@ -17,7 +17,7 @@ from crocuta.models.base import ModelConfig, classification_loss, register
 from crocuta.models.image_processor import register_processor
 from crocuta.nn.lorentz_head import LorentzMLR
 from crocuta.nn.lorentz_norm import LorentzLayerNorm
-from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzScaledResidual
+from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzScaledResidual, LorentzSpaceAddition
 from crocuta.nn.lorentz_pool import LorentzGlobalPool
 from crocuta.nn.lorentz_transformer import LorentzFeedForward, LorentzTransformerBlock
 from crocuta.nn.patch import LorentzPatchEmbedding
@@ -25,6 +25,7 @@ from crocuta.nn.position import LorentzLearnedPosition
 from crocuta.nn.shared import save_curvatures_once
 
 POOLS = ("centroid", "token")
+RESIDUALS = ("midpoint", "addition")
 
 
 class LViTConfig(ModelConfig):
@@ -39,8 +40,11 @@ class LViTConfig(ModelConfig):
             origin. Patches live on the first layer's hyperboloid, the head on the last's.
         per_layer: every layer has a curvature of its own; otherwise all share one.
         learnable: training moves curvatures, within a factor of ten.
-        residual_scale: initial factor of the residuals' midpoints; at 2 a midpoint near the origin is a sum.
-        position_std: of the initial positions' coordinates.
+        residual: "midpoint" of point and branch, times a learned scale (He et al. 2024, arXiv 2412.14695;
+            HyperCore's), or "addition" of space parts (Bdeir et al. 2024, arXiv 2303.15919).
+        residual_scale: initial scale of midpoints. A midpoint of far points lies nearer to the origin than they do:
+            at small scales a block's branch outweighs all blocks before it.
+        position_std: of the initial positions' coordinates; small ones are slow to learn from.
     """
 
     model_type = "crocuta_lvit"
@@ -58,13 +62,15 @@ class LViTConfig(ModelConfig):
     c: float | list[float] = 1.0
     per_layer: bool = False
     learnable: bool = False
-    residual_scale: float = 2.0
-    position_std: float = 0.02
+    residual: str = "midpoint"
+    residual_scale: float = 27.5
+    position_std: float = 1.0
     layer_norm_eps: float = 1e-5
 
     def __post_init__(self, **kwargs):
-        if self.pool not in POOLS:
-            raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {self.pool!r}")
+        for name, known in (("pool", POOLS), ("residual", RESIDUALS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"image_size must be a multiple of patch_size = {self.patch_size}, got {self.image_size}"
@@ -118,6 +124,7 @@ class LViTLayer(GradientCheckpointingLayer, LorentzTransformerBlock):
     """Pre-norm block with layer norms and a GELU feed-forward."""
 
     def __init__(self, config: LViTConfig, manifold: Lorentz):
+        midpoint = partial(LorentzScaledResidual, scale=config.residual_scale)
         super().__init__(
             manifold,
             config.hidden_size,
@@ -126,7 +133,7 @@ class LViTLayer(GradientCheckpointingLayer, LorentzTransformerBlock):
             head_dim=config.head_dim,
             feed_forward=LorentzFeedForward(manifold, config.hidden_size, config.intermediate_size),
             norm=partial(LorentzLayerNorm, eps=config.layer_norm_eps),
-            residual=partial(LorentzScaledResidual, scale=config.residual_scale),
+            residual=midpoint if config.residual == "midpoint" else LorentzSpaceAddition,
         )
 
 
