@@ -203,7 +203,7 @@ def _idx(path: Path, magic: int) -> np.ndarray:
             f"{path}: {len(body):,} bytes after the header, expected {np.prod(shape, dtype=np.int64):,} for"
             f" {' x '.join(map(str, shape))}; it is truncated or damaged: fetch it again"
         )
-    return body.reshape(shape)
+    return body.reshape(shape).copy()
 
 
 def _cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
