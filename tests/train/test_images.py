@@ -117,6 +117,14 @@ def test_goes_on_from_a_pretrained_model(data, tmp_path):
 
 
 def test_what_does_not_fit_is_named(tmp_path):
+    wide = Images(np.zeros((4, 1, 8, 12), np.uint8), np.arange(4) % 2, ("a", "b"))
+    with pytest.raises(
+        InputError, match=r"of 8 x 8 pixels in 1 channels, these have 8 x 12 in 1; .*--image-size"
+    ):
+        build(RUN, wide, 0)
+    build(RUN, shades(), 0).save_pretrained(tmp_path / "grey")
+    with pytest.raises(InputError, match="in 1 channels, these have 8 x 8 in 3"):
+        build(replace(RUN, model=str(tmp_path / "grey")), shades(channels=3), 0)
     with pytest.raises(
         InputError, match="model lvit: image_size must be a multiple of patch_size = 3, got 8"
     ):

@@ -125,6 +125,19 @@ def build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
     Raises:
         InputError: the sizes do not fit, or the pretrained model cannot be read.
     """
+    model = _build(run, images, seed)
+    channels, *size = images.pixels.shape[1:]
+    wanted = getattr(model.config, "image_size", None)
+    if channels != model.config.num_channels or (wanted and size != [wanted, wanted]):
+        square = f" of {wanted} x {wanted} pixels" if wanted else ""
+        raise InputError(
+            f"model {run.model} reads images{square} in {model.config.num_channels} channels, these have"
+            f" {size[0]} x {size[1]} in {channels}; pictures in folders are brought to a size by --image-size"
+        )
+    return model
+
+
+def _build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
     torch.manual_seed(seed)
     labels: dict[str, Any] = {
         "id2label": dict(enumerate(images.classes)),
