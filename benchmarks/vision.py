@@ -181,7 +181,7 @@ def figures() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for model, title in TITLES.items():
-        rows = [row for name, row in content["scores"].items() if name.startswith(f"{model}, ")]
+        rows = [row for name, row in content.get("scores", {}).items() if name.startswith(f"{model}, ")]
         if not rows:
             continue
         spread = mean_sd([100 * row["test"]["accuracy"] for row in rows])
