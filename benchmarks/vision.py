@@ -50,14 +50,14 @@ SIZES = {
     "vit": TRANSFORMER,
     "lorentz-resnet": {"depths": [1, 1], "channels": [8, 16], "stem_stride": 2},
 }
-RATES = {"lvit": 2e-3, "vit": 2e-3, "lorentz-resnet": 1e-2}  # the best of `tune`
+RATES = {"lvit": 2e-3, "vit": 2e-3, "lorentz-resnet": 1e-2}  # `tune` compares them with others
 EPOCHS = {"lvit": 60, "vit": 60, "lorentz-resnet": 12}
 JITTER = Jitter(shift=0.08, degrees=10, zoom=0.1)
 TITLES = {"lvit": "LViT", "vit": "ViT (transformers)", "lorentz-resnet": "Lorentz ResNet"}
 SPEEDS = {  # image, patch, width, layers, heads, batch
     "width 256, 6 layers, 64 patches": (32, 4, 256, 6, 4, 16),
     "width 192, 12 layers, 64 patches": (32, 4, 192, 12, 3, 16),
-    "as above: width 64, 4 layers, 16 patches": (28, 7, 64, 4, 4, 64),
+    "the digits' networks: width 64, 4 layers, 16 patches": (28, 7, 64, 4, 4, 64),
 }
 
 
@@ -176,24 +176,8 @@ def page(arguments: argparse.Namespace) -> None:
 def figures() -> str:
     """The measured part of docs/vision.md, from the result file."""
     content = json.loads(RESULT.read_text())
-    lines = [
-        "| | test accuracy | seeds | parameters | epochs | CPU seconds of an epoch | peak memory, MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for model, title in TITLES.items():
-        rows = [row for name, row in content.get("scores", {}).items() if name.startswith(f"{model}, ")]
-        if not rows:
-            continue
-        spread = mean_sd([100 * row["test"]["accuracy"] for row in rows])
-        deviation = f" ± {spread.sd:.2f}" if len(rows) > 1 else ""
-        seconds = sum(row["cpu_seconds"] / row["epochs"] for row in rows) / len(rows)
-        memory = max(row["peak_memory_mb"] for row in rows)
-        lines.append(
-            f"| {title} | {spread.mean:.2f}%{deviation} | {len(rows)} | {rows[0]['parameters']:,} | "
-            f"{rows[0]['epochs']} | {seconds:.1f} | {memory:.0f} |"
-        )
+    lines = score_table(content.get("scores", {}))
     lines += [
-        "",
         "A training step of LViT and of ViT (forward, backward, AdamW), interleaved in one process:",
         "",
     ]
@@ -207,6 +191,27 @@ def figures() -> str:
             f"**{row['cpu_ms_ratio']:.2f}** | {row['ms_ratio']:.2f} | {row['saved_mib_ratio']:.2f} |"
         )
     return "\n".join([*lines, ""])
+
+
+def score_table(found: dict[str, Any]) -> list[str]:
+    """A row for each model that was trained."""
+    lines = [
+        "| | test accuracy | seeds | parameters | epochs | CPU seconds of an epoch | peak memory, MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model, title in TITLES.items():
+        rows = [row for name, row in found.items() if name.startswith(f"{model}, ")]
+        if not rows:
+            continue
+        spread = mean_sd([100 * row["test"]["accuracy"] for row in rows])
+        deviation = f" ± {spread.sd:.2f}" if len(rows) > 1 else ""
+        seconds = sum(row["cpu_seconds"] / row["epochs"] for row in rows) / len(rows)
+        memory = max(row["peak_memory_mb"] for row in rows)
+        lines.append(
+            f"| {title} | {spread.mean:.2f}%{deviation} | {len(rows)} | {rows[0]['parameters']:,} | "
+            f"{rows[0]['epochs']} | {seconds:.1f} | {memory:.0f} |"
+        )
+    return [*lines, ""] if found else []
 
 
 def main() -> None:
