@@ -203,3 +203,29 @@ def test_wrong_sizes_and_options_are_named():
         LViTConfig(c=[1.0, 2.0])
     with pytest.raises(ValueError, match="did you mean 'patch_size'"):
         LViTConfig(patch_sise=4)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft asks for it
+def test_trains_under_trainer_and_peft(tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import Trainer, TrainingArguments
+
+    model = small()
+    before = model.lvit.layers[0].attention.q_proj.weight.clone()
+    adapted = get_peft_model(
+        model, LoraConfig(target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
+    )
+    rows = [{"pixel_values": pixels, "labels": i % 3} for i, pixels in enumerate(images(8))]
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=2, learning_rate=0.1, report_to=[], disable_tqdm=True, use_cpu=True,
+        dataloader_pin_memory=False,
+    )  # fmt: skip
+    Trainer(adapted, arguments, train_dataset=rows).train()
+    adapted.eval()
+    expected = adapted(pixel_values=images()).logits
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(merged(images()).logits, expected)
+    assert not torch.equal(merged.lvit.layers[0].attention.q_proj.weight, before)
+    merged.save_pretrained(tmp_path / "merged")
+    again = AutoModelForImageClassification.from_pretrained(tmp_path / "merged").eval()
+    torch.testing.assert_close(again(images()).logits, expected)
