@@ -21,6 +21,7 @@ EXAMPLES = {
     "graph.py": ["--epochs", "10", "--seeds", "1"],
     "hyplora.py": ["--sequences", "100", "--epochs", "1"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
+    "lvit.py": ["--epochs", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
     "species.py": ["--lengths", "64", "512", "--windows", "20", "--tests", "10"],
 }
@@ -64,6 +65,14 @@ def test_python_of_the_hyplora_page_runs(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_python_of_the_vision_page_runs():
+    code = "\n".join(python_blocks(ROOT / "docs" / "vision.md"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch.Size([8, 10])\ntorch.Size([8, 16, 65])\n")
+    assert done.stdout.endswith("torch.Size([1, 10])\n")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
