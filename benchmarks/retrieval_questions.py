@@ -122,7 +122,9 @@ def _pairs(kind: Kind, names: list[str], facts: dict[str, Facts], rng: np.random
     for i, name in enumerate(names):
         wanted = i % 2 == 0
         others = [
-            other for other in names if other != name and (facts[other][kind.fact] == facts[name][kind.fact]) == wanted
+            other
+            for other in names
+            if other != name and (facts[other][kind.fact] == facts[name][kind.fact]) == wanted
         ]
         if others:
             yield kind.text.format(name, rng.choice(others)), "yes" if wanted else "no"

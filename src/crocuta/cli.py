@@ -19,6 +19,7 @@ from crocuta.verbs.graph import graph
 from crocuta.verbs.map import draw
 from crocuta.verbs.pretrain import pretrain
 from crocuta.verbs.probe import probe
+from crocuta.verbs.rag import rag
 from crocuta.verbs.tree import hyperbolicity, simulate
 from crocuta.verbs.windows import windows
 
@@ -345,4 +346,5 @@ for verb in (pretrain, generate, embed, probe, windows, hyperbolicity, bench):
 app.command("map")(draw)
 app.add_typer(simulate, name="simulate")
 app.add_typer(graph, name="graph")
+app.add_typer(rag, name="rag")
 app.add_typer(ancestry, name="ancestry")

@@ -14,7 +14,8 @@ from crocuta.retrieval import HyperbolicIndex
 BACKENDS = [
     "torch",
     pytest.param(
-        "faiss", marks=pytest.mark.skipif(not importlib.util.find_spec("faiss"), reason="faiss is not installed")
+        "faiss",
+        marks=pytest.mark.skipif(not importlib.util.find_spec("faiss"), reason="faiss is not installed"),
     ),
 ]
 

@@ -55,7 +55,9 @@ class GraphRAG(nn.Module):
             torch.cat([end.new_full((len(row),), IGNORED), end]) for row, end in zip(asked, ends, strict=True)
         ]
         width = max(map(len, rows))
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=rows[0].device)
+        mask = torch.tensor(
+            [[1] * len(row) + [0] * (width - len(row)) for row in rows], device=rows[0].device
+        )
         logits = self.language_model(
             inputs_embeds=pad_sequence(rows, batch_first=True), attention_mask=mask
         ).logits
@@ -155,6 +157,12 @@ def adapted(language_model: Any, how: str) -> Any:
     if how == "frozen":
         return language_model
     from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
-    lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    transposed = any(
+        isinstance(module, Conv1D) for module in language_model.modules()
+    )  # GPT-2's linear layers
+    lora = LoraConfig(
+        r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM", fan_in_fan_out=transposed
+    )
     return get_peft_model(language_model, lora)

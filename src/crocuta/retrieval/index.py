@@ -126,7 +126,9 @@ class HyperbolicIndex:
         if not found:
             nothing = torch.empty(0, k, device=queries.device)
             return Neighbours(nothing, nothing.long())
-        return Neighbours(torch.cat([part.distances for part in found]), torch.cat([p.indices for p in found]))
+        return Neighbours(
+            torch.cat([part.distances for part in found]), torch.cat([p.indices for p in found])
+        )
 
     def save(self, path: str | PathLike) -> None:
         """Writes the points to a safetensors file that `load` reads."""

@@ -10,10 +10,10 @@ import torch
 
 from crocuta.data.knowledge import KnowledgeGraph
 from crocuta.errors import InputError
-from crocuta.manifolds import Lorentz, Manifold
+from crocuta.manifolds import Lorentz
 from crocuta.retrieval.index import HyperbolicIndex
 from crocuta.retrieval.subgraph import Subgraph, k_hop, prize_collecting
-from crocuta.retrieval.text import TextEncoder, fit_text_encoder
+from crocuta.retrieval.text import TextEncoder, fit_text_encoder, rarities
 
 METHODS = ("k-hop", "prizes")
 
@@ -34,7 +34,7 @@ class Retrieval:
 
     method: str = "k-hop"
     seeds: int = 2
-    margin: float = 0.2
+    margin: float = 0.15
     hops: int = 2
     most: int = 16
     direction: str = "out"
@@ -55,7 +55,8 @@ class Seeds(NamedTuple):
 class Retriever:
     """Seeds by a hyperbolic index over the points of entity texts, and the subgraph around them.
 
-    `questions`, those of training, say which words are common in questions.
+    `encoder` is by default a new one for the graph; give it `rarities(graph, questions)` of the training questions
+    where there are any.
 
     >>> graph = KnowledgeGraph.of([("AluY", "is a", "SINE"), ("L1PA2", "is a", "LINE")])
     >>> found = Retriever(graph).retrieve(["What is AluY?"])[0]
@@ -66,15 +67,12 @@ class Retriever:
     def __init__(
         self,
         graph: KnowledgeGraph,
+        encoder: TextEncoder | None = None,
         settings: Retrieval | None = None,
-        manifold: Manifold | None = None,
-        features: int = 64,
         backend: str = "auto",
-        questions: Sequence[str] = (),
     ):
         self.graph, self.settings, self.backend = graph, settings or Retrieval(), backend
-        space = Lorentz() if manifold is None else manifold
-        self.encoder = TextEncoder(space, graph, features, questions)
+        self.encoder = encoder or TextEncoder(Lorentz(), rarities(graph))
         self.refresh()
 
     def fit(self, steps: int = 200, seed: int = 0) -> list[float]:
@@ -86,8 +84,7 @@ class Retriever:
     @torch.no_grad()
     def refresh(self) -> None:
         """Builds the index anew from the encoder's weights."""
-        features = self.encoder.weight.shape[1]
-        self.index = HyperbolicIndex(self.encoder.manifold, features, self.backend)
+        self.index = HyperbolicIndex(self.encoder.manifold, self.encoder.features, self.backend)
         self.index.add(self.encoder(self.graph.texts))
         self._found: dict[str, Subgraph] = {}
 

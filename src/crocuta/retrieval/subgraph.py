@@ -94,7 +94,10 @@ def prize_collecting(
     near = k_hop(graph, list(seeds), hops + 1, most=len(graph.entities), direction="both")
     place = {entity: i for i, entity in enumerate(near.entities)}
     edges = sorted(
-        {tuple(sorted((place[int(graph.triples[i, 0])], place[int(graph.triples[i, 2])]))) for i in near.triples}
+        {
+            tuple(sorted((place[int(graph.triples[i, 0])], place[int(graph.triples[i, 2])])))
+            for i in near.triples
+        }
     )
     prizes = np.zeros(len(place))
     for entity, prize in spread_prizes(graph, seeds, hops).items():

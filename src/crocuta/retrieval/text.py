@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 import torch
@@ -24,22 +24,18 @@ class TextEncoder(nn.Module):
     """Texts to points of `manifold`: words and groups of three letters that occur in a graph's texts, weighed by how
     rare they are there, projected to `features` dimensions and lifted.
 
-    Words that no entity and no relation has weigh nothing, and those of many `questions` little, so that a
-    question's words do not drown the names in it. The projection is random, which keeps angles, until `fit_text_encoder` trains it.
+    Words that no entity and no relation has weigh nothing, and those of many questions little (`rarities`), so that
+    a question's words do not drown the names in it. The projection is random, which keeps angles, until `fit_text_encoder` trains it.
 
     >>> graph = KnowledgeGraph.of([("AluY", "is a", "SINE"), ("L1PA2", "is a", "LINE")])
-    >>> TextEncoder(Lorentz(), graph, 8)(["AluY"]).shape
+    >>> TextEncoder(Lorentz(), rarities(graph), 8)(["AluY"]).shape
     torch.Size([1, 9])
     """
 
-    def __init__(
-        self, manifold: Manifold, graph: KnowledgeGraph, features: int = 64, questions: Sequence[str] = ()
-    ):
+    def __init__(self, manifold: Manifold, rarity: Mapping[str, float], features: int = 64):
         super().__init__()
-        self.manifold, self.features = manifold, features
-        rarity = rarities(graph, questions)
+        self.manifold, self.features, self.rarity = manifold, features, dict(rarity)
         self.place = {piece: i for i, piece in enumerate(rarity)}
-        self._rarity = list(rarity.values())
         self.weight = nn.Parameter(torch.randn(len(rarity), features) / features**0.5)
         self.log_scale = nn.Parameter(torch.tensor(math.log(2.0)))
 
@@ -61,8 +57,8 @@ class TextEncoder(nn.Module):
 
     def _weights(self, text: str) -> dict[int, float]:
         """Known pieces of a text with their weights, whose squares sum to 1."""
-        found = {self.place[piece]: count for piece, count in pieces(text).items() if piece in self.place}
-        weights = {i: count * self._rarity[i] for i, count in found.items()}
+        known = [(piece, count) for piece, count in pieces(text).items() if piece in self.place]
+        weights = {self.place[piece]: count * self.rarity[piece] for piece, count in known}
         length = math.hypot(*weights.values()) or 1.0
         return {i: weight / length for i, weight in weights.items()}
 
@@ -103,7 +99,12 @@ def rarities(graph: KnowledgeGraph, questions: Sequence[str] = ()) -> dict[str, 
 
 
 def fit_text_encoder(
-    encoder: TextEncoder, texts: Sequence[str], steps: int = 200, batch: int = 128, lr: float = 0.01, seed: int = 0
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    steps: int = 200,
+    batch: int = 128,
+    lr: float = 0.01,
+    seed: int = 0,
 ) -> list[float]:
     """Trains the projection so that a text that names one or two of `texts` lies nearest to their points, by
     cross-entropy over distances; returns the losses. No question is needed.

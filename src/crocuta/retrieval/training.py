@@ -49,7 +49,9 @@ def fit_rag(
     """
     if not questions:
         raise InputError("no questions to train on; expected rows whose split is train")
-    optimizer = RiemannianAdam(parameter_groups(model, recipe.learning_rate, weight_decay=recipe.weight_decay))
+    optimizer = RiemannianAdam(
+        parameter_groups(model, recipe.learning_rate, weight_decay=recipe.weight_decay)
+    )
     steps = recipe.epochs * math.ceil(len(questions) / recipe.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -60,7 +62,9 @@ def fit_rag(
             batch = [questions[i] for i in rows.tolist()]
             loss = model([question.text for question in batch], [question.answer for question in batch])
             if not torch.isfinite(loss):
-                raise InputError(f"the loss is {loss.item()} at step {len(losses) + 1}; lower --learning-rate")
+                raise InputError(
+                    f"the loss is {loss.item()} at step {len(losses) + 1}; lower --learning-rate"
+                )
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
