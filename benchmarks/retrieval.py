@@ -59,6 +59,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "HyboNet, untrained encoder": encoder("hybonet"),
     "HyboNet, one token": {**encoder("hybonet"), "tokens": 1},
     "GCN, one token": {**encoder("gcn"), "tokens": 1},
+    "HyboNet, 4 dimensions": encoder("hybonet", hidden_size=4),
+    "GCN, 4 dimensions": encoder("gcn", hidden_size=4),
     "HyboNet, prize-collecting tree": {**encoder("hybonet"), "retrieval": Retrieval(method="prizes")},
     "GCN, flat index": {**encoder("gcn"), "flat": True},
 }

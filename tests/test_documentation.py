@@ -19,6 +19,7 @@ EXAMPLES = {
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
     "digits_disk.py": ["disk.png"],
     "graph.py": ["--epochs", "10", "--seeds", "1"],
+    "graph_rag.py": ["--species", "40", "--epochs", "1"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
     "species.py": ["--lengths", "64", "512", "--windows", "20", "--tests", "10"],
@@ -55,6 +56,13 @@ def test_python_of_the_graphs_page_runs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "torch.Size([2])\ntorch.Size([6, 9])\n"
+
+
+def test_python_of_the_retrieval_page_runs(tmp_path):
+    code = "\n".join(python_blocks(ROOT / "docs" / "retrieval.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1\n['AluSx is a SINE']\ntorch.Size([3, 5])\n"
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -97,7 +97,7 @@ def test_retrieval_tells_what_the_language_model_cannot_know(small_model):
     assert without < 0.6
 
 
-@pytest.mark.parametrize(("kind", "epochs", "learning_rate"), [("llama", 30, 0.01), ("hyena", 50, 0.004)])
+@pytest.mark.parametrize(("kind", "epochs", "learning_rate"), [("llama", 30, 0.01), ("hyena", 70, 0.004)])
 def test_any_causal_language_model(small_model, kind, epochs, learning_rate):
     _, found = train(small_model(kind), epochs, learning_rate)
     assert found >= 0.9

@@ -113,16 +113,14 @@ class GraphRAG(nn.Module):
 
     def _continue(self, embedded: Tensor, length: int, options: dict[str, Any]) -> Tensor:
         """Ids (B, up to `length`) that follow the embeddings (B, T, width)."""
+        model: Any = self.language_model
         end = self.tokenizer.eos_token_id
-        if isinstance(getattr(self.language_model, "base_model", None), GenerationMixin) or isinstance(
-            self.language_model, GenerationMixin
-        ):
-            mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
-            choice = {"do_sample": False, "eos_token_id": end, "pad_token_id": end, **options}
-            return self.language_model.generate(
-                inputs_embeds=embedded, attention_mask=mask, max_new_tokens=length, **choice
-            )
-        return greedy(self.language_model, embedded, length, end)
+        inner = model.get_base_model() if self.adapt == "lora" else model
+        if not isinstance(inner, GenerationMixin):
+            return greedy(model, embedded, length, end)
+        mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
+        choice = {"do_sample": False, "eos_token_id": end, "pad_token_id": end, **options}
+        return model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=length, **choice)
 
     def _texts(self, ids: Tensor) -> list[str]:
         end = self.tokenizer.eos_token_id

@@ -82,9 +82,7 @@ class HyperbolicIndex:
         self._reach = 0.0  # largest norm of a key
         self._faiss: Any = None
         if backend == "faiss":
-            import faiss
-
-            self._faiss = faiss.IndexFlatIP(dimension + 1)
+            self._faiss = importlib.import_module("faiss").IndexFlatIP(dimension + 1)
 
     def __len__(self) -> int:
         return len(self._points)

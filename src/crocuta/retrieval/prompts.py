@@ -24,8 +24,8 @@ class GraphPrompt(nn.Module):
     Nodes are the entities in the order of retrieval and the triples between them, each joined with its head and its
     tail, so that every encoder sees relations. Their features are the text's vector and the steps from the nearest
     seed. A token is a two-layer perceptron of `log0` of a node's point, standardised: an encoder's points share most
-    of their coordinates at first, and without it training takes several times as long. (He et al. 2024, arXiv 2402.07630, section
-    5.4, has the token of the whole alone: `tokens=1`.)
+    of their coordinates at first, and without it training takes several times as long. (He et al. 2024, arXiv
+    2402.07630, section 5.4, has the token of the whole alone: `tokens=1`.)
 
     Args:
         graph: whose subgraphs come.

@@ -39,6 +39,7 @@ from crocuta.retrieval.tokenizer import small_language_model, train_tokenizer
 from crocuta.retrieval.training import Progress, RagRecipe, fit_rag
 from crocuta.train.manifest import manifest
 
+ENCODER = {"encoder": "hybonet", "hidden_size": 64, "num_layers": 1, "activation": "none"}
 PROMPTS = ("graph", "text", "both", "none")
 
 
@@ -60,14 +61,14 @@ class RagSettings:
 
     language_model: str | None = None
     prompt: str = "graph"
-    encoder: Mapping[str, Any] = field(default_factory=lambda: {"encoder": "hybonet", "hidden_size": 64})
+    encoder: Mapping[str, Any] = field(default_factory=lambda: dict(ENCODER))
     tokens: int = 12
     features: int = 64
     flat: bool = False
     text_steps: int = 60
     adapt: str = "full"
-    retrieval: Retrieval = Retrieval()
-    recipe: RagRecipe = RagRecipe()
+    retrieval: Retrieval = field(default_factory=Retrieval)
+    recipe: RagRecipe = field(default_factory=RagRecipe)
     seed: int = 0
 
     def __post_init__(self):
@@ -257,7 +258,8 @@ def load_rag(folder: str | PathLike) -> GraphRAG:
 def _settings(content: dict[str, Any]) -> RagSettings:
     retrieval, recipe = Retrieval(**content.pop("retrieval")), RagRecipe(**content.pop("recipe"))
     # a LoRA was merged when the folder was written
-    return RagSettings(**content | {"adapt": "full"}, retrieval=retrieval, recipe=recipe)
+    plain: dict[str, Any] = {**content, "adapt": "full"}
+    return RagSettings(**plain, retrieval=retrieval, recipe=recipe)
 
 
 def _of(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -35,7 +35,7 @@ def k_hop(
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
-    depth = {seed: 0 for seed in list(dict.fromkeys(seeds))[:most]}
+    depth = dict.fromkeys(list(dict.fromkeys(seeds))[:most], 0)
     border = list(depth)
     for hop in range(1, hops + 1):
         border = [
@@ -93,16 +93,12 @@ def prize_collecting(
     """
     near = k_hop(graph, list(seeds), hops + 1, most=len(graph.entities), direction="both")
     place = {entity: i for i, entity in enumerate(near.entities)}
-    edges = sorted(
-        {
-            tuple(sorted((place[int(graph.triples[i, 0])], place[int(graph.triples[i, 2])])))
-            for i in near.triples
-        }
-    )
+    ends = [(place[int(graph.triples[i, 0])], place[int(graph.triples[i, 2])]) for i in near.triples]
+    edges = sorted({(min(u, v), max(u, v)) for u, v in ends if u != v})
     prizes = np.zeros(len(place))
     for entity, prize in spread_prizes(graph, seeds, hops).items():
         prizes[place[entity]] = prize
-    chosen = prize_collecting_tree(prizes, [edge for edge in edges if edge[0] != edge[1]], cost)
+    chosen = prize_collecting_tree(prizes, edges, cost)
     return _joined(graph, [(near.entities[i], near.hops[i]) for i in chosen][:most])
 
 

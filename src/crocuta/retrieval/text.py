@@ -25,7 +25,8 @@ class TextEncoder(nn.Module):
     rare they are there, projected to `features` dimensions and lifted.
 
     Words that no entity and no relation has weigh nothing, and those of many questions little (`rarities`), so that
-    a question's words do not drown the names in it. The projection is random, which keeps angles, until `fit_text_encoder` trains it.
+    a question's words do not drown the names in it. The projection is random, which keeps angles, until
+    `fit_text_encoder` trains it.
 
     >>> graph = KnowledgeGraph.of([("AluY", "is a", "SINE"), ("L1PA2", "is a", "LINE")])
     >>> TextEncoder(Lorentz(), rarities(graph), 8)(["AluY"]).shape
