@@ -153,7 +153,7 @@ def train_rag(
         raise InputError(f"{output}: holds a finished run; give another folder with -o")
     graph, asked = read_triples(triples, texts), read_questions(questions)
     note("fitting the retriever")
-    model = build_rag(settings, graph, asked)
+    model = build_rag(settings, graph, asked).to(_device())
     fit_rag(model, part(asked, "train"), settings.recipe, progress)
     note("answering")
     metrics: dict[str, Any] = {"commonest_answer": commonest(asked)}
@@ -220,7 +220,7 @@ def save_rag(model: GraphRAG, settings: RagSettings, folder: str | PathLike) -> 
 
 
 def load_rag(folder: str | PathLike) -> GraphRAG:
-    """A model from a run folder, ready to answer.
+    """A model from a run folder, ready to answer, on the accelerator where there is one.
 
     Raises:
         InputError: the folder is none, or a file of it is missing or torn.
@@ -247,12 +247,16 @@ def load_rag(folder: str | PathLike) -> GraphRAG:
         ) from error
     model, tokenizer = _language_model(str(folder / "language_model"), graph, [])
     if settings.prompt == "none":
-        return GraphRAG(model, tokenizer).eval()
+        return GraphRAG(model, tokenizer).to(_device()).eval()
     texts = TextEncoder(Euclidean() if settings.flat else Lorentz(), known["rarity"], settings.features)
     texts.load_state_dict(_of("texts.", tensors))
     rag = _assembled(settings, graph, Retriever(graph, texts, settings.retrieval), model, tokenizer)
     rag.prompt.load_state_dict(_of("prompt.", tensors))  # type: ignore[union-attr]
-    return rag.eval()
+    return rag.to(_device()).eval()
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _settings(content: dict[str, Any]) -> RagSettings:
