@@ -77,6 +77,10 @@ def train(
             ),
             note=lambda text: bars.update(task, description=text),
         )  # fmt: skip
+    _show(metrics, output)
+
+
+def _show(metrics: dict, output: Path) -> None:
     for split in ("valid", "test"):
         if split in metrics:
             found, guess = metrics[split], metrics["commonest_answer"][split]
