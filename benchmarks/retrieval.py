@@ -245,7 +245,7 @@ TITLES = {"dengue": "Genomes of dengue virus", "elements": "Human transposable e
 
 def percent(values: list[float]) -> str:
     found = mean_sd(values)
-    return f"{100 * found['mean']:.1f}" + (f" ± {100 * found['sd']:.1f}" if found["sd"] is not None else "")
+    return f"{100 * found.mean:.1f}" + (f" ± {100 * found.sd:.1f}" if len(values) > 1 else "")
 
 
 def main() -> None:
