@@ -41,6 +41,8 @@ _LOW_RANK, _PEFT = "tests/nn/test_low_rank.py::", "tests/models/test_hyplora.py:
 _TANGENT = "tests/nn/test_tangent.py::"
 _GRAPH, _PASS = "tests/nn/test_graph_hyperbolic.py::", "tests/nn/test_graph.py::"
 _LVIT, _RESNETS = "tests/models/test_lvit.py::", "tests/models/test_lorentz_resnet.py::"
+_INDEX, _TREES = "tests/retrieval/test_index.py::", "tests/retrieval/test_subgraph.py::"
+_RAG = "tests/retrieval/test_graph_rag.py::"
 _MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/train/test_graph.py::"
 GIL = "Zhu et al. 2020, arXiv 2010.12135"
 HGCN = "Chami et al. 2019, arXiv 1910.12933"
@@ -393,6 +395,24 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_RESNETS}test_layers_are_as_many_as_the_name_says", f"{_RESNETS}test_outputs_are_points",
              f"{_RESNETS}test_a_small_network_learns", f"{_RESNETS}test_round_trip_through_auto_models"),
             "crashes", "`crocuta.models.lorentz_resnet`; [](vision.md)",
+        ),
+    ),
+    "Retrieval": (
+        Module(
+            "graph retriever (GraphRAG)", ("GraphRAG", "GraphPrompt", "Retriever"),
+            "He et al. 2024 (G-Retriever), arXiv 2402.07630, section 5",
+            "facts of entities that training never names; GPT-2, Llama, HyenaDNA",
+            (f"{_RAG}test_retrieval_tells_what_the_language_model_cannot_know", f"{_RAG}test_any_causal_language_model",
+             f"{_RAG}test_saved_and_loaded", f"{_TREES}test_prize_collecting_tree_against_brute_force"),
+            note="[](retrieval.md)",
+        ),
+        Module(
+            "index of hyperbolic points", ("HyperbolicIndex",),
+            "inner product, time negated; error bound Higham 2002, eq. 3.5",
+            "brute force in float64, radius 0.01 to 14",
+            (f"{_INDEX}test_nearest_are_those_of_brute_force", f"{_INDEX}test_inner_products_alone_would_not_do",
+             f"{_INDEX}test_the_ball_is_searched_through_its_isometry"),
+            note="[](retrieval.md)",
         ),
     ),
 }  # fmt: skip

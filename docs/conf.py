@@ -12,7 +12,11 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "model_type, config_class"}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "exclude-members": "model_type, config_class",
+}
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
 

@@ -11,10 +11,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "crocuta"
 FLOORS = {
     0: {"_version", "errors", "files", "quiet"},
     1: {"manifolds", "data"},
-    2: {"nn", "optim", "testing", "analysis", "retrieval"},
+    2: {"nn", "optim", "testing", "analysis"},
     3: {"models"},
     4: {"train", "report"},
-    5: {"presets", "doctor"},
+    5: {"presets", "doctor", "retrieval"},
     6: {"bench"},
     7: {"verbs"},
     8: {"cli"},

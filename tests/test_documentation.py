@@ -20,6 +20,7 @@ EXAMPLES = {
     "digits_disk.py": ["disk.png"],
     "graph.py": ["--epochs", "10", "--seeds", "1"],
     "hyplora.py": ["--sequences", "100", "--epochs", "1"],
+    "graph_rag.py": ["--species", "40", "--epochs", "1"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lvit.py": ["--epochs", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
@@ -73,6 +74,13 @@ def test_python_of_the_vision_page_runs():
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("torch.Size([8, 10])\ntorch.Size([8, 16, 65])\n")
     assert done.stdout.endswith("torch.Size([1, 10])\n")
+
+
+def test_python_of_the_retrieval_page_runs(tmp_path):
+    code = "\n".join(python_blocks(ROOT / "docs" / "retrieval.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1\n['AluSx is a SINE']\ntorch.Size([3, 5])\n"
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

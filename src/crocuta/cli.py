@@ -20,6 +20,7 @@ from crocuta.verbs.image import image
 from crocuta.verbs.map import draw
 from crocuta.verbs.pretrain import pretrain
 from crocuta.verbs.probe import probe
+from crocuta.verbs.rag import rag
 from crocuta.verbs.tree import hyperbolicity, simulate
 from crocuta.verbs.windows import windows
 
@@ -347,4 +348,5 @@ app.command("map")(draw)
 app.add_typer(simulate, name="simulate")
 app.add_typer(graph, name="graph")
 app.add_typer(image, name="image")
+app.add_typer(rag, name="rag")
 app.add_typer(ancestry, name="ancestry")

@@ -1,0 +1,38 @@
+"""Retrieval for language models: a hyperbolic index, subgraphs of knowledge graphs, and GraphRAG."""
+
+from crocuta.retrieval.graph_rag import GraphRAG
+from crocuta.retrieval.index import HyperbolicIndex, Neighbours
+from crocuta.retrieval.prompts import GraphPrompt, JointPrompt, TextPrompt
+from crocuta.retrieval.retriever import Retrieval, Retriever
+from crocuta.retrieval.run import RagSettings, build_rag, load_rag, save_rag, train_rag
+from crocuta.retrieval.subgraph import Subgraph, k_hop, prize_collecting, prize_collecting_tree
+from crocuta.retrieval.text import TextEncoder, rarities
+from crocuta.retrieval.tokenizer import small_language_model, train_tokenizer
+from crocuta.retrieval.training import RagRecipe, exact_match, fit_rag
+
+__all__ = [
+    "GraphPrompt",
+    "GraphRAG",
+    "HyperbolicIndex",
+    "JointPrompt",
+    "Neighbours",
+    "RagRecipe",
+    "RagSettings",
+    "Retrieval",
+    "Retriever",
+    "Subgraph",
+    "TextEncoder",
+    "TextPrompt",
+    "build_rag",
+    "exact_match",
+    "fit_rag",
+    "k_hop",
+    "load_rag",
+    "prize_collecting",
+    "prize_collecting_tree",
+    "rarities",
+    "save_rag",
+    "small_language_model",
+    "train_rag",
+    "train_tokenizer",
+]
