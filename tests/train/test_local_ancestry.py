@@ -7,13 +7,13 @@ from typer.testing import CliRunner
 
 from crocuta.analysis.ancestry.copying import CopyingModel
 from crocuta.cli import app
-from crocuta.data.variants import MISSING, Panel
+from crocuta.data.variants import MISSING
 from crocuta.data.variants.build import build_store
-from crocuta.data.variants.tracts import read_fb, read_msp
+from crocuta.data.variants.tracts import Tracts, read_fb, read_msp
 from crocuta.errors import InputError
+from crocuta.train.ancestry_infer import infer_ancestry, segments, windowed
 from crocuta.train.local_ancestry import train_local
 from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
-from crocuta.train.local_ancestry_infer import Found, infer_local, segments, windowed
 from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics, switched
 from crocuta.train.local_ancestry_reference import Reference, load_reference, save_reference
 
@@ -21,25 +21,8 @@ LABELS = np.repeat([0, 1, 2], 8)
 RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
 
 
-def write_vcf(path, panel: Panel, separator="|"):
-    rows = [
-        "##fileformat=VCFv4.2",
-        "##contig=<ID=1>",
-        '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">',
-    ]
-    rows.append(
-        "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".replace(" ", "\t")
-        + "".join(f"\t{n}" for n in panel.samples.name)
-    )
-    letters = np.array(["0", "1", "."])[panel.allele]
-    for i, position in enumerate(panel.sites.position):
-        genotypes = [separator.join(pair) for pair in letters[:, :, i]]
-        rows.append("\t".join(["1", str(position), ".", "A", "G", ".", ".", ".", "GT", *genotypes]))
-    path.write_text("\n".join(rows) + "\n")
-
-
 @pytest.fixture(scope="module")
-def folder(random_panel, tmp_path_factory):
+def folder(random_panel, write_vcf, tmp_path_factory):
     """A store, a run, and a query of five mosaics whose truth is known."""
     folder = tmp_path_factory.mktemp("local")
     panel = random_panel(24, 600, labels=LABELS, cm=60)
@@ -112,7 +95,7 @@ def test_a_reference_reads_back_equal(random_panel, tmp_path):
 
 
 def test_from_vcf_to_tracts(folder):
-    told = infer_local(folder / "query.vcf", folder / "run", folder / "out")
+    told = infer_ancestry(folder / "query.vcf", folder / "run", folder / "out")
     truth = np.load(folder / "truth.npy")
     (calls,) = read_msp(folder / "out" / "local.msp.tsv")
     position = load_reference(folder / "run" / "reference" / "1.safetensors").panel.sites.position
@@ -130,8 +113,8 @@ def test_from_vcf_to_tracts(folder):
 def test_jobs_and_batches_change_nothing(folder, monkeypatch):
     once = (folder / "out" / "local.fb.tsv").read_text() if (folder / "out").exists() else None
     monkeypatch.setattr("crocuta.train.local_ancestry_infer.BATCH", 4)
-    infer_local(folder / "query.vcf", folder / "run", folder / "again", jobs=2)
-    infer_local(folder / "query.vcf", folder / "run", folder / "third", jobs=1)
+    infer_ancestry(folder / "query.vcf", folder / "run", folder / "again", jobs=2)
+    infer_ancestry(folder / "query.vcf", folder / "run", folder / "third", jobs=1)
     assert (folder / "again" / "local.fb.tsv").read_text() == (folder / "third" / "local.fb.tsv").read_text()
     if once:
         assert (folder / "again" / "local.msp.tsv").read_text() == (
@@ -143,10 +126,7 @@ def test_windows_are_means_of_blocks(folder):
     reference = load_reference(folder / "run" / "reference" / "1.safetensors")
     blocks = CopyingModel.fit(reference.panel, reference.labels, block_sites=2).blocks
     posterior = np.random.default_rng(0).dirichlet(np.ones(3), (2, len(blocks))).astype(np.float32)
-    found = Found(reference.panel.sites, blocks, posterior, None, 1.0)  # type: ignore[arg-type]
-    from crocuta.data.variants.tracts import Tracts
-
-    fine = Tracts(("s",), ("A", "B", "C"), segments(found), posterior)
+    fine = Tracts(("s",), ("A", "B", "C"), segments(reference.panel.sites, blocks), posterior)
     coarse = windowed(fine, 2, 6, None)
     np.testing.assert_allclose(coarse.posterior[:, 1], posterior[:, 3:6].mean(1), rtol=1e-5)
     np.testing.assert_array_equal(coarse.segments.start[1:], coarse.segments.end[:-1])
@@ -155,18 +135,18 @@ def test_windows_are_means_of_blocks(folder):
     np.testing.assert_allclose(wide.posterior[:, 10], posterior[:, 9:12].mean(1), rtol=1e-5)
 
 
-def test_queries_that_cannot_be_judged(folder, random_panel, tmp_path):
+def test_queries_that_cannot_be_judged(folder, random_panel, write_vcf, tmp_path):
     panel = random_panel(3, 600, labels=np.zeros(3, int), cm=60)
     write_vcf(tmp_path / "unphased.vcf", panel, separator="/")
     with pytest.raises(InputError, match="unphased; phase them first"):
-        infer_local(tmp_path / "unphased.vcf", folder / "run", tmp_path / "out")
+        infer_ancestry(tmp_path / "unphased.vcf", folder / "run", tmp_path / "out")
     write_vcf(tmp_path / "few.vcf", panel.at(slice(0, 200)))
     with pytest.raises(InputError, match="%"):
-        infer_local(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
+        infer_ancestry(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
     with pytest.raises(InputError, match="no such file"):
-        infer_local(tmp_path / "none.vcf", folder / "run", tmp_path / "out")
+        infer_ancestry(tmp_path / "none.vcf", folder / "run", tmp_path / "out")
     with pytest.raises(InputError, match="expected a run"):
-        infer_local(tmp_path / "few.vcf", tmp_path, tmp_path / "out")
+        infer_ancestry(tmp_path / "few.vcf", tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

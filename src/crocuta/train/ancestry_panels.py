@@ -13,12 +13,16 @@ from crocuta.errors import InputError
 
 
 class TrainingData(NamedTuple):
-    """One panel a chromosome, of all people that have a population; `labels` (people,) count `populations`."""
+    """One panel a chromosome, of all people that have a population; `labels` (people,) count `populations`.
+
+    `build` names the reference build, "" if unknown.
+    """
 
     panels: list[Panel]
     populations: tuple[str, ...]
     labels: np.ndarray
     split: Split
+    build: str = ""
 
 
 def load_training_data(
@@ -55,7 +59,7 @@ def load_training_data(
         load_panel(cohort, chromosome, people, people[split.train], samples, maf, tell)
         for chromosome in cohort.chromosomes
     ]
-    return TrainingData(panels, populations, np.searchsorted(populations, labels_of), split)
+    return TrainingData(panels, populations, np.searchsorted(populations, labels_of), split, cohort.build)
 
 
 def kept_people(samples: Samples, by: str, leave_out: Sequence[str]) -> np.ndarray:

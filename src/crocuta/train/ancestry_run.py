@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from crocuta.analysis.ancestry.calibration import fit_power
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.ancestry import (
@@ -33,14 +34,18 @@ from crocuta.train.ancestry import (
     probabilities,
     train_stage,
 )
+from crocuta.train.ancestry_along import WindowJudge, fit_chain, tokens_per_site
 from crocuta.train.ancestry_evidence import Reference
 from crocuta.train.ancestry_panels import TrainingData, fingerprint
+from crocuta.train.ancestry_sites import save_sites
 from crocuta.train.ancestry_windows import WindowSource
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
 from crocuta.train.manifest import manifest
 
 EVIDENCE = ("none", "frequency", "copying")  # copying comes with frequency
 TEST_WINDOWS = 2000
+SITES, REFERENCE, PEOPLE = "sites.safetensors", "reference.safetensors", "people.json"
+SMOOTHING = "smoothing.json"
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,9 @@ def run_ancestry(
 ) -> dict[str, Any]:
     """Trains in two stages and judges on the test people; returns the metrics, which `metrics.json` holds.
 
-    The folder gets config.json, history.jsonl, pretrained/, model/, reference.safetensors, people.json,
-    predictions.tsv, metrics.json and manifest.json. `resume` goes on with an interrupted run.
+    The folder gets config.json, history.jsonl, pretrained/, model/, sites.safetensors, reference.safetensors,
+    people.json, predictions.tsv, smoothing.json (for inference along chromosomes), metrics.json and manifest.json.
+    `resume` goes on with an interrupted run.
 
     Raises:
         InputError: the folder holds another run; a window is longer than any chromosome; training diverges.
@@ -135,6 +141,7 @@ def run_ancestry(
     model = stages.classified(config, pretrained)
     metrics |= judged(model, teacher, data, recipe, output)
     write_folder(output, model, reference, data, sources, recipe.seed)
+    metrics["along_chromosomes"] = write_smoothing(output, model, teacher, data, recipe)
     write_json(output / "metrics.json", metrics)
     return metrics
 
@@ -285,10 +292,29 @@ def write_folder(
 ) -> None:
     """The model, the reference that its evidence comes from, who was held out, and the manifest."""
     model.save_pretrained(output / "model")
+    save_sites(output / SITES, [panel.sites for panel in data.panels], data.build)
     if reference is not None:
-        reference.save(output / "reference.safetensors", data.panels)
+        reference.save(output / REFERENCE)
     names = data.panels[0].samples.name
-    write_json(
-        output / "people.json", {part: names[rows].tolist() for part, rows in data.split._asdict().items()}
-    )
+    write_json(output / PEOPLE, {part: names[rows].tolist() for part, rows in data.split._asdict().items()})
     write_json(output / "manifest.json", manifest(sources, [seed]))
+
+
+def write_smoothing(
+    output: Path,
+    model: AncestryForWindowClassification,
+    teacher: Teacher,
+    data: TrainingData,
+    recipe: AncestryRecipe,
+) -> dict[str, float]:
+    """Chooses, on validation people, how windows along a chromosome are smoothed and calibrated; how well that does."""
+    step = max(1, recipe.window // 2)
+    density = tokens_per_site(data, model.config.view)
+    chain, power, scores = fit_chain(
+        WindowJudge(model, teacher.reference, recipe.window, step, density), data, recipe.seed
+    )
+    valid = teacher.valid["classify"]
+    alone = fit_power(probabilities(model, valid).numpy(), valid.windows.label.numpy())
+    content = {"chain": asdict(chain), "power": power, "window_power": alone, "density": density}
+    write_json(output / SMOOTHING, content)
+    return scores
