@@ -12,7 +12,6 @@ from crocuta.data.variants.panel import Panel, Samples, Sites
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
-from crocuta.train import ancestry_run
 from crocuta.train.ancestry import (
     AncestryRecipe,
     Labelled,
@@ -23,6 +22,7 @@ from crocuta.train.ancestry import (
     train_stage,
 )
 from crocuta.train.ancestry_evidence import MISMATCH, PSEUDOCOUNT, Reference
+from crocuta.train.ancestry_folder import begin
 from crocuta.train.ancestry_panels import fingerprint, load_training_data
 from crocuta.train.ancestry_run import AncestryRun, model_config, run_ancestry
 from crocuta.train.ancestry_sites import load_sites, save_sites
@@ -302,7 +302,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, tmp_path):
 
 
 def test_another_run_is_not_resumed(data, tmp_path):
-    ancestry_run.begin(tmp_path / "run", {"run": {"view": "haplotype"}}, False)
+    begin(tmp_path / "run", {"run": {"view": "haplotype"}}, False)
     with pytest.raises(InputError, match="began with other settings"):
         run_ancestry(data, RUN, RECIPE, tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="use --resume"):

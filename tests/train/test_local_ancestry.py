@@ -1,5 +1,7 @@
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,6 +157,64 @@ def test_cohorts_that_cannot_be_learnt_from(folder, tmp_path):
         train_local(folder / "cohort.h5", folder / "run")
     with pytest.raises(InputError, match="one population only"):
         train_local(folder / "cohort.h5", tmp_path / "run", by="population", leave_out=("P0", "P1"))
+
+
+@pytest.mark.parametrize(("what", "when"), [("mosaics judged", 3), ("steps", 2)])
+def test_a_killed_training_ends_as_an_uninterrupted_one(folder, tmp_path, what, when):
+    recipe = replace(RECIPE, steps=3, checkpoint_seconds=0)
+    whole = train_local(folder / "cohort.h5", tmp_path / "whole", by="population", recipe=recipe)
+    heard = []
+
+    def interrupt(said, more):
+        heard.append(said)
+        if heard.count(what) == when:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_local(
+            folder / "cohort.h5", tmp_path / "cut", by="population", recipe=recipe, progress=interrupt
+        )
+    with pytest.raises(InputError, match="has not ended"):
+        infer_ancestry(folder / "query.vcf", tmp_path / "cut", tmp_path / "out")
+    again = []
+    options = {"by": "population", "recipe": recipe, "resume": True}
+    told = train_local(
+        folder / "cohort.h5", tmp_path / "cut", **options, progress=lambda said, more: again.append(said)
+    )
+    assert told == whole
+    done = 2 if what == "mosaics judged" else 4  # cohorts that were kept
+    assert again.count("mosaics judged") == 4 - done
+    assert again.count("steps") == (3 if what == "mosaics judged" else 2)
+    for name in ("chain.json", "network/model.safetensors", "network/calibration.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {
+        "config.json", "chain.json", "metrics.json", "manifest.json", "reference", "network",
+    }  # fmt: skip
+    assert train_local(folder / "cohort.h5", tmp_path / "cut", **options) == whole
+    with pytest.raises(InputError, match="began with other settings"):
+        train_local(folder / "cohort.h5", tmp_path / "cut", **options | {"recipe": replace(recipe, seed=1)})
+
+
+def test_all_chromosomes_choose_the_chain(random_panel, monkeypatch, tmp_path):
+    panels = [random_panel(24, count, labels=LABELS) for count in (200, 300)]
+    panels[1] = replace(panels[1], sites=replace(panels[1].sites, chromosome="2"))
+    references = [Reference(panel, LABELS) for panel in panels]
+    seen = []
+
+    def choose(examples):
+        seen.extend(examples)
+        raise StopIteration
+
+    names = ("A", "B", "C")
+    monkeypatch.setattr("crocuta.train.local_ancestry.read_references", lambda *rest: (references, names))
+    monkeypatch.setattr(
+        "crocuta.train.local_ancestry.Cohort", lambda path: nullcontext(SimpleNamespace(build=""))
+    )
+    monkeypatch.setattr("crocuta.train.local_ancestry.choose_chain", choose)
+    with pytest.raises(StopIteration):
+        train_local("cohort.h5", tmp_path / "run", recipe=replace(RECIPE, mosaics=24))
+    assert [len(made.blocks) for made in seen] == [50] * 4 + [75] * 4
+    assert all(made.truth.shape == (6, len(made.blocks)) for made in seen)  # 24 people over 8 cohorts
 
 
 def test_calibration_error_of_two_populations_is_of_the_likelier():

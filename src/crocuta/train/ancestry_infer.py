@@ -18,8 +18,9 @@ from crocuta.data.variants.matching import LEAST, match
 from crocuta.data.variants.tracts import Segments, Tracts, write_bed, write_fb, write_msp, write_q
 from crocuta.errors import InputError
 from crocuta.files import write_json
+from crocuta.train.ancestry_folder import CONFIG
 from crocuta.train.ancestry_windows_infer import WindowChromosome, WindowRun, read_window_run
-from crocuta.train.local_ancestry import CONFIG, TASK
+from crocuta.train.local_ancestry import TASK
 from crocuta.train.local_ancestry_infer import LocalChromosome, Run, read_run
 
 PEOPLE = 64  # of a batch: bounds memory; rates are estimated from the first

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -36,6 +36,7 @@ from crocuta.train.ancestry import (
 )
 from crocuta.train.ancestry_along import WindowJudge, fit_chain, tokens_per_site
 from crocuta.train.ancestry_evidence import Reference
+from crocuta.train.ancestry_folder import METRICS, begin, kept_settings
 from crocuta.train.ancestry_panels import TrainingData, fingerprint
 from crocuta.train.ancestry_sites import save_sites
 from crocuta.train.ancestry_windows import WindowSource
@@ -125,7 +126,7 @@ def run_ancestry(
     """
     settings = {"run": asdict(run), "recipe": kept_settings(recipe), "panel": fingerprint(data.panels)}
     if begin(output, settings, resume):
-        return json.loads((output / "metrics.json").read_text())
+        return json.loads((output / METRICS).read_text())
     model_config(run, recipe, data, 0)  # bad names are refused before anything is computed
     source = WindowSource(data.panels, data.labels, run.view)
     reference = fit_reference(run, data)
@@ -142,33 +143,8 @@ def run_ancestry(
     metrics |= judged(model, teacher, data, recipe, output)
     write_folder(output, model, reference, data, sources, recipe.seed)
     metrics["along_chromosomes"] = write_smoothing(output, model, teacher, data, recipe)
-    write_json(output / "metrics.json", metrics)
+    write_json(output / METRICS, metrics)
     return metrics
-
-
-def kept_settings(recipe: AncestryRecipe) -> dict[str, Any]:
-    """Settings that a resumed run must share."""
-    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if not f.metadata.get("free")}
-
-
-def begin(output: Path, settings: dict[str, Any], resume: bool) -> bool:
-    """Makes the folder, or checks that it began with these settings; True: its run has ended."""
-    path = output / "config.json"
-    if path.exists() and not resume:
-        raise InputError(
-            f"{output}: holds a run already; use --resume to go on with it, or choose another folder"
-        )
-    if path.exists():
-        before = json.loads(path.read_text())
-        for part, values in settings.items():
-            if before.get(part) != values:
-                raise InputError(
-                    f"{output}: began with other settings ({part}); resume with the same, or choose another folder"
-                )
-        return (output / "metrics.json").exists()
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(path, settings)
-    return False
 
 
 class Stages:

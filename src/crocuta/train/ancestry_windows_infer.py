@@ -14,6 +14,7 @@ from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForWindowClassification
 from crocuta.train.ancestry_along import WindowJudge
 from crocuta.train.ancestry_evidence import Reference
+from crocuta.train.ancestry_folder import METRICS
 from crocuta.train.ancestry_run import PEOPLE, REFERENCE, SMOOTHING
 from crocuta.train.ancestry_run import SITES as SITES_FILE
 from crocuta.train.ancestry_sites import load_sites
@@ -47,7 +48,7 @@ def read_window_run(folder: Path, window: int | None = None, step: int | None = 
     Raises:
         InputError: the run has not ended, or the window is longer than it was trained with.
     """
-    if not (folder / "metrics.json").is_file() or not (folder / SMOOTHING).is_file():
+    if not (folder / METRICS).is_file() or not (folder / SMOOTHING).is_file():
         raise InputError(
             f"{folder}: the run has not ended; go on with it with crocuta ancestry train --resume"
         )

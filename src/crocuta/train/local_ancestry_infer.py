@@ -16,7 +16,8 @@ from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_
 from crocuta.data.variants import Panel, Sites
 from crocuta.data.variants.matching import LEAST, match
 from crocuta.errors import InputError
-from crocuta.train.local_ancestry import CONFIG, REFERENCE, TASK
+from crocuta.train.ancestry_folder import CONFIG, METRICS
+from crocuta.train.local_ancestry import CHAIN, REFERENCE, TASK
 from crocuta.train.local_ancestry_reference import load_reference
 
 SMOOTHED = 64  # people at a time: bounds memory
@@ -48,8 +49,9 @@ class Found:
 
 
 def read_run(folder: str | Path) -> Run:
-    """Raises InputError if the folder holds no run of local ancestry."""
-    path = Path(folder) / CONFIG
+    """Raises InputError if the folder holds no run of local ancestry, or one that has not ended."""
+    folder = Path(folder)
+    path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a run of crocuta ancestry train --task local")
     config = json.loads(path.read_text())
@@ -57,10 +59,14 @@ def read_run(folder: str | Path) -> Run:
         raise InputError(
             f"{path}: not a run of local ancestry; train one with crocuta ancestry train --task local"
         )
+    if not (folder / METRICS).is_file():
+        raise InputError(
+            f"{folder}: the run has not ended; go on with it with crocuta ancestry train --task local --resume"
+        )
+    about = json.loads((folder / CHAIN).read_text())
     return Run(
-        Path(folder), tuple(config["populations"]), CopyingSettings(**config["recipe"]["copying"]),
-        ChainSettings(**config["chain"]), config["power"], tuple(config["chromosomes"]), config["network"],
-        config["build"],
+        folder, tuple(about["populations"]), CopyingSettings(**config["recipe"]["copying"]),
+        ChainSettings(**about["chain"]), about["power"], tuple(about["chromosomes"]), about["network"], about["build"],
     )  # fmt: skip
 
 
