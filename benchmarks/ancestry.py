@@ -9,6 +9,7 @@
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py twins chr22.h5           # Hyena and Transformer, 1,024 and 4,096
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py fpe
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py throughput
+    OMP_NUM_THREADS=1 python benchmarks/ancestry.py context chr22.h5 --view carried    # windows by alpha of FPE
     python benchmarks/ancestry.py page                                       # docs/ancestry_models.md
 
 Rows that are measured already are kept: interrupted, it goes on. `--steps` shortens or lengthens each training;
@@ -22,6 +23,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from crocuta.models.ancestry import AncestryForSNPPrediction
 from crocuta.quiet import prepare
 from crocuta.train.ancestry import (
     AncestryRecipe,
+    Labelled,
     Teacher,
     classifier,
     fit_evidence,
@@ -51,6 +54,7 @@ from crocuta.train.ancestry_windows import WindowSource
 RESULT = Path(__file__).parent / "results" / "ancestry.json"
 LENGTHS = (128, 512, 1024, 2048, 4096)
 TESTED = {128: 4000, 512: 3000, 1024: 2000, 2048: 1500, 4096: 1000}  # windows
+ALPHAS = (10, 100, 1000, 100_000)
 POSITIONS = ("none", "sinusoidal", "rotary", "fourier", "learned", "fpe", "grid", "centimorgan", "site")
 Row = tuple[str, Callable[[], dict[str, Any]]]
 
@@ -77,7 +81,7 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
         pretrained = AncestryForSNPPrediction(config.pretraining())
         name_sites(pretrained, data)
         train_stage(pretrained, teacher, "pretrain", lambda moment: None)
-        row["perplexity"] = judge(pretrained, replace_evidence(test))[1]
+        row["perplexity"] = judge(pretrained, Labelled(test.windows, None))[1]
     middle = time.process_time()
     model = classifier(config, pretrained)
     name_sites(model, data)
@@ -96,10 +100,6 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
         alone = (sums.argmax(2) == labels[:, None]).float().mean(0).tolist()
         row |= {"naive_bayes": 100 * alone[-1], "copying": [100 * value for value in alone[:-1]]}
     return row
-
-
-def replace_evidence(test: Any) -> Any:
-    return test._replace(evidence=None)
 
 
 def ece(found: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> float:
@@ -159,6 +159,16 @@ def ablation_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
     variants |= {f"whole, {name}": replace(whole, position=name) for name in POSITIONS}
     for name, run in variants.items():
         yield f"{view} {name}", lambda run=run: trained(data, run, recipe)
+
+
+def context_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
+    """The thesis's model, by SNPs of a window and alpha of FPE: both stages, no evidence."""
+    for window, alpha in product((128, 512, 1024), ALPHAS):
+        run, recipe = (
+            AncestryRun(view=view, evidence="none", position="fpe", alpha=alpha),
+            recipe_of(window, steps),
+        )
+        yield f"{view} {window} {alpha}", lambda run=run, recipe=recipe: trained(data, run, recipe)
 
 
 def perplexity_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
@@ -252,7 +262,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "part", choices=["accuracy", "ablation", "perplexity", "twins", "fpe", "throughput", "page"]
+        "part",
+        choices=["accuracy", "ablation", "perplexity", "context", "twins", "fpe", "throughput", "page"],
     )
     parser.add_argument("cohort", type=Path, nargs="?", default=Path("chr22.h5"))
     parser.add_argument("--view", default="haplotype", choices=["haplotype", "carried"])
@@ -271,7 +282,12 @@ def main() -> None:
     elif arguments.part == "twins":
         rows = twin_rows(arguments.cohort, arguments.view, arguments.steps)
     else:
-        kinds = {"accuracy": accuracy_rows, "ablation": ablation_rows, "perplexity": perplexity_rows}
+        kinds = {
+            "accuracy": accuracy_rows,
+            "ablation": ablation_rows,
+            "perplexity": perplexity_rows,
+            "context": context_rows,
+        }
         data = load(arguments.cohort, arguments.view)
         rows = kinds[arguments.part](data, arguments.view, arguments.steps)
     measure(arguments.part, rows, arguments.only)

@@ -298,7 +298,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run_ancestry(data, run, recipe, tmp_path / "cut", resume=True, tell=interrupt)
     assert not (tmp_path / "cut" / "metrics.json").exists()
+    assert (tmp_path / "cut" / "classify").exists()
     assert run_ancestry(data, run, recipe, tmp_path / "cut", resume=True) == whole
+    assert not (tmp_path / "cut" / "classify").exists()
 
 
 def test_another_run_is_not_resumed(data, tmp_path):

@@ -17,6 +17,7 @@ from crocuta.models.ancestry import AncestryConfig, AncestryForWindowClassificat
 from crocuta.train import ancestry_along
 from crocuta.train.ancestry_along import WindowJudge, _filled
 from crocuta.train.ancestry_infer import infer_ancestry
+from crocuta.train.ancestry_windows_infer import read_window_run
 from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics
 
 LABELS = np.repeat([0, 1, 2], 12)
@@ -99,6 +100,22 @@ def test_views_without_haplotypes_take_unphased_people(folder, tmp_path, view, e
     assert first == second
 
 
+def test_figures_of_a_run(folder, tmp_path):
+    said = call("figures", folder / "run", folder / "cohort.h5", "-o", tmp_path / "figures", "--windows", 30)
+    assert "30 windows, 3 people" in said
+    names = ["people.png", "people.svg", "states.png", "states.svg"]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
+    svg = (tmp_path / "figures" / "people.svg").read_text()
+    first = json.loads((folder / "run" / "people.json").read_text())["test"][0]
+    assert f"{first}: P0" in svg
+    assert "before: untrained" in (tmp_path / "figures" / "states.svg").read_text()
+    found = CliRunner().invoke(
+        app, ["ancestry", "figures", str(folder / "run"), str(folder / "cohort.h5"), "-s", "nobody"]
+    )
+    assert found.exit_code == 2
+    assert "nobody is not among its 36 people; expected others, such as" in " ".join(found.stderr.split())
+
+
 def test_batches_of_people_change_little(folder, tmp_path, monkeypatch):
     """But for the rates, which the first batch gives."""
     told = [infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "one")]
@@ -121,20 +138,30 @@ def test_people_of_the_training_are_named(folder, tmp_path):
 
 def test_runs_and_windows_that_cannot_be_used(folder, write_vcf, random_panel, tmp_path):
     run, out = folder / "run", tmp_path / "out"
-    with pytest.raises(InputError, match="unphased; phase them first"):
+    with pytest.raises(
+        InputError, match=r"pure.vcf: \d+ of \d+ heterozygous genotypes are unphased .*; expected phased"
+    ):
         infer_ancestry(folder / "pure.vcf", run, out)
     with pytest.raises(InputError, match="trained on 32; choose at most that"):
         infer_ancestry(folder / "query.vcf", run, out, window=33)
     with pytest.raises(InputError, match="--step 40: expected at most the window of 32"):
         infer_ancestry(folder / "query.vcf", run, out, step=40)
+    elsewhere = (folder / "query.vcf").read_text().replace("\n1\t", "\n7\t").replace("ID=1>", "ID=7>")
+    (tmp_path / "seven.vcf").write_text(elsewhere)
+    with pytest.raises(
+        InputError, match=r"no variants on the run's chromosomes \(1\); its header names 7; give"
+    ):
+        infer_ancestry(tmp_path / "seven.vcf", run, out)
+    with pytest.raises(InputError, match="no run on windows"):
+        read_window_run(tmp_path)
     write_vcf(tmp_path / "few.vcf", random_panel(3, 700, cm=60).at(slice(0, 300)))
     with pytest.raises(InputError, match="expected at least 80%"):
         infer_ancestry(tmp_path / "few.vcf", run, out)
     (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "config.json").write_text("{}")
+    (tmp_path / "half" / "config.json").write_text('{"run": {}}')
     with pytest.raises(InputError, match="has not ended; go on with it"):
         infer_ancestry(folder / "query.vcf", tmp_path / "half", out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.vcf", "half"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.vcf", "half", "seven.vcf"]
 
 
 class Told(WindowJudge):

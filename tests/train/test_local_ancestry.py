@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from crocuta.analysis.ancestry.copying import CopyingModel
 from crocuta.cli import app
 from crocuta.data.variants import MISSING
+from crocuta.data.variants.bgzf import BgzfWriter
 from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import Tracts, read_fb, read_msp
 from crocuta.errors import InputError
@@ -140,8 +141,17 @@ def test_windows_are_means_of_blocks(folder):
 def test_queries_that_cannot_be_judged(folder, random_panel, write_vcf, tmp_path):
     panel = random_panel(3, 600, labels=np.zeros(3, int), cm=60)
     write_vcf(tmp_path / "unphased.vcf", panel, separator="/")
-    with pytest.raises(InputError, match="unphased; phase them first"):
+    with pytest.raises(
+        InputError, match=r"unphased.vcf: \d+ of \d+ .* expected phased genotypes, phase them"
+    ):
         infer_ancestry(tmp_path / "unphased.vcf", folder / "run", tmp_path / "out")
+    moved = replace(panel, sites=replace(panel.sites, position=panel.sites.position + 12345))
+    write_vcf(tmp_path / "moved.vcf", moved)
+    with pytest.raises(InputError, match=r"agree if moved by -12,345: is it on another build\?"):
+        infer_ancestry(tmp_path / "moved.vcf", folder / "run", tmp_path / "out")
+    cut = gzip_blocks(folder / "query.vcf", tmp_path / "cut.vcf.gz")
+    with pytest.raises(InputError, match=r"cut.vcf.gz: truncated bgzip"):
+        infer_ancestry(cut, folder / "run", tmp_path / "out")
     write_vcf(tmp_path / "few.vcf", panel.at(slice(0, 200)))
     with pytest.raises(InputError, match="%"):
         infer_ancestry(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
@@ -152,10 +162,29 @@ def test_queries_that_cannot_be_judged(folder, random_panel, write_vcf, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def gzip_blocks(path, output):
+    """The file as bgzip, without the empty block at its end."""
+    with open(output, "wb") as file:
+        packed = BgzfWriter(file)
+        packed.write(path.read_bytes())
+        packed.close()
+    return output
+
+
+def test_chromosomes_go_by_either_name(folder, tmp_path):
+    text = (folder / "query.vcf").read_text().replace("\n1\t", "\nchr1\t").replace("ID=1>", "ID=chr1>")
+    (tmp_path / "chr.vcf").write_text(text)
+    for name in ("query.vcf", "chr.vcf"):
+        source = folder if name == "query.vcf" else tmp_path
+        infer_ancestry(source / name, folder / "run", tmp_path / name.removesuffix(".vcf"))
+    one, two = ((tmp_path / name / "local.msp.tsv").read_text() for name in ("query", "chr"))
+    assert one == two
+
+
 def test_cohorts_that_cannot_be_learnt_from(folder, tmp_path):
     with pytest.raises(InputError, match="holds a run already"):
         train_local(folder / "cohort.h5", folder / "run")
-    with pytest.raises(InputError, match="one population only"):
+    with pytest.raises(InputError, match=r"cohort.h5: one population only"):
         train_local(folder / "cohort.h5", tmp_path / "run", by="population", leave_out=("P0", "P1"))
 
 

@@ -1,6 +1,6 @@
 """Inference of ancestry along chromosomes from a VCF, with a run of either task; people are judged in batches.
 
-Posteriors lie in temporary files beside the output, so that memory follows the batch and not the cohort.
+Alleles and posteriors lie in temporary files beside the output, so that memory follows the batch and not the cohort.
 """
 
 import json
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from crocuta.analysis.ancestry.copying import Blocks
-from crocuta.data.variants import Counts, Panel, Policy, Sites, VariantFile, read_panel
+from crocuta.data.variants import Panel, Policy, Sites, VariantFile, read_panel
 from crocuta.data.variants.matching import LEAST, match
+from crocuta.data.variants.reading import NoVariants
 from crocuta.data.variants.tracts import Segments, Tracts, write_bed, write_fb, write_msp, write_q
 from crocuta.errors import InputError
 from crocuta.files import write_json
@@ -56,15 +57,17 @@ def infer_ancestry(
     query, output = Path(query), Path(output)
     run = open_run(Path(run_folder), window, step, smooth)
     apart = isinstance(run, Run) or run.judge.view == "haplotype"
-    names = tuple(VariantFile(query).samples)
+    file = VariantFile(query)
+    names, builds = tuple(file.samples), (file.header.build, run.build)
     output.parent.mkdir(parents=True, exist_ok=True)
     parts, summary, known = [], {}, set()
     with tempfile.TemporaryDirectory(
         dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True
     ) as scratch:
         for chromosome in run.chromosomes:
-            first = _read(query, chromosome, names[:PEOPLE], apart)
-            if first is None:
+            try:
+                panel = _read(query, chromosome, apart, Path(scratch, f"{chromosome}.npy"))
+            except NoVariants:
                 continue
             if isinstance(run, Run):
                 judge = LocalChromosome(run, chromosome, jobs, progress)
@@ -72,17 +75,20 @@ def infer_ancestry(
             else:
                 judge = WindowChromosome(run, chromosome, smooth, progress)
                 line = (judge.blocks.size, None)
+            found = match(panel.sites, judge.sites, overlap, query, builds)
             part = Part(Path(scratch, chromosome), names, run.populations, judge, line)
             for start in range(0, len(names), PEOPLE):
-                panel = _read(query, chromosome, names[start : start + PEOPLE], apart) if start else first
-                assert panel is not None, "the first people have the chromosome"
-                found = match(panel.sites, judge.sites, overlap, query, ("", run.build))
-                part.put(start, judge.posterior(found.align(panel, judge.sites)))
+                batch = panel.people(slice(start, start + PEOPLE))
+                part.put(start, judge.posterior(found.align(batch, judge.sites)))
             parts.append(part)
             known.update(judge.people)
             summary[chromosome] = {"overlap": found.share, **(asdict(judge.chain) if judge.chain else {})}
         if not parts:
-            raise InputError(f"{query}: none of the run's chromosomes ({', '.join(run.chromosomes)})")
+            has = ", ".join(list(file.header.contigs)[:5]) or "none"
+            raise InputError(
+                f"{query}: no variants on the run's chromosomes ({', '.join(run.chromosomes)}); its header names {has};"
+                " give the file of a chromosome that the run was trained on"
+            )
         told = {
             "query": str(query), "populations": run.populations, "samples": names, "chromosomes": summary,
             "task": "local" if isinstance(run, Run) else "windows", "haplotypes_apart": apart,
@@ -109,19 +115,10 @@ def open_run(folder: Path, window: int | None, step: int | None, smooth: bool) -
     return read_run(folder)
 
 
-def _read(query: Path, chromosome: str, people: tuple[str, ...], apart: bool) -> Panel | None:
-    """None: the file has nothing of the chromosome."""
-    counts = Counts()
-    policy = Policy(phase="auto" if apart else "ignore")
-    try:
-        panel = read_panel(query, region=chromosome, people=people, policy=policy, counts=counts)
-    except InputError:
-        if not counts.sites and query.is_file():
-            return None
-        raise
-    if apart and not panel.phased:
-        raise InputError(f"{query}: genotypes are unphased; phase them first, with SHAPEIT5 or Beagle")
-    return panel
+def _read(query: Path, chromosome: str, apart: bool, spool: Path) -> Panel:
+    """Raises InputError if haplotypes are told `apart` and genotypes are unphased, NoVariants if there are none."""
+    policy = Policy(phase="require" if apart else "ignore")
+    return read_panel(query, region=chromosome, policy=policy, spool=spool)
 
 
 class Part:

@@ -1,6 +1,7 @@
 """A run of ancestry training: a folder with the model and all that inference needs of the reference people."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from crocuta.models.ancestry import (
 )
 from crocuta.nn.genomic_position import SitePosition
 from crocuta.train.ancestry import (
+    STAGES,
     AncestryMoment,
     AncestryRecipe,
     Optimizers,
@@ -37,7 +39,7 @@ from crocuta.train.ancestry import (
 from crocuta.train.ancestry_along import WindowJudge, fit_chain, tokens_per_site
 from crocuta.train.ancestry_evidence import Reference
 from crocuta.train.ancestry_folder import METRICS, begin, kept_settings
-from crocuta.train.ancestry_panels import TrainingData, fingerprint
+from crocuta.train.ancestry_panels import TrainingData, fingerprint, naming
 from crocuta.train.ancestry_sites import save_sites
 from crocuta.train.ancestry_windows import WindowSource
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
@@ -128,7 +130,8 @@ def run_ancestry(
     if begin(output, settings, resume):
         return json.loads((output / METRICS).read_text())
     model_config(run, recipe, data, 0)  # bad names are refused before anything is computed
-    source = WindowSource(data.panels, data.labels, run.view)
+    with naming(data.source):
+        source = WindowSource(data.panels, data.labels, run.view)
     reference = fit_reference(run, data)
     teacher = Teacher(source, data.split.train, data.split.valid, recipe, reference)
     config = model_config(run, recipe, data, reference.channels if reference else 0)
@@ -144,6 +147,8 @@ def run_ancestry(
     write_folder(output, model, reference, data, sources, recipe.seed)
     metrics["along_chromosomes"] = write_smoothing(output, model, teacher, data, recipe)
     write_json(output / METRICS, metrics)
+    for stage in STAGES:  # their checkpoints
+        shutil.rmtree(output / stage, ignore_errors=True)
     return metrics
 
 

@@ -14,7 +14,7 @@ from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForWindowClassification
 from crocuta.train.ancestry_along import WindowJudge
 from crocuta.train.ancestry_evidence import Reference
-from crocuta.train.ancestry_folder import METRICS
+from crocuta.train.ancestry_folder import CONFIG, METRICS
 from crocuta.train.ancestry_run import PEOPLE, REFERENCE, SMOOTHING
 from crocuta.train.ancestry_run import SITES as SITES_FILE
 from crocuta.train.ancestry_sites import load_sites
@@ -22,7 +22,7 @@ from crocuta.train.ancestry_sites import load_sites
 
 @dataclass(frozen=True)
 class WindowRun:
-    """What `run_ancestry` left in a folder, read once for all chromosomes."""
+    """What `run_ancestry` left in a folder, read once for all chromosomes; names of the `people` of its training."""
 
     folder: Path
     judge: WindowJudge
@@ -32,6 +32,7 @@ class WindowRun:
     power: float
     window_power: float
     people: tuple[str, ...]
+    tested: tuple[str, ...]
 
     @property
     def populations(self) -> tuple[str, ...]:
@@ -48,6 +49,9 @@ def read_window_run(folder: Path, window: int | None = None, step: int | None = 
     Raises:
         InputError: the run has not ended, or the window is longer than it was trained with.
     """
+    config = folder / CONFIG
+    if not config.is_file() or "run" not in json.loads(config.read_text()):
+        raise InputError(f"{folder}: no run on windows; make one with crocuta ancestry train --task windows")
     if not (folder / METRICS).is_file() or not (folder / SMOOTHING).is_file():
         raise InputError(
             f"{folder}: the run has not ended; go on with it with crocuta ancestry train --resume"
@@ -67,10 +71,11 @@ def read_window_run(folder: Path, window: int | None = None, step: int | None = 
     smoothing = json.loads((folder / SMOOTHING).read_text())
     reference = Reference.load(folder / REFERENCE) if (folder / REFERENCE).exists() else None
     sites, build = load_sites(folder / SITES_FILE)
+    people = json.loads((folder / PEOPLE).read_text())
     return WindowRun(
         folder, WindowJudge(model, reference, window, step, smoothing["density"]), tuple(sites), build,
         ChainSettings(**smoothing["chain"]), smoothing["power"], smoothing["window_power"],
-        tuple(json.loads((folder / PEOPLE).read_text())["train"]),
+        tuple(people["train"]), tuple(people["test"]),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from crocuta.data.variants import MISSING, Panel, Samples
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
-from crocuta.train.ancestry_panels import kept_people, load_panel
+from crocuta.train.ancestry_panels import kept_people, load_panel, name_of, naming
 from crocuta.train.ancestry_sites import site_arrays, sites_of
 
 LEAST = 4  # people of a population: mosaics are made of some and judged by others
@@ -45,6 +45,18 @@ def read_references(
     Raises:
         InputError: a name that nobody has; fewer than two populations; one of fewer than `LEAST` people; no phase.
     """
+    with naming(name_of(cohort)):
+        return _read_references(cohort, by, leave_out, maf, spacing, progress or (lambda: None))
+
+
+def _read_references(
+    cohort: Haplotypes,
+    by: str,
+    leave_out: Sequence[str],
+    maf: float,
+    spacing: int,
+    progress: Callable[[], object],
+) -> tuple[list[Reference], tuple[str, ...]]:
     people = kept_people(cohort.samples, by, leave_out)
     samples = cohort.samples.at(people)
     names, labels = np.unique(getattr(samples, by), return_inverse=True)
@@ -53,16 +65,17 @@ def read_references(
     count = np.bincount(labels)
     if count.min() < LEAST:
         raise InputError(
-            f"{by} {names[count.argmin()]} has {count.min()} individuals; expected {LEAST} or more of each, or"
-            f" --leave-out {names[count.argmin()]}"
+            f"{by} {names[count.argmin()]} has {count.min()} individual{'s' if count.min() > 1 else ''}; expected"
+            f" {LEAST} or more of each, or --leave-out {names[count.argmin()]}"
         )
     found = []
     for chromosome in cohort.chromosomes:
         if not cohort.is_phased(chromosome):
             raise InputError(
-                f"chromosome {chromosome} of the cohort is unphased; references of local ancestry must be phased"
+                f"chromosome {chromosome} is unphased; references of local ancestry must be phased, with SHAPEIT5 or"
+                " Beagle, or train with --task windows --view genotype"
             )
-        panel = load_panel(cohort, chromosome, people, people, samples, maf, progress or (lambda: None))
+        panel = load_panel(cohort, chromosome, people, people, samples, maf, progress)
         if spacing:
             panel = panel.at(np.unique(panel.sites.position // spacing, return_index=True)[1])
         found.append(Reference(panel, labels))
