@@ -28,6 +28,7 @@ from crocuta.train.ancestry_run import AncestryRun, model_config, run_ancestry
 from crocuta.train.ancestry_sites import load_sites, save_sites
 from crocuta.train.ancestry_windows import Windows, WindowSource
 
+pytestmark = pytest.mark.usefixtures("few_test_windows")
 POPULATIONS = ("AFR", "EAS", "EUR")
 LETTERS = np.array([b"A", b"C", b"G", b"T"])
 RECIPE = AncestryRecipe(

@@ -34,7 +34,7 @@ def call(*arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(random_panel, write_vcf, tmp_path_factory):
+def folder(few_test_windows, random_panel, write_vcf, tmp_path_factory):
     """A store, and queries: five mosaics whose truth is known, four people of one population each."""
     folder = tmp_path_factory.mktemp("windows")
     panel = random_panel(36, 700, labels=LABELS, cm=60)
