@@ -35,7 +35,7 @@ class States(NamedTuple):
     pretrained: bool
 
 
-def test_people(cohort: Haplotypes, run: WindowRun) -> tuple[np.ndarray, np.ndarray]:
+def held_out_people(cohort: Haplotypes, run: WindowRun) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the run's test people in the cohort, and their population numbers.
 
     Raises:

@@ -47,12 +47,12 @@ def figures(
     from crocuta.errors import InputError
     from crocuta.report.ancestry import geography, hidden_states
     from crocuta.report.style import save, styled
-    from crocuta.train.ancestry_states import aligned_panels, test_people, window_states, window_tracts
+    from crocuta.train.ancestry_states import aligned_panels, held_out_people, window_states, window_tracts
     from crocuta.train.ancestry_windows_infer import read_window_run
 
     found = read_window_run(run, step=step)
     with console.status("reading people"), Cohort(cohort) as store:
-        index, labels = test_people(store, found)
+        index, labels = held_out_people(store, found)
         names = store.samples.name
         for name in sample or ():
             if name in found.people or name not in names:
