@@ -6,7 +6,8 @@ Alleles and posteriors lie in temporary files beside the output, so that memory 
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from crocuta.analysis.ancestry.copying import Blocks
 from crocuta.data.variants import Panel, Policy, Sites, VariantFile, read_panel
-from crocuta.data.variants.matching import LEAST, match
+from crocuta.data.variants.matching import LEAST, Match, match
 from crocuta.data.variants.reading import NoVariants
 from crocuta.data.variants.tracts import Segments, Tracts, write_bed, write_fb, write_msp, write_q
 from crocuta.errors import InputError
@@ -26,7 +27,7 @@ from crocuta.train.local_ancestry_infer import LocalChromosome, Run, read_run
 
 PEOPLE = 64  # of a batch: bounds memory; rates are estimated from the first
 LINE = 4  # blocks of a line of the .fb.tsv, by default, for a run of local ancestry
-SUMMARY = "summary.json"
+SUMMARY, ALLELES = "summary.json", "alleles.npy"
 
 
 def infer_ancestry(
@@ -58,16 +59,16 @@ def infer_ancestry(
     run = open_run(Path(run_folder), window, step, smooth)
     apart = isinstance(run, Run) or run.judge.view == "haplotype"
     file = VariantFile(query)
-    names, builds = tuple(file.samples), (file.header.build, run.build)
+    names = tuple(file.samples)
     output.parent.mkdir(parents=True, exist_ok=True)
     parts, summary, known = [], {}, set()
     with tempfile.TemporaryDirectory(
         dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True
     ) as scratch:
         for chromosome in run.chromosomes:
-            try:
-                panel = _read(query, chromosome, apart, Path(scratch, f"{chromosome}.npy"))
-            except NoVariants:
+            folder = Path(scratch, chromosome)
+            panel = _read(query, chromosome, apart, folder)
+            if panel is None:
                 continue
             if isinstance(run, Run):
                 judge = LocalChromosome(run, chromosome, jobs, progress)
@@ -75,28 +76,29 @@ def infer_ancestry(
             else:
                 judge = WindowChromosome(run, chromosome, smooth, progress)
                 line = (judge.blocks.size, None)
-            found = match(panel.sites, judge.sites, overlap, query, builds)
-            part = Part(Path(scratch, chromosome), names, run.populations, judge, line)
-            for start in range(0, len(names), PEOPLE):
-                batch = panel.people(slice(start, start + PEOPLE))
-                part.put(start, judge.posterior(found.align(batch, judge.sites)))
-            parts.append(part)
+            found = match(panel.sites, judge.sites, overlap, query, (file.header.build, run.build))
+            parts.append(Part(folder, names, run.populations, judge, line))
+            parts[-1].judge(panel, found)
             known.update(judge.people)
             summary[chromosome] = {"overlap": found.share, **(asdict(judge.chain) if judge.chain else {})}
         if not parts:
-            has = ", ".join(list(file.header.contigs)[:5]) or "none"
-            raise InputError(
-                f"{query}: no variants on the run's chromosomes ({', '.join(run.chromosomes)}); its header names {has};"
-                " give the file of a chromosome that the run was trained on"
-            )
-        told = {
-            "query": str(query), "populations": run.populations, "samples": names, "chromosomes": summary,
-            "task": "local" if isinstance(run, Run) else "windows", "haplotypes_apart": apart,
-            "in_reference": [name for name in names if name in known],
-        }  # fmt: skip
+            raise _elsewhere(file, run)
         _write(output, [part.fine for part in parts], [part.coarse for part in parts])
-        write_json(output / SUMMARY, told)
+    told = {
+        "query": str(query), "populations": run.populations, "samples": names, "chromosomes": summary,
+        "task": "local" if isinstance(run, Run) else "windows", "haplotypes_apart": apart,
+        "in_reference": [name for name in names if name in known],
+    }  # fmt: skip
+    write_json(output / SUMMARY, told)
     return told
+
+
+def _elsewhere(file: VariantFile, run: Run | WindowRun) -> InputError:
+    has = ", ".join(list(file.header.contigs)[:5]) or "none"
+    return InputError(
+        f"{file.path}: no variants on the run's chromosomes ({', '.join(run.chromosomes)}); its header names {has};"
+        " give the file of a chromosome that the run was trained on"
+    )
 
 
 def open_run(folder: Path, window: int | None, step: int | None, smooth: bool) -> Run | WindowRun:
@@ -115,10 +117,18 @@ def open_run(folder: Path, window: int | None, step: int | None, smooth: bool) -
     return read_run(folder)
 
 
-def _read(query: Path, chromosome: str, apart: bool, spool: Path) -> Panel:
-    """Raises InputError if haplotypes are told `apart` and genotypes are unphased, NoVariants if there are none."""
+def _read(query: Path, chromosome: str, apart: bool, folder: Path) -> Panel | None:
+    """None: the file has nothing of the chromosome. Alleles lie in `folder`.
+
+    Raises:
+        InputError: haplotypes are to be told `apart`, and genotypes are unphased.
+    """
+    folder.mkdir()
     policy = Policy(phase="require" if apart else "ignore")
-    return read_panel(query, region=chromosome, policy=policy, spool=spool)
+    try:
+        return read_panel(query, region=chromosome, policy=policy, spool=folder / ALLELES)
+    except NoVariants:
+        return None
 
 
 class Part:
@@ -132,15 +142,25 @@ class Part:
         judge: LocalChromosome | WindowChromosome,
         line: tuple[int, int | None],
     ):
-        self.line, self.size = line, judge.blocks.size
+        self.path, self.of, self.line, self.size = path, judge, line, judge.blocks.size
         table = segments(judge.sites, judge.blocks)
         self.fine = Tracts(names, populations, table, _file(path / "fine", names, table, populations))
         none = Tracts((), populations, table, np.zeros((0, len(table), len(populations)), np.float32))
         lines = windowed(none, self.size, *line).segments
         self.coarse = Tracts(names, populations, lines, _file(path / "coarse", names, lines, populations))
 
-    def put(self, start: int, posterior: np.ndarray) -> None:
-        """Takes in people from `start` on."""
+    def judge(self, panel: Panel, found: Match) -> None:
+        """Takes in all people of a query, batch by batch, and removes their alleles."""
+        for start in range(0, len(panel.samples), PEOPLE):
+            fresh = replace(
+                panel, allele=np.load(self.path / ALLELES, mmap_mode="r")
+            )  # forgets what it has read
+            batch = fresh.people(slice(start, start + PEOPLE))
+            self._put(start, self.of.posterior(found.align(batch, self.of.sites)))
+        with suppress(PermissionError):  # Windows keeps what is mapped until the folder goes
+            (self.path / ALLELES).unlink()
+
+    def _put(self, start: int, posterior: np.ndarray) -> None:
         rows = slice(2 * start, 2 * start + len(posterior))
         self.fine.posterior[rows] = posterior
         some = Tracts((), self.fine.populations, self.fine.segments, posterior)
@@ -148,7 +168,6 @@ class Part:
 
 
 def _file(path: Path, names: tuple[str, ...], table: Segments, populations: tuple[str, ...]) -> np.ndarray:
-    path.parent.mkdir(exist_ok=True)
     return np.memmap(path, np.float32, "w+", shape=(2 * len(names), len(table), len(populations)))
 
 

@@ -1,6 +1,7 @@
 """A variant file with its table of samples and genetic map, as a panel in memory."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
@@ -81,9 +82,12 @@ def read_panel(
 
 def _spooled(allele: np.ndarray, spool: Path, number: int) -> np.ndarray:
     """The same array, in a file beside `spool`."""
-    part = spool.with_name(f"{spool.name}.{number}.npy")
-    np.save(part, allele)
-    return np.load(part, mmap_mode="r")
+    np.save(_part(spool, number), allele)
+    return np.load(_part(spool, number), mmap_mode="r")
+
+
+def _part(spool: Path, number: int) -> Path:
+    return spool.with_name(f"{spool.name}.{number}.npy")
 
 
 def _mapped(alleles: list[np.ndarray], spool: Path) -> np.ndarray:
@@ -93,9 +97,10 @@ def _mapped(alleles: list[np.ndarray], spool: Path) -> np.ndarray:
     place = 0
     for number, allele in enumerate(alleles):
         whole = np.load(spool, mmap_mode="r+")
-        whole[:, :, place : place + allele.shape[2]] = allele
+        whole[:, :, place : place + allele.shape[2]] = np.load(_part(spool, number))
         place += allele.shape[2]
-        spool.with_name(f"{spool.name}.{number}.npy").unlink()
+        with suppress(PermissionError):  # Windows keeps what is mapped
+            _part(spool, number).unlink()
     return np.load(spool, mmap_mode="r")
 
 
