@@ -1,12 +1,17 @@
 """The verb `ancestry figures`: what a run on windows learnt, seen."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from crocuta.errors import InputError
 from crocuta.quiet import prepare
+
+if TYPE_CHECKING:
+    from crocuta.data.variants.store import Cohort
+    from crocuta.train.ancestry_windows_infer import WindowRun
 
 console = Console(highlight=False)
 
@@ -44,7 +49,6 @@ def figures(
     import numpy as np
 
     from crocuta.data.variants.store import Cohort
-    from crocuta.errors import InputError
     from crocuta.report.ancestry import geography, hidden_states
     from crocuta.report.style import save, styled
     from crocuta.train.ancestry_states import aligned_panels, held_out_people, window_states, window_tracts
@@ -53,12 +57,7 @@ def figures(
     found = read_window_run(run, step=step)
     with console.status("reading people"), Cohort(cohort) as store:
         index, labels = held_out_people(store, found)
-        names = store.samples.name
-        for name in sample or ():
-            if name in found.people or name not in names:
-                why = "was trained on" if name in found.people else f"is not among its {len(names):,} people"
-                raise InputError(f"{cohort}: {name} {why}; expected others, such as {names[index[0]]}")
-        others = np.setdiff1d(np.flatnonzero(np.isin(names, sample or [])), index)
+        others = np.setdiff1d(np.array(_named(store, found, sample or []), int), index)
         panels = aligned_panels(store, found, np.concatenate([index, others]))
     labels = np.concatenate([labels, np.full(len(others), -1)])
     names = panels[0].samples.name
@@ -81,3 +80,13 @@ def figures(
             " it knows in them."
         )
     console.print(f"{windows:,} windows, {len(chosen):,} people → [bold]{output}[/]")
+
+
+def _named(cohort: "Cohort", run: "WindowRun", sample: list[str]) -> list[int]:
+    """Indices of people by name; refuses those whom the run has learnt from."""
+    names = cohort.samples.name.tolist()
+    for name in sample:
+        if name in run.people or name not in names:
+            why = "was trained on" if name in run.people else f"is not among its {len(names):,} people"
+            raise InputError(f"{cohort.path}: {name} {why}; expected others, such as {run.tested[0]}")
+    return [names.index(name) for name in sample]
