@@ -9,6 +9,7 @@
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py twins chr22.h5           # Hyena and Transformer, 1,024 and 4,096
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py fpe
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py throughput
+    OMP_NUM_THREADS=1 python benchmarks/ancestry.py context chr22.h5 --view carried    # windows by alpha of FPE
     python benchmarks/ancestry.py page                                       # docs/ancestry_models.md
 
 Rows that are measured already are kept: interrupted, it goes on. `--steps` shortens or lengthens each training;
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ from crocuta.train.ancestry_windows import WindowSource
 RESULT = Path(__file__).parent / "results" / "ancestry.json"
 LENGTHS = (128, 512, 1024, 2048, 4096)
 TESTED = {128: 4000, 512: 3000, 1024: 2000, 2048: 1500, 4096: 1000}  # windows
+ALPHAS = (10, 100, 1000, 100_000)
 POSITIONS = ("none", "sinusoidal", "rotary", "fourier", "learned", "fpe", "grid", "centimorgan", "site")
 Row = tuple[str, Callable[[], dict[str, Any]]]
 
@@ -161,6 +164,16 @@ def ablation_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
         yield f"{view} {name}", lambda run=run: trained(data, run, recipe)
 
 
+def context_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
+    """The thesis's model, by SNPs of a window and alpha of FPE: both stages, no evidence."""
+    for window, alpha in product((128, 512, 1024), ALPHAS):
+        run, recipe = (
+            AncestryRun(view=view, evidence="none", position="fpe", alpha=alpha),
+            recipe_of(window, steps),
+        )
+        yield f"{view} {window} {alpha}", lambda run=run, recipe=recipe: trained(data, run, recipe)
+
+
 def perplexity_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
     """Next-SNP perplexity on people not trained on, by encoding; beside it a table `bin -> letter`."""
     recipe = recipe_of(512, steps)
@@ -252,7 +265,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "part", choices=["accuracy", "ablation", "perplexity", "twins", "fpe", "throughput", "page"]
+        "part",
+        choices=["accuracy", "ablation", "perplexity", "context", "twins", "fpe", "throughput", "page"],
     )
     parser.add_argument("cohort", type=Path, nargs="?", default=Path("chr22.h5"))
     parser.add_argument("--view", default="haplotype", choices=["haplotype", "carried"])
@@ -276,6 +290,7 @@ def main() -> None:
             "accuracy": partial(accuracy_rows, split=arguments.split),
             "ablation": ablation_rows,
             "perplexity": perplexity_rows,
+            "context": context_rows,
         }
         data = load(arguments.cohort, arguments.view, arguments.split)
         rows = kinds[arguments.part](data, arguments.view, arguments.steps)

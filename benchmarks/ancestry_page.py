@@ -9,6 +9,7 @@ from pathlib import Path
 from crocuta.files import replacing
 
 PAGE = Path(__file__).parents[1] / "docs" / "ancestry_models.md"
+FIGURE = PAGE.parent / "_static" / "ancestry_context.png"
 MARK = "<!-- Figures below are written by benchmarks/ancestry.py. -->"
 LENGTHS = (128, 512, 1024, 2048, 4096)
 BARS = {
@@ -107,6 +108,28 @@ def twins(rows: dict[str, dict]) -> str:
     )  # fmt: skip
 
 
+def context(rows: dict[str, dict]) -> str:
+    """Draws docs/_static/ancestry_context.png; the first view that was measured."""
+    from crocuta.report.ancestry import accuracy_by_context
+    from crocuta.report.style import styled
+
+    found: dict[int, dict[int, float]] = {}
+    view = next(iter(rows)).split()[0]
+    for name, row in rows.items():
+        of, window, alpha = name.split()
+        if of == view:
+            found.setdefault(int(alpha), {})[int(window)] = row["accuracy"]
+    with styled(), replacing(FIGURE, "wb") as file:
+        accuracy_by_context(found).savefig(file, format="png", dpi=130, facecolor="white")
+    windows = sorted({window for by_window in found.values() for window in by_window})
+    lines = [
+        [f"{alpha:,}", *(f"{by_window[w]:.2f}" if w in by_window else "—" for w in windows)]
+        for alpha, by_window in sorted(found.items())
+    ]
+    head = ["alpha", *(f"{window:,} SNPs" for window in windows)]
+    return table(head, lines) + f"\n![Accuracy by context and alpha](_static/{FIGURE.name})\n"
+
+
 def fpe(rows: dict[str, dict]) -> str:
     head = [
         "chromosome",
@@ -129,6 +152,7 @@ SECTIONS = (
     ("accuracy", "Accuracy", accuracy),
     ("ablation", "What each part brings", ablation),
     ("perplexity", "Perplexity of the next SNP", perplexity),
+    ("context", "Accuracy by context and alpha of FPE", context),
     ("twins", "Hyena and its Transformer twin", twins),
     ("fpe", "Cost of FPE by the length of the chromosome", fpe),
     ("throughput", "Training speed", throughput),
@@ -142,6 +166,8 @@ NOTES = {
     "perplexity": "On people not trained on. **Read it beside the table**: a plain count of which letter was met in"
     " which bin of the chromosome, without any network, predicts letters as well as it does here; a low perplexity in"
     " the carried view says that letters were memorised, not that ancestry was learnt.",
+    "context": "Without evidence: what the network learns from letters and places alone, both stages; dashed in the"
+    " picture: the thesis, on real genomes.",
     "twins": "About equal parameters, one after the other on one thread, each in a process of its own.",
     "fpe": "alpha = 10, rank 16, width 64, batches of 8 windows of 1,024 SNPs; CPU time of one thread.",
     "throughput": "Pretraining steps at width 64, two layers, batches of 8 windows of 1,024; CPU time of one thread.",

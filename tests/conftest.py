@@ -26,6 +26,14 @@ def shared_data():
     return lambda *parts: shared_folder("data", *parts)
 
 
+@pytest.fixture(scope="module")
+def few_test_windows():
+    """Judges runs of ancestry on 200 windows; 2,000 take longer than all else in a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crocuta.train.ancestry_run.TEST_WINDOWS", 200)
+        yield
+
+
 @pytest.fixture(scope="session")
 def random_panel():
     """Makes a small random panel; people of one of the populations `labels` share its allele frequencies."""

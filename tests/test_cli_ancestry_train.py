@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from crocuta.cli import app
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("few_test_windows")]
 SMALL = [
     "--window",
     16,

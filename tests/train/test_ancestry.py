@@ -12,7 +12,6 @@ from crocuta.data.variants.panel import Panel, Samples, Sites
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
-from crocuta.train import ancestry_run
 from crocuta.train.ancestry import (
     AncestryRecipe,
     Labelled,
@@ -23,10 +22,13 @@ from crocuta.train.ancestry import (
     train_stage,
 )
 from crocuta.train.ancestry_evidence import MISMATCH, PSEUDOCOUNT, Reference
+from crocuta.train.ancestry_folder import begin
 from crocuta.train.ancestry_panels import fingerprint, load_training_data
 from crocuta.train.ancestry_run import AncestryRun, model_config, run_ancestry
+from crocuta.train.ancestry_sites import load_sites, save_sites
 from crocuta.train.ancestry_windows import Windows, WindowSource
 
+pytestmark = pytest.mark.usefixtures("few_test_windows")
 POPULATIONS = ("AFR", "EAS", "EUR")
 LETTERS = np.array([b"A", b"C", b"G", b"T"])
 RECIPE = AncestryRecipe(
@@ -201,13 +203,20 @@ def test_missing_alleles_are_no_evidence(data):
 
 def test_a_saved_reference_gives_the_same_evidence(data, tmp_path):
     reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
-    reference.save(tmp_path / "reference.safetensors", data.panels)
-    again, sites = Reference.load(tmp_path / "reference.safetensors")
+    reference.save(tmp_path / "reference.safetensors")
+    again = Reference.load(tmp_path / "reference.safetensors")
     windows = draw(data, people=data.split.test)
     assert torch.equal(reference.evidence(windows), again.evidence(windows))
-    for one, panel in zip(sites, data.panels, strict=True):
-        assert (one.alt == panel.sites.alt).all()
-        assert (one.position == panel.sites.position).all()
+
+
+def test_saved_sites_read_back_equal(data, tmp_path):
+    save_sites(tmp_path / "sites.safetensors", [panel.sites for panel in data.panels], "GRCh38")
+    found, build = load_sites(tmp_path / "sites.safetensors")
+    assert build == "GRCh38"
+    for one, panel in zip(found, data.panels, strict=True):
+        assert one.chromosome == panel.sites.chromosome
+        for name in ("position", "ref", "alt", "cm"):
+            assert (getattr(one, name) == getattr(panel.sites, name)).all()
 
 
 def teacher(data, reference=None, recipe=RECIPE):
@@ -270,7 +279,7 @@ def test_a_run_tells_populations_apart_and_leaves_a_whole_folder(data, tmp_path)
     model = AncestryForWindowClassification.from_pretrained(tmp_path / "run" / "model")
     assert tuple(model.config.id2label.values()) == POPULATIONS
     assert model.config.panel == fingerprint(data.panels)
-    reference, _ = Reference.load(tmp_path / "run" / "reference.safetensors")
+    reference = Reference.load(tmp_path / "run" / "reference.safetensors")
     windows = draw(data, people=data.split.test, length=24)
     lines = (tmp_path / "run" / "predictions.tsv").read_text().splitlines()
     assert len(lines) == metrics["test"]["windows"] + 1
@@ -290,11 +299,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run_ancestry(data, run, recipe, tmp_path / "cut", resume=True, tell=interrupt)
     assert not (tmp_path / "cut" / "metrics.json").exists()
+    assert (tmp_path / "cut" / "classify").exists()
     assert run_ancestry(data, run, recipe, tmp_path / "cut", resume=True) == whole
+    assert not (tmp_path / "cut" / "classify").exists()
 
 
 def test_another_run_is_not_resumed(data, tmp_path):
-    ancestry_run.begin(tmp_path / "run", {"run": {"view": "haplotype"}}, False)
+    begin(tmp_path / "run", {"run": {"view": "haplotype"}}, False)
     with pytest.raises(InputError, match="began with other settings"):
         run_ancestry(data, RUN, RECIPE, tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="use --resume"):

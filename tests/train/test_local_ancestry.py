@@ -1,5 +1,7 @@
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,13 +9,14 @@ from typer.testing import CliRunner
 
 from crocuta.analysis.ancestry.copying import CopyingModel
 from crocuta.cli import app
-from crocuta.data.variants import MISSING, Panel
+from crocuta.data.variants import MISSING
+from crocuta.data.variants.bgzf import BgzfWriter
 from crocuta.data.variants.build import build_store
-from crocuta.data.variants.tracts import read_fb, read_msp
+from crocuta.data.variants.tracts import Tracts, read_fb, read_msp
 from crocuta.errors import InputError
+from crocuta.train.ancestry_infer import infer_ancestry, segments, windowed
 from crocuta.train.local_ancestry import train_local
 from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
-from crocuta.train.local_ancestry_infer import Found, infer_local, segments, windowed
 from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics, switched
 from crocuta.train.local_ancestry_reference import Reference, load_reference, save_reference
 
@@ -21,25 +24,8 @@ LABELS = np.repeat([0, 1, 2], 8)
 RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
 
 
-def write_vcf(path, panel: Panel, separator="|"):
-    rows = [
-        "##fileformat=VCFv4.2",
-        "##contig=<ID=1>",
-        '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">',
-    ]
-    rows.append(
-        "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".replace(" ", "\t")
-        + "".join(f"\t{n}" for n in panel.samples.name)
-    )
-    letters = np.array(["0", "1", "."])[panel.allele]
-    for i, position in enumerate(panel.sites.position):
-        genotypes = [separator.join(pair) for pair in letters[:, :, i]]
-        rows.append("\t".join(["1", str(position), ".", "A", "G", ".", ".", ".", "GT", *genotypes]))
-    path.write_text("\n".join(rows) + "\n")
-
-
 @pytest.fixture(scope="module")
-def folder(random_panel, tmp_path_factory):
+def folder(random_panel, write_vcf, tmp_path_factory):
     """A store, a run, and a query of five mosaics whose truth is known."""
     folder = tmp_path_factory.mktemp("local")
     panel = random_panel(24, 600, labels=LABELS, cm=60)
@@ -112,7 +98,7 @@ def test_a_reference_reads_back_equal(random_panel, tmp_path):
 
 
 def test_from_vcf_to_tracts(folder):
-    told = infer_local(folder / "query.vcf", folder / "run", folder / "out")
+    told = infer_ancestry(folder / "query.vcf", folder / "run", folder / "out")
     truth = np.load(folder / "truth.npy")
     (calls,) = read_msp(folder / "out" / "local.msp.tsv")
     position = load_reference(folder / "run" / "reference" / "1.safetensors").panel.sites.position
@@ -130,8 +116,8 @@ def test_from_vcf_to_tracts(folder):
 def test_jobs_and_batches_change_nothing(folder, monkeypatch):
     once = (folder / "out" / "local.fb.tsv").read_text() if (folder / "out").exists() else None
     monkeypatch.setattr("crocuta.train.local_ancestry_infer.BATCH", 4)
-    infer_local(folder / "query.vcf", folder / "run", folder / "again", jobs=2)
-    infer_local(folder / "query.vcf", folder / "run", folder / "third", jobs=1)
+    infer_ancestry(folder / "query.vcf", folder / "run", folder / "again", jobs=2)
+    infer_ancestry(folder / "query.vcf", folder / "run", folder / "third", jobs=1)
     assert (folder / "again" / "local.fb.tsv").read_text() == (folder / "third" / "local.fb.tsv").read_text()
     if once:
         assert (folder / "again" / "local.msp.tsv").read_text() == (
@@ -143,10 +129,7 @@ def test_windows_are_means_of_blocks(folder):
     reference = load_reference(folder / "run" / "reference" / "1.safetensors")
     blocks = CopyingModel.fit(reference.panel, reference.labels, block_sites=2).blocks
     posterior = np.random.default_rng(0).dirichlet(np.ones(3), (2, len(blocks))).astype(np.float32)
-    found = Found(reference.panel.sites, blocks, posterior, None, 1.0)  # type: ignore[arg-type]
-    from crocuta.data.variants.tracts import Tracts
-
-    fine = Tracts(("s",), ("A", "B", "C"), segments(found), posterior)
+    fine = Tracts(("s",), ("A", "B", "C"), segments(reference.panel.sites, blocks), posterior)
     coarse = windowed(fine, 2, 6, None)
     np.testing.assert_allclose(coarse.posterior[:, 1], posterior[:, 3:6].mean(1), rtol=1e-5)
     np.testing.assert_array_equal(coarse.segments.start[1:], coarse.segments.end[:-1])
@@ -155,26 +138,112 @@ def test_windows_are_means_of_blocks(folder):
     np.testing.assert_allclose(wide.posterior[:, 10], posterior[:, 9:12].mean(1), rtol=1e-5)
 
 
-def test_queries_that_cannot_be_judged(folder, random_panel, tmp_path):
+def test_queries_that_cannot_be_judged(folder, random_panel, write_vcf, tmp_path):
     panel = random_panel(3, 600, labels=np.zeros(3, int), cm=60)
     write_vcf(tmp_path / "unphased.vcf", panel, separator="/")
-    with pytest.raises(InputError, match="unphased; phase them first"):
-        infer_local(tmp_path / "unphased.vcf", folder / "run", tmp_path / "out")
+    with pytest.raises(
+        InputError, match=r"unphased.vcf: \d+ of \d+ .* expected phased genotypes, phase them"
+    ):
+        infer_ancestry(tmp_path / "unphased.vcf", folder / "run", tmp_path / "out")
+    moved = replace(panel, sites=replace(panel.sites, position=panel.sites.position + 12345))
+    write_vcf(tmp_path / "moved.vcf", moved)
+    with pytest.raises(InputError, match=r"agree if moved by -12,345: is it on another build\?"):
+        infer_ancestry(tmp_path / "moved.vcf", folder / "run", tmp_path / "out")
+    cut = gzip_blocks(folder / "query.vcf", tmp_path / "cut.vcf.gz")
+    with pytest.raises(InputError, match=r"cut.vcf.gz: truncated bgzip"):
+        infer_ancestry(cut, folder / "run", tmp_path / "out")
     write_vcf(tmp_path / "few.vcf", panel.at(slice(0, 200)))
     with pytest.raises(InputError, match="%"):
-        infer_local(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
+        infer_ancestry(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
     with pytest.raises(InputError, match="no such file"):
-        infer_local(tmp_path / "none.vcf", folder / "run", tmp_path / "out")
+        infer_ancestry(tmp_path / "none.vcf", folder / "run", tmp_path / "out")
     with pytest.raises(InputError, match="expected a run"):
-        infer_local(tmp_path / "few.vcf", tmp_path, tmp_path / "out")
+        infer_ancestry(tmp_path / "few.vcf", tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def gzip_blocks(path, output):
+    """The file as bgzip, without the empty block at its end."""
+    with open(output, "wb") as file:
+        packed = BgzfWriter(file)
+        packed.write(path.read_bytes())
+        packed.close()
+    return output
+
+
+def test_chromosomes_go_by_either_name(folder, tmp_path):
+    text = (folder / "query.vcf").read_text().replace("\n1\t", "\nchr1\t").replace("ID=1>", "ID=chr1>")
+    (tmp_path / "chr.vcf").write_text(text)
+    for name in ("query.vcf", "chr.vcf"):
+        source = folder if name == "query.vcf" else tmp_path
+        infer_ancestry(source / name, folder / "run", tmp_path / name.removesuffix(".vcf"))
+    one, two = ((tmp_path / name / "local.msp.tsv").read_text() for name in ("query", "chr"))
+    assert one == two
 
 
 def test_cohorts_that_cannot_be_learnt_from(folder, tmp_path):
     with pytest.raises(InputError, match="holds a run already"):
         train_local(folder / "cohort.h5", folder / "run")
-    with pytest.raises(InputError, match="one population only"):
+    with pytest.raises(InputError, match=r"cohort.h5: one population only"):
         train_local(folder / "cohort.h5", tmp_path / "run", by="population", leave_out=("P0", "P1"))
+
+
+@pytest.mark.parametrize(("what", "when"), [("mosaics judged", 3), ("steps", 2)])
+def test_a_killed_training_ends_as_an_uninterrupted_one(folder, tmp_path, what, when):
+    recipe = replace(RECIPE, steps=3, checkpoint_seconds=0)
+    whole = train_local(folder / "cohort.h5", tmp_path / "whole", by="population", recipe=recipe)
+    heard = []
+
+    def interrupt(said, more):
+        heard.append(said)
+        if heard.count(what) == when:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_local(
+            folder / "cohort.h5", tmp_path / "cut", by="population", recipe=recipe, progress=interrupt
+        )
+    with pytest.raises(InputError, match="has not ended"):
+        infer_ancestry(folder / "query.vcf", tmp_path / "cut", tmp_path / "out")
+    again = []
+    options = {"by": "population", "recipe": recipe, "resume": True}
+    told = train_local(
+        folder / "cohort.h5", tmp_path / "cut", **options, progress=lambda said, more: again.append(said)
+    )
+    assert told == whole
+    done = 2 if what == "mosaics judged" else 4  # cohorts that were kept
+    assert again.count("mosaics judged") == 4 - done
+    assert again.count("steps") == (3 if what == "mosaics judged" else 1)
+    for name in ("chain.json", "network/model.safetensors", "network/calibration.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {
+        "config.json", "chain.json", "metrics.json", "manifest.json", "reference", "network",
+    }  # fmt: skip
+    assert train_local(folder / "cohort.h5", tmp_path / "cut", **options) == whole
+    with pytest.raises(InputError, match="began with other settings"):
+        train_local(folder / "cohort.h5", tmp_path / "cut", **options | {"recipe": replace(recipe, seed=1)})
+
+
+def test_all_chromosomes_choose_the_chain(random_panel, monkeypatch, tmp_path):
+    panels = [random_panel(24, count, labels=LABELS) for count in (200, 300)]
+    panels[1] = replace(panels[1], sites=replace(panels[1].sites, chromosome="2"))
+    references = [Reference(panel, LABELS) for panel in panels]
+    seen = []
+
+    def choose(examples):
+        seen.extend(examples)
+        raise StopIteration
+
+    names = ("A", "B", "C")
+    monkeypatch.setattr("crocuta.train.local_ancestry.read_references", lambda *rest: (references, names))
+    monkeypatch.setattr(
+        "crocuta.train.local_ancestry.Cohort", lambda path: nullcontext(SimpleNamespace(build=""))
+    )
+    monkeypatch.setattr("crocuta.train.local_ancestry.choose_chain", choose)
+    with pytest.raises(StopIteration):
+        train_local("cohort.h5", tmp_path / "run", recipe=replace(RECIPE, mosaics=24))
+    assert [len(made.blocks) for made in seen] == [50] * 4 + [75] * 4
+    assert all(made.truth.shape == (6, len(made.blocks)) for made in seen)  # 24 people over 8 cohorts
 
 
 def test_calibration_error_of_two_populations_is_of_the_likelier():

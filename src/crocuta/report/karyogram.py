@@ -29,11 +29,15 @@ HEIGHT = 0.34  # of one haplotype, where a chromosome takes 1
 
 @dataclass(frozen=True)
 class Person:
-    """What is painted: tracts of both haplotypes of one person, and the order (colours) of the populations."""
+    """What is painted: tracts of both haplotypes of one person, and the order (colours) of the populations.
+
+    `apart`: whether the model told the haplotypes apart.
+    """
 
     name: str
     populations: tuple[str, ...]
     tracts: tuple[Tract, ...]
+    apart: bool = True
 
     @property
     def chromosomes(self) -> list[str]:
@@ -70,7 +74,12 @@ def read_people(folder: Path, names: Sequence[str] | None = None) -> list[Person
         few = ", ".join(told["samples"][:5])
         raise InputError(f"{folder}: no sample {unknown[0]!r}; it has {len(told['samples'])}, such as {few}")
     return [
-        Person(name, tuple(told["populations"]), tuple(read_bed(folder / "bed" / f"{name}.bed")))
+        Person(
+            name,
+            tuple(told["populations"]),
+            tuple(read_bed(folder / "bed" / f"{name}.bed")),
+            told.get("haplotypes_apart", True),
+        )
         for name in names or told["samples"]
     ]
 
@@ -132,7 +141,8 @@ def _proportions(axes: Axes, person: Person) -> None:
             axes.text(left + share / 2, 0, label, ha="center", va="center", color="white", fontsize=9)
         left += share
     axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
-    axes.set_title(f"{person.name}, both haplotypes, whole genome", loc="left", fontsize=10)
+    who = "both haplotypes" if person.apart else "haplotypes not told apart"
+    axes.set_title(f"{person.name}, {who}, whole genome", loc="left", fontsize=10)
     _bare(axes)
 
 
@@ -203,6 +213,7 @@ def page(person: Person, figure: Figure) -> str:
     return environment.get_template("karyogram.html").render(
         version=__version__,
         name=person.name,
+        apart=person.apart,
         svg=Markup(inline_svg(figure, "karyogram")),  # our own drawing; matplotlib escapes the text in it
         populations=person.populations,
         rows=[(name, [f"{share:.1%}" for share in shares]) for name, shares in rows],

@@ -13,7 +13,6 @@ sees. Genotypes without phase: the copied haplotype is one of two, and the other
 Shapes: B windows, L sites, K populations, M haplotypes of the largest population, n sites of a chromosome.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from crocuta.data.variants.panel import MISSING, Panel, Sites
+from crocuta.data.variants.panel import MISSING, Panel
 from crocuta.files import replacing
 from crocuta.models.ancestry import VOCABULARY
 from crocuta.train.ancestry_windows import Windows
@@ -111,47 +110,33 @@ class Reference:
             view, alleles, alternative, known, weight / weight.sum(1, keepdim=True), person, tuple(rates)
         )
 
-    def save(self, path: Path, panels: Sequence[Panel]) -> None:
-        """Writes the reference with the sites of its panels, haplotypes as bits, so that nothing else is needed."""
+    def save(self, path: Path) -> None:
+        """Writes the reference, haplotypes as bits."""
         tensors = {"weight": self.weight, "person": self.person, "rates": torch.tensor(self.rates)}
-        for i, (table, panel) in enumerate(zip(self.alleles, panels, strict=True)):
-            sites = panel.sites
+        for i, table in enumerate(self.alleles):
             tensors[f"{i}.alleles"] = torch.from_numpy(np.packbits(table.numpy(), axis=-1))
             tensors[f"{i}.alternative"], tensors[f"{i}.known"] = self.alternative[i], self.known[i]
-            tensors[f"{i}.position"] = torch.from_numpy(sites.position.astype(np.int32))
-            tensors[f"{i}.cm"] = torch.from_numpy(sites.cm.astype(np.float64))
-            for name in ("ref", "alt"):
-                letters = getattr(sites, name)
-                tensors[f"{i}.{name}"] = torch.from_numpy(
-                    letters.view(np.uint8).reshape(len(sites), -1).copy()
-                )
-        names = {"view": self.view, "chromosomes": json.dumps([panel.sites.chromosome for panel in panels])}
+        about = {"view": self.view, "chromosomes": str(len(self.alleles))}
         with replacing(path, "wb") as file:
-            file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, names))
+            file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, about))
 
     @classmethod
-    def load(cls, path: Path) -> tuple["Reference", list[Sites]]:
-        """A reference that `save` wrote, and the sites of its chromosomes."""
+    def load(cls, path: Path) -> "Reference":
+        """A reference that `save` wrote."""
         with safe_open(path, "pt") as file:
-            names, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        chromosomes = range(int(about["chromosomes"]))
         most = tensors["weight"].shape[1]
-        chromosomes = json.loads(names["chromosomes"])
-        alleles, sites = [], []
-        for i, chromosome in enumerate(chromosomes):
-            alleles.append(
-                torch.from_numpy(np.unpackbits(tensors[f"{i}.alleles"].numpy(), axis=-1, count=most))
-            )
-            letters = [tensors[f"{i}.{name}"].numpy() for name in ("ref", "alt")]
-            ref, alt = (np.ascontiguousarray(some).view(f"S{some.shape[1]}")[:, 0] for some in letters)
-            sites.append(
-                Sites(chromosome, tensors[f"{i}.position"].numpy(), ref, alt, tensors[f"{i}.cm"].numpy())
-            )
+        alleles = [
+            torch.from_numpy(np.unpackbits(tensors[f"{i}.alleles"].numpy(), axis=-1, count=most))
+            for i in chromosomes
+        ]
         alternative, known = (
-            [tensors[f"{i}.{name}"] for i in range(len(chromosomes))] for name in ("alternative", "known")
+            [tensors[f"{i}.{name}"] for i in chromosomes] for name in ("alternative", "known")
         )
         rates = tuple(tensors["rates"].tolist())
         weight, person = tensors["weight"], tensors["person"]
-        return cls(names["view"], alleles, alternative, known, weight, person, rates), sites
+        return cls(about["view"], alleles, alternative, known, weight, person, rates)
 
     @property
     def channels(self) -> int:

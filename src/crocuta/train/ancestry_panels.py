@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +14,31 @@ from crocuta.errors import InputError
 
 
 class TrainingData(NamedTuple):
-    """One panel a chromosome, of all people that have a population; `labels` (people,) count `populations`."""
+    """One panel a chromosome, of all people that have a population; `labels` (people,) count `populations`.
+
+    `build` names the reference build, "" if unknown; `source` is what messages call the cohort.
+    """
 
     panels: list[Panel]
     populations: tuple[str, ...]
     labels: np.ndarray
     split: Split
+    build: str = ""
+    source: str = "cohort"
+
+
+@contextmanager
+def naming(source: object):
+    """Puts the name of a file in front of what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def name_of(cohort: Haplotypes) -> str:
+    """What messages call a cohort: its file, if it has one."""
+    return str(getattr(cohort, "path", "cohort"))
 
 
 def load_training_data(
@@ -42,20 +62,22 @@ def load_training_data(
     Raises:
         InputError: people without a label; a name to leave out that nobody has; no site is frequent enough.
     """
-    people = kept_people(cohort.samples, by, leave_out)
-    samples = cohort.samples.at(people)
-    labels_of = getattr(samples, by)
-    populations = tuple(np.unique(labels_of).tolist())
-    if len(populations) < 2:
-        found = ", ".join(populations)
-        raise InputError(f"one {by} only ({found}); expected two or more to tell apart")
-    split = split_people(samples, shares, seed)
-    tell = progress or (lambda: None)
-    panels = [
-        load_panel(cohort, chromosome, people, people[split.train], samples, maf, tell)
-        for chromosome in cohort.chromosomes
-    ]
-    return TrainingData(panels, populations, np.searchsorted(populations, labels_of), split)
+    with naming(name_of(cohort)):
+        people = kept_people(cohort.samples, by, leave_out)
+        samples = cohort.samples.at(people)
+        labels_of = getattr(samples, by)
+        populations = tuple(np.unique(labels_of).tolist())
+        if len(populations) < 2:
+            found = ", ".join(populations)
+            raise InputError(f"one {by} only ({found}); expected two or more to tell apart")
+        split = split_people(samples, shares, seed)
+        tell = progress or (lambda: None)
+        panels = [
+            load_panel(cohort, chromosome, people, people[split.train], samples, maf, tell)
+            for chromosome in cohort.chromosomes
+        ]
+    labels = np.searchsorted(populations, labels_of)
+    return TrainingData(panels, populations, labels, split, cohort.build, name_of(cohort))
 
 
 def kept_people(samples: Samples, by: str, leave_out: Sequence[str]) -> np.ndarray:

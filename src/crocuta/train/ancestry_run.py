@@ -1,8 +1,9 @@
 """A run of ancestry training: a folder with the model and all that inference needs of the reference people."""
 
 import json
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from crocuta.analysis.ancestry.calibration import fit_power
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.ancestry import (
@@ -23,6 +25,7 @@ from crocuta.models.ancestry import (
 )
 from crocuta.nn.genomic_position import SitePosition
 from crocuta.train.ancestry import (
+    STAGES,
     AncestryMoment,
     AncestryRecipe,
     Optimizers,
@@ -33,14 +36,19 @@ from crocuta.train.ancestry import (
     probabilities,
     train_stage,
 )
+from crocuta.train.ancestry_along import WindowJudge, fit_chain, tokens_per_site
 from crocuta.train.ancestry_evidence import Reference
-from crocuta.train.ancestry_panels import TrainingData, fingerprint
+from crocuta.train.ancestry_folder import METRICS, begin, kept_settings
+from crocuta.train.ancestry_panels import TrainingData, fingerprint, naming
+from crocuta.train.ancestry_sites import save_sites
 from crocuta.train.ancestry_windows import WindowSource
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
 from crocuta.train.manifest import manifest
 
 EVIDENCE = ("none", "frequency", "copying")  # copying comes with frequency
 TEST_WINDOWS = 2000
+SITES, REFERENCE, PEOPLE = "sites.safetensors", "reference.safetensors", "people.json"
+SMOOTHING = "smoothing.json"
 
 
 @dataclass(frozen=True)
@@ -111,17 +119,19 @@ def run_ancestry(
 ) -> dict[str, Any]:
     """Trains in two stages and judges on the test people; returns the metrics, which `metrics.json` holds.
 
-    The folder gets config.json, history.jsonl, pretrained/, model/, reference.safetensors, people.json,
-    predictions.tsv, metrics.json and manifest.json. `resume` goes on with an interrupted run.
+    The folder gets config.json, history.jsonl, pretrained/, model/, sites.safetensors, reference.safetensors,
+    people.json, predictions.tsv, smoothing.json (for inference along chromosomes), metrics.json and manifest.json.
+    `resume` goes on with an interrupted run.
 
     Raises:
         InputError: the folder holds another run; a window is longer than any chromosome; training diverges.
     """
     settings = {"run": asdict(run), "recipe": kept_settings(recipe), "panel": fingerprint(data.panels)}
     if begin(output, settings, resume):
-        return json.loads((output / "metrics.json").read_text())
+        return json.loads((output / METRICS).read_text())
     model_config(run, recipe, data, 0)  # bad names are refused before anything is computed
-    source = WindowSource(data.panels, data.labels, run.view)
+    with naming(data.source):
+        source = WindowSource(data.panels, data.labels, run.view)
     reference = fit_reference(run, data)
     teacher = Teacher(source, data.split.train, data.split.valid, recipe, reference)
     config = model_config(run, recipe, data, reference.channels if reference else 0)
@@ -135,33 +145,11 @@ def run_ancestry(
     model = stages.classified(config, pretrained)
     metrics |= judged(model, teacher, data, recipe, output)
     write_folder(output, model, reference, data, sources, recipe.seed)
-    write_json(output / "metrics.json", metrics)
+    metrics["along_chromosomes"] = write_smoothing(output, model, teacher, data, recipe)
+    write_json(output / METRICS, metrics)
+    for stage in STAGES:  # their checkpoints
+        shutil.rmtree(output / stage, ignore_errors=True)
     return metrics
-
-
-def kept_settings(recipe: AncestryRecipe) -> dict[str, Any]:
-    """Settings that a resumed run must share."""
-    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if not f.metadata.get("free")}
-
-
-def begin(output: Path, settings: dict[str, Any], resume: bool) -> bool:
-    """Makes the folder, or checks that it began with these settings; True: its run has ended."""
-    path = output / "config.json"
-    if path.exists() and not resume:
-        raise InputError(
-            f"{output}: holds a run already; use --resume to go on with it, or choose another folder"
-        )
-    if path.exists():
-        before = json.loads(path.read_text())
-        for part, values in settings.items():
-            if before.get(part) != values:
-                raise InputError(
-                    f"{output}: began with other settings ({part}); resume with the same, or choose another folder"
-                )
-        return (output / "metrics.json").exists()
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(path, settings)
-    return False
 
 
 class Stages:
@@ -285,10 +273,29 @@ def write_folder(
 ) -> None:
     """The model, the reference that its evidence comes from, who was held out, and the manifest."""
     model.save_pretrained(output / "model")
+    save_sites(output / SITES, [panel.sites for panel in data.panels], data.build)
     if reference is not None:
-        reference.save(output / "reference.safetensors", data.panels)
+        reference.save(output / REFERENCE)
     names = data.panels[0].samples.name
-    write_json(
-        output / "people.json", {part: names[rows].tolist() for part, rows in data.split._asdict().items()}
-    )
+    write_json(output / PEOPLE, {part: names[rows].tolist() for part, rows in data.split._asdict().items()})
     write_json(output / "manifest.json", manifest(sources, [seed]))
+
+
+def write_smoothing(
+    output: Path,
+    model: AncestryForWindowClassification,
+    teacher: Teacher,
+    data: TrainingData,
+    recipe: AncestryRecipe,
+) -> dict[str, float]:
+    """Chooses, on validation people, how windows along a chromosome are smoothed and calibrated; how well that does."""
+    step = max(1, recipe.window // 2)
+    density = tokens_per_site(data, model.config.view)
+    chain, power, scores = fit_chain(
+        WindowJudge(model, teacher.reference, recipe.window, step, density), data, recipe.seed
+    )
+    valid = teacher.valid["classify"]
+    alone = fit_power(probabilities(model, valid).numpy(), valid.windows.label.numpy())
+    content = {"chain": asdict(chain), "power": power, "window_power": alone, "density": density}
+    write_json(output / SMOOTHING, content)
+    return scores

@@ -4,6 +4,8 @@ The copying model needs no training. Mosaics of people of known populations, jud
 chain's temperature and the calibration; on request they train a bidirectional Hyena that corrects the chain.
 """
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import product
@@ -15,13 +17,14 @@ import numpy as np
 from crocuta.analysis.ancestry.calibration import fit_power, log_loss, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
 from crocuta.data.variants.store import Cohort
-from crocuta.errors import InputError
 from crocuta.files import write_json
+from crocuta.train.ancestry_folder import METRICS, begin, check_folder, kept_settings
+from crocuta.train.ancestry_panels import fingerprint
 from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge, out_of_fold
 from crocuta.train.local_ancestry_reference import read_references, save_reference
 from crocuta.train.manifest import manifest
 
-CONFIG, REFERENCE = "config.json", "reference"
+CHAIN, REFERENCE, EXAMPLES = "chain.json", "reference", "examples"
 TASK = "local ancestry"
 TEMPERATURES, FLOORS = (1.0, 1.5, 2.5, 4.0), (0.03, 0.1, 0.3)
 ROUGH = ChainSettings(temperature=1.5)  # with which the rates of mosaics are estimated
@@ -60,38 +63,55 @@ def train_local(
     by: str = "group",
     leave_out: tuple[str, ...] = (),
     recipe: LocalRecipe | None = None,
+    resume: bool = False,
     progress: Callable[[str, int], object] | None = None,
 ) -> dict[str, Any]:
-    """Makes a run folder that `infer_local` takes: references, chain, calibration, perhaps a network.
+    """Makes a run folder that `infer_ancestry` takes: references, chain, calibration, perhaps a network.
 
-    Returns what the mosaics say of it. `progress` hears what is done, and how much more of it is.
+    Returns what the mosaics of all chromosomes say of it. `progress` hears what is done, and how much more of it is.
+    `resume` goes on with an interrupted run: mosaics that were judged are kept, and so is the network as it last was.
 
     Raises:
         InputError: the cohort cannot be used, or the folder holds another run.
     """
     output, tell, recipe = Path(output), progress or (lambda _what, _more: None), recipe or LocalRecipe()
-    if (output / CONFIG).exists():
-        raise InputError(f"{output}: holds a run already; name another folder with --output")
+    check_folder(output, resume)
     with Cohort(cohort_path) as cohort:
         references, names = read_references(
             cohort, by, leave_out, recipe.maf, recipe.spacing, lambda: tell("people read", 1)
         )
         build = cohort.build
-    examples = out_of_fold(references[0], recipe, lambda more: tell("mosaics judged", more))
-    chain, power, posterior = choose_chain(examples)
-    for reference in references:
-        save_reference(output / REFERENCE, reference)
-    found = {"chain": judge(sharpen(_flat(posterior), power), _truth(examples))}
+    panels = [reference.panel for reference in references]
+    settings = {
+        "task": TASK, "by": by, "leave_out": leave_out, "panel": fingerprint(panels), "recipe": kept_settings(recipe),
+    }  # fmt: skip
+    if begin(output, settings, resume):
+        return json.loads((output / METRICS).read_text())
+    examples = [
+        made
+        for i, reference in enumerate(references)
+        for made in out_of_fold(
+            reference, recipe, lambda more: tell("mosaics judged", more), (i, len(references)), output / EXAMPLES
+        )
+    ]  # fmt: skip
+    if not (output / CHAIN).exists():
+        chain, power, posterior = choose_chain(examples)
+        scores = judge(sharpen(_flat(posterior), power), _truth(examples))
+        for reference in references:
+            save_reference(output / REFERENCE, reference)
+        about = {
+            "populations": names, "build": build, "chain": asdict(chain), "power": power, "network": bool(recipe.steps),
+            "chromosomes": [panel.sites.chromosome for panel in panels], "scores": scores,
+        }  # fmt: skip
+        write_json(output / CHAIN, about)
+    about = json.loads((output / CHAIN).read_text())
+    found = {"chain": about["scores"]}
     if recipe.steps:
         from crocuta.train.local_ancestry_network import train_network
 
+        chain = ChainSettings(**about["chain"])
         found["network"] = train_network(examples, chain, recipe, output, lambda: tell("steps", 1))
-    config = {
-        "task": TASK, "populations": names, "by": by, "build": build, "chain": asdict(chain), "power": power,
-        "recipe": asdict(recipe), "network": bool(recipe.steps),
-        "chromosomes": [reference.panel.sites.chromosome for reference in references],
-    }  # fmt: skip
-    write_json(output / "metrics.json", found)
     write_json(output / "manifest.json", manifest([Path(cohort_path)], [recipe.seed]))
-    write_json(output / CONFIG, config)
+    write_json(output / METRICS, found)
+    shutil.rmtree(output / EXAMPLES)
     return found

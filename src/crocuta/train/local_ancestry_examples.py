@@ -2,22 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from safetensors.numpy import load_file, save
 
 from crocuta.analysis.ancestry.calibration import log_loss
-from crocuta.analysis.ancestry.copying import Blocks, CopyingModel, CopyingSettings
+from crocuta.analysis.ancestry.copying import Blocks, CopyingModel, CopyingSettings, make_blocks
 from crocuta.analysis.curves import reliability
+from crocuta.files import replacing
 from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics
 from crocuta.train.local_ancestry_reference import Reference
+
+LEAST_PEOPLE = 2  # of a cohort of mosaics
 
 
 @dataclass(frozen=True)
 class LocalRecipe:
     """`maf`, `spacing`: see `read_references`. `mosaics` people are made, by `folds` of the reference people.
 
-    `steps` of the network's training; 0: no network.
+    They are divided among the chromosomes, but on each at least `LEAST_PEOPLE` of a cohort are made. `steps` of the
+    network's training; 0: no network.
     """
 
     maf: float = 0.05
@@ -28,6 +34,7 @@ class LocalRecipe:
     seed: int = 0
     copying: CopyingSettings = field(default_factory=CopyingSettings)
     made: MosaicRecipe = field(default_factory=MosaicRecipe)
+    checkpoint_seconds: float = field(default=60.0, metadata={"free": True})
 
 
 class Examples(NamedTuple):
@@ -42,23 +49,42 @@ class Examples(NamedTuple):
 
 
 def out_of_fold(
-    reference: Reference, recipe: LocalRecipe, progress: Callable[[int], object] | None = None
+    reference: Reference,
+    recipe: LocalRecipe,
+    progress: Callable[[int], object] | None = None,
+    place: tuple[int, int] = (0, 1),
+    kept: Path | None = None,
 ) -> list[Examples]:
-    """Mosaics of each fold's people with the evidence of all other people: one cohort phased, one with phase errors."""
-    rng = np.random.default_rng(recipe.seed)
-    fold = _folds(reference.labels, recipe.folds, rng)
+    """Mosaics of each fold's people with the evidence of all other people: one cohort phased, one with phase errors.
+
+    `place`: number of the chromosome, and how many there are. `kept`: folder in which cohorts that are judged already
+    are found, and new ones kept.
+    """
+    fold = _folds(reference.labels, recipe.folds, np.random.default_rng(recipe.seed))
+    count = max(LEAST_PEOPLE, recipe.mosaics // (2 * recipe.folds * place[1]))
+    sites = reference.panel.sites
+    blocks = make_blocks(sites.position, sites.cm)
+    middle = np.minimum(blocks.start + blocks.size // 2, len(sites) - 1)
     found = []
     for k in range(recipe.folds):
-        inside = fold == k
-        model = CopyingModel.fit(reference.panel.people(~inside), reference.labels[~inside], recipe.copying)
+        inside, model = fold == k, None
         for phased in (True, False):
-            count = max(1, recipe.mosaics // (2 * recipe.folds))
-            made = make_mosaics(
-                reference.panel.people(inside), reference.labels[inside], count, rng, recipe.made, phased
-            )
-            middle = np.minimum(model.blocks.start + model.blocks.size // 2, made.truth.shape[1] - 1)
-            evidence = model.evidence(made.allele, progress)
-            found.append(Examples(model.blocks, evidence, made.truth[:, middle]))
+            path = kept and kept / f"{sites.chromosome}.{k}.{'phased' if phased else 'switched'}.safetensors"
+            if path is None or not path.exists():
+                model = model or CopyingModel.fit(
+                    reference.panel.people(~inside), reference.labels[~inside], recipe.copying
+                )
+                rng = np.random.default_rng((recipe.seed, place[0], k, phased))
+                people, labels = reference.panel.people(inside), reference.labels[inside]
+                made = make_mosaics(people, labels, count, rng, recipe.made, phased)
+                evidence = model.evidence(made.allele, progress)
+                found.append(Examples(blocks, evidence, np.ascontiguousarray(made.truth[:, middle])))
+                if path is not None:
+                    with replacing(path, "wb") as file:
+                        file.write(save({"evidence": evidence, "truth": found[-1].truth}))
+            else:
+                arrays = load_file(path)
+                found.append(Examples(blocks, arrays["evidence"], arrays["truth"]))
     return found
 
 

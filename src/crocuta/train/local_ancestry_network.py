@@ -5,22 +5,28 @@ person's other one. At first the network passes the chain's posterior on; what i
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from crocuta.analysis.ancestry.calibration import LEAST, fit_power, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
 from crocuta.files import write_json
 from crocuta.models.ancestry import AncestryConfig, AncestryForSiteClassification
+from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
 from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
+from crocuta.train.warmup import learning_rate_factor
 
-FOLDER, CALIBRATION = "network", "calibration.json"
+FOLDER, CALIBRATION, CHECKPOINT = "network", "calibration.json", "network.parts"
 LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context
 BATCH, WIDTH, LAYERS, LEARNING_RATE = 16, 32, 2, 2e-3
+WARM_UP = 0.3  # share of the steps
 NO_DOUBT = -12.0  # log odds: the chain has doubts of its own
 FAINTEST = 4.0  # log-likelihoods further below the best are as good as impossible
 
@@ -58,30 +64,57 @@ def train_network(
     output: Path,
     tell: Callable[[], object],
 ) -> dict[str, float]:
-    """Trains on mosaics, calibrates on every fourth person of them, saves, and judges on those."""
+    """Trains on mosaics, calibrates on every fourth person of them, saves, and judges on those.
+
+    Goes on from the last checkpoint in `output`, if there is one; checkpoints are gone in the end.
+    """
     torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
     inputs = [_inputs(made.evidence, made.blocks.cm, chain) for made in examples]
     network = make_network(examples[0].evidence.shape[2])
-    held = [np.arange(len(made.truth)) // 2 % 4 == 3 for made in examples]
+    before = np.cumsum([0] + [len(made.truth) for made in examples])
+    held = [
+        (first + np.arange(len(made.truth))) // 2 % 4 == 3
+        for first, made in zip(before, examples, strict=False)
+    ]
     taught = [(x[~out], made.truth[~out]) for x, made, out in zip(inputs, examples, held, strict=True)]
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=recipe.steps + 1)
-    network.train()
-    for evidence, truth in _batches(taught, recipe.steps, rng):
-        loss = _call(network, evidence, truth).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        tell()
+    _learn(network, taught, recipe, output / CHECKPOINT, tell)
     found = np.concatenate([_flat(_predict(network, x[out])) for x, out in zip(inputs, held, strict=True)])
     truth = np.concatenate([made.truth[out].ravel() for made, out in zip(examples, held, strict=True)])
     power = fit_power(found, truth)
     network.save_pretrained(output / FOLDER)
     write_json(output / FOLDER / CALIBRATION, {"power": power})
+    shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
     return judge(sharpen(found, power), truth)
+
+
+def _learn(
+    network: AncestryForSiteClassification,
+    taught: list[tuple[np.ndarray, np.ndarray]],
+    recipe: LocalRecipe,
+    folder: Path,
+    tell: Callable[[], object],
+) -> None:
+    """Steps from the last checkpoint of `folder` on; a step's examples follow from the seed and its number."""
+    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.01)
+    state, saved = read_state(folder) or {}, monotonic()
+    if state:
+        network.load_state_dict(load_file(state["folder"] / "model" / "model.safetensors"))
+        load_checkpoint(optimizer, state["folder"])
+    network.train()
+    for step in range(int(state.get("step", 0)), recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * learning_rate_factor(step, recipe.steps, WARM_UP)
+        evidence, truth = _batch(taught, np.random.default_rng((recipe.seed, step)))
+        loss = _call(network, evidence, truth).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        if monotonic() - saved >= recipe.checkpoint_seconds:
+            folder.mkdir(exist_ok=True)
+            save_checkpoint(folder, network, optimizer, {"step": step + 1})
+            saved = monotonic()
+        tell()
 
 
 def apply_network(run: Path, evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
@@ -96,20 +129,17 @@ def _inputs(evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.nd
     return channels(evidence, smooth_people(evidence, cm, rates))
 
 
-def _batches(
-    taught: list[tuple[np.ndarray, np.ndarray]], steps: int, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _batch(taught: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Stretches of mosaics, turned around and their populations renamed at random."""
     populations = taught[0][0].shape[2] // 4
-    for _ in range(steps):
-        x, y = taught[rng.integers(len(taught))]
-        rows, first = rng.integers(0, len(x), BATCH), rng.integers(0, max(x.shape[1] - LENGTH, 0) + 1)
-        order = rng.permutation(populations)
-        turn = slice(None, None, rng.choice([-1, 1]))
-        columns = (np.arange(4)[:, None] * populations + order).ravel()
-        stretch = x[rows, first : first + LENGTH][:, turn][:, :, columns]
-        truth = np.argsort(order)[y[rows, first : first + LENGTH][:, turn]]
-        yield torch.from_numpy(np.ascontiguousarray(stretch)), torch.from_numpy(truth)
+    x, y = taught[rng.integers(len(taught))]
+    rows, first = rng.integers(0, len(x), BATCH), rng.integers(0, max(x.shape[1] - LENGTH, 0) + 1)
+    order = rng.permutation(populations)
+    turn = slice(None, None, rng.choice([-1, 1]))
+    columns = (np.arange(4)[:, None] * populations + order).ravel()
+    stretch = x[rows, first : first + LENGTH][:, turn][:, :, columns]
+    truth = np.argsort(order)[y[rows, first : first + LENGTH][:, turn]]
+    return torch.from_numpy(np.ascontiguousarray(stretch)), torch.from_numpy(truth)
 
 
 def _call(network: AncestryForSiteClassification, evidence: Tensor, labels: Tensor | None = None):

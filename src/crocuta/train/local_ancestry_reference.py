@@ -8,10 +8,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from crocuta.data.variants import MISSING, Panel, Samples, Sites
+from crocuta.data.variants import MISSING, Panel, Samples
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
-from crocuta.train.ancestry_panels import kept_people, load_panel
+from crocuta.train.ancestry_panels import kept_people, load_panel, name_of, naming
+from crocuta.train.ancestry_sites import site_arrays, sites_of
 
 LEAST = 4  # people of a population: mosaics are made of some and judged by others
 
@@ -44,6 +45,18 @@ def read_references(
     Raises:
         InputError: a name that nobody has; fewer than two populations; one of fewer than `LEAST` people; no phase.
     """
+    with naming(name_of(cohort)):
+        return _read_references(cohort, by, leave_out, maf, spacing, progress or (lambda: None))
+
+
+def _read_references(
+    cohort: Haplotypes,
+    by: str,
+    leave_out: Sequence[str],
+    maf: float,
+    spacing: int,
+    progress: Callable[[], object],
+) -> tuple[list[Reference], tuple[str, ...]]:
     people = kept_people(cohort.samples, by, leave_out)
     samples = cohort.samples.at(people)
     names, labels = np.unique(getattr(samples, by), return_inverse=True)
@@ -52,16 +65,17 @@ def read_references(
     count = np.bincount(labels)
     if count.min() < LEAST:
         raise InputError(
-            f"{by} {names[count.argmin()]} has {count.min()} individuals; expected {LEAST} or more of each, or"
-            f" --leave-out {names[count.argmin()]}"
+            f"{by} {names[count.argmin()]} has {count.min()} individual{'s' if count.min() > 1 else ''}; expected"
+            f" {LEAST} or more of each, or --leave-out {names[count.argmin()]}"
         )
     found = []
     for chromosome in cohort.chromosomes:
         if not cohort.is_phased(chromosome):
             raise InputError(
-                f"chromosome {chromosome} of the cohort is unphased; references of local ancestry must be phased"
+                f"chromosome {chromosome} is unphased; references of local ancestry must be phased, with SHAPEIT5 or"
+                " Beagle, or train with --task windows --view genotype"
             )
-        panel = load_panel(cohort, chromosome, people, people, samples, maf, progress or (lambda: None))
+        panel = load_panel(cohort, chromosome, people, people, samples, maf, progress)
         if spacing:
             panel = panel.at(np.unique(panel.sites.position // spacing, return_index=True)[1])
         found.append(Reference(panel, labels))
@@ -75,11 +89,8 @@ def save_reference(folder: Path, reference: Reference) -> None:
     arrays = {
         "alternative": np.packbits(alleles == 1, axis=1),
         "missing": np.packbits(alleles == MISSING, axis=1),
-        "position": sites.position,
-        "cm": sites.cm,
-        "ref": _letters(sites.ref),
-        "alt": _letters(sites.alt),
         "labels": reference.labels,
+        **site_arrays(sites),
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
@@ -94,22 +105,12 @@ def load_reference(path: Path) -> Reference:
     with safe_open(path, "numpy") as file:
         array = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         about = file.metadata()
-    position, labels = array["position"], array["labels"]
-    shape = (2 * len(labels), len(position))
+    sites, labels = sites_of(about["chromosome"], array), array["labels"]
+    shape = (2 * len(labels), len(sites))
     bits = {
         name: np.unpackbits(array[name], axis=1, count=shape[1]).astype(bool)
         for name in ("alternative", "missing")
     }
     allele = np.where(bits["missing"], MISSING, bits["alternative"]).astype(np.uint8)
-    sites = Sites(about["chromosome"], position, _texts(array["ref"]), _texts(array["alt"]), array["cm"])
     names, none = np.array(about["samples"].split("\t")), np.full(len(labels), "")
     return Reference(Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels)
-
-
-def _letters(texts: np.ndarray) -> np.ndarray:
-    """uint8 (n, longest)."""
-    return np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), -1)
-
-
-def _texts(letters: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(letters).view(f"S{letters.shape[1]}")[:, 0]

@@ -57,6 +57,11 @@ def test_fb_reads_back_equal(tracts, tmp_path):
     write_fb(tmp_path / "a.fb.tsv", tracts)
     header = (tmp_path / "a.fb.tsv").read_text().splitlines()[1].split("\t")
     assert header[4:7] == ["s1:::hap1:::AFR", "s1:::hap1:::EUR", "s1:::hap2:::AFR"]
+    lines = [line.split("\t") for line in (tmp_path / "a.fb.tsv").read_text().splitlines()]
+    assert lines[0] == ["#reference_panel_population:", "AFR", "EUR"]
+    assert lines[1][:4] == ["chromosome", "physical_position", "genetic_position", "genetic_marker_index"]
+    assert lines[2][:6] == ["chr1", "300", "0.300000", "0", "0.95000", "0.05000"]
+    assert [line[3] for line in lines[2:]] == ["0", "4", "8", "10", "14", "18"]
     rows = list(read_fb(tmp_path / "a.fb.tsv"))
     assert [(name, position) for name, position, _ in rows[:4]] == [
         ("chr1", 300), ("chr1", 700), ("chr1", 950), ("chr2", 300),

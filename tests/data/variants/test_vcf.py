@@ -273,6 +273,17 @@ def test_truncated_bgzip(make_vcf, lost):
         read_panel(path)
 
 
+def test_a_spooled_panel_is_the_same(make_vcf, tmp_path, monkeypatch):
+    path = make_vcf(random_variants(4000), samples=names())
+    monkeypatch.setattr("crocuta.data.variants.vcf.CHUNK", 20_000)  # several blocks
+    whole, spooled = read_panel(path), read_panel(path, spool=tmp_path / "alleles.npy")
+    assert isinstance(spooled.allele, np.memmap)
+    np.testing.assert_array_equal(spooled.allele, whole.allele)
+    assert spooled.phased == whole.phased
+    assert {found.name for found in tmp_path.glob("*.npy*")} == {"alleles.npy"}
+    np.testing.assert_array_equal(spooled.people(slice(1, 2)).haplotypes, whole.people([1]).haplotypes)
+
+
 def test_build_from_lengths_or_names(make_vcf):
     for extra, build in [
         ("##contig=<ID=chr22,length=50818468>\n", "GRCh38"),

@@ -75,7 +75,8 @@ class Counts:
         )
         if policy.phase == "require" and self.unphased:
             raise InputError(
-                f"{source}: {part}; expected phased genotypes, phase them with SHAPEIT5 or Beagle"
+                f"{source}: {part}; expected phased genotypes, phase them with SHAPEIT5 or Beagle (ancestry models of"
+                " --view genotype or carried need no phase)"
             )
         if 0 < self.unphased < self.heterozygous:
             raise InputError(

@@ -74,7 +74,10 @@ def parse_lines(text: np.ndarray, ends: np.ndarray, people: int) -> Genotypes:
     counts = np.diff(np.searchsorted(tabs, ends), prepend=0)
     if (counts != FIXED - 1 + people).any():
         line = int(np.flatnonzero(counts != FIXED - 1 + people)[0])
-        raise Malformed(line, f"{counts[line] + 1} columns, expected {FIXED + people}")
+        raise Malformed(
+            line,
+            f"{counts[line] + 1} columns, expected {FIXED + people}; if the file was cut short, copy it again",
+        )
     first = tabs.reshape(len(ends), -1)[:, FIXED - 1 :] + 1
     padded = np.append(text, np.frombuffer(b"\n\n\n", np.uint8))
     separator = padded[first + 1]

@@ -47,8 +47,8 @@ class Samples:
     def __len__(self) -> int:
         return len(self.name)
 
-    def at(self, chosen: np.ndarray | Sequence[int]) -> "Samples":
-        """Some of the people, by mask or indices."""
+    def at(self, chosen: slice | np.ndarray | Sequence[int]) -> "Samples":
+        """Some of the people, by slice, mask or indices."""
         return Samples(self.name[chosen], self.population[chosen], self.group[chosen], self.family[chosen])
 
 
@@ -70,8 +70,8 @@ class Panel:
         """Alleles (2 * people, n): both haplotypes of the first person, then of the second."""
         return self.allele.reshape(-1, len(self.sites))
 
-    def people(self, chosen: np.ndarray | Sequence[int]) -> "Panel":
-        """Some of the people, by mask or indices."""
+    def people(self, chosen: slice | np.ndarray | Sequence[int]) -> "Panel":
+        """Some of the people, by slice, mask or indices."""
         return replace(self, samples=self.samples.at(chosen), allele=self.allele[chosen])
 
     def at(self, chosen: slice | np.ndarray) -> "Panel":

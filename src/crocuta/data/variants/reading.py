@@ -1,6 +1,7 @@
 """A variant file with its table of samples and genetic map, as a panel in memory."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from crocuta.data.variants.vcf import VariantFile
 from crocuta.errors import InputError
 
 
+class NoVariants(InputError):
+    """A file has no variants at all in the region."""
+
+
 def read_panel(
     vcf: str | PathLike,
     samples: str | PathLike | None = None,
@@ -25,6 +30,7 @@ def read_panel(
     shared: bool = False,
     policy: Policy | None = None,
     counts: Counts | None = None,
+    spool: Path | None = None,
 ) -> Panel:
     """Reads the haplotypes of one chromosome of a VCF or BCF into memory.
 
@@ -36,9 +42,11 @@ def read_panel(
         shared: take those who are both in the file and in the table; otherwise a difference is an error.
         policy: which variants; default SNPs with two alleles.
         counts: filled with what was read and left out.
+        spool: a file to hold the alleles instead of memory; the panel maps it.
 
     Raises:
         InputError: a file cannot be read, is malformed, disagrees with another, or is partly phased.
+        NoVariants: it has none there.
     """
     policy, counts = policy or Policy(), counts if counts is not None else Counts()
     path, file = Path(vcf), VariantFile(vcf)
@@ -53,9 +61,11 @@ def read_panel(
             raise InputError(
                 f"{path}: chromosomes {blocks[0].chromosome} and {block.chromosome}; name the one wanted with region"
             )
-        blocks.append(block._replace(allele=np.ascontiguousarray(block.allele.transpose(1, 2, 0))))
+        allele = np.ascontiguousarray(block.allele.transpose(1, 2, 0))
+        blocks.append(block._replace(allele=_spooled(allele, spool, len(blocks)) if spool else allele))
     if not blocks:
-        raise InputError(f"{path}: {nothing_kept(counts, place)}")
+        kind = InputError if counts.sites else NoVariants
+        raise kind(f"{path}: {nothing_kept(counts, place)}")
     phased = counts.phased(path, policy)
     chromosome = blocks[0].chromosome
     position = np.concatenate([block.position for block in blocks])
@@ -65,7 +75,33 @@ def read_panel(
         np.concatenate([block.alt for block in blocks]),
     )
     sites = Sites(chromosome, position, ref, alt, cm)
-    return Panel(table, sites, np.concatenate([block.allele for block in blocks], axis=2), phased)
+    alleles = [block.allele for block in blocks]
+    whole = _mapped(alleles, spool) if spool else np.concatenate(alleles, axis=2)
+    return Panel(table, sites, whole, phased)
+
+
+def _spooled(allele: np.ndarray, spool: Path, number: int) -> np.ndarray:
+    """The same array, in a file beside `spool`."""
+    np.save(_part(spool, number), allele)
+    return np.load(_part(spool, number), mmap_mode="r")
+
+
+def _part(spool: Path, number: int) -> Path:
+    return spool.with_name(f"{spool.name}.{number}.npy")
+
+
+def _mapped(alleles: list[np.ndarray], spool: Path) -> np.ndarray:
+    """Blocks (people, 2, n) side by side in one mapped file; theirs are removed. Maps one block at a time."""
+    shape = (*alleles[0].shape[:2], sum(allele.shape[2] for allele in alleles))
+    np.lib.format.open_memmap(spool, "w+", np.uint8, shape)
+    place = 0
+    for number, allele in enumerate(alleles):
+        whole = np.load(spool, mmap_mode="r+")
+        whole[:, :, place : place + allele.shape[2]] = np.load(_part(spool, number))
+        place += allele.shape[2]
+        with suppress(PermissionError):  # Windows keeps what is mapped
+            _part(spool, number).unlink()
+    return np.load(spool, mmap_mode="r")
 
 
 def choose_people(

@@ -133,7 +133,7 @@ def check_populations(samples: Samples, least: int = 2) -> None:
         if count < least:
             raise InputError(
                 f"population {population} has {count} individual{'s' if count > 1 else ''}, expected at least {least};"
-                " merge it with another or leave it out"
+                f" merge it with another or leave it out (ancestry train: --leave-out {population})"
             )
 
 

@@ -16,6 +16,7 @@ from crocuta.files import replacing
 MSP_HEADER = ["#chm", "spos", "epos", "sgpos", "egpos", "n snps"]
 BED_HEADER = ["chrom", "start", "end", "population", "probability", "haplotype"]
 CONFIDENT = 0.9
+LINES = 256  # of an .fb.tsv that are put together at a time
 FB_HEADER = ["chromosome", "physical_position", "genetic_position", "genetic_marker_index"]
 
 
@@ -46,7 +47,10 @@ class Tracts:
     @property
     def code(self) -> np.ndarray:
         """The most probable population, uint8 (2 * people, t)."""
-        return self.posterior.argmax(2).astype(np.uint8)
+        found = np.empty(self.posterior.shape[:2], np.uint8)
+        for row, posterior in enumerate(self.posterior):  # one by one: posteriors may lie in a file
+            found[row] = posterior.argmax(1)
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -105,9 +109,8 @@ def write_fb(path: Path, chromosomes: Sequence[Tracts]) -> None:
         marker = 0
         for tracts in chromosomes:
             segments = tracts.segments
-            rows = tracts.posterior.transpose(1, 0, 2).reshape(len(segments), -1)
-            line = "\t".join(["%.5f"] * rows.shape[1])
-            for i, row in enumerate(rows.tolist()):
+            line = "\t".join(["%.5f"] * len(columns))
+            for i, row in enumerate(_lines(tracts.posterior)):
                 middle = (segments.start[i] + segments.end[i]) // 2
                 centimorgan = (segments.start_cm[i] + segments.end_cm[i]) / 2
                 file.write(
@@ -116,12 +119,17 @@ def write_fb(path: Path, chromosomes: Sequence[Tracts]) -> None:
                 marker += int(segments.sites[i])
 
 
+def _lines(posterior: np.ndarray) -> Iterator[list[float]]:
+    """Numbers of each interval, all haplotypes one after another."""
+    for first in range(0, posterior.shape[1], LINES):
+        some = posterior[:, first : first + LINES].transpose(1, 0, 2)
+        yield from some.reshape(len(some), -1).tolist()
+
+
 def proportions(chromosomes: Sequence[Tracts]) -> np.ndarray:
     """Share of each population in each person's genome, by length, float64 (people, populations)."""
     total = sum(
-        np.einsum(
-            "htk,t->hk", tracts.posterior, tracts.segments.end - tracts.segments.start, dtype=np.float64
-        )
+        np.stack([row.T @ (tracts.segments.end - tracts.segments.start) for row in tracts.posterior])
         for tracts in chromosomes
     )
     of_person = np.asarray(total).reshape(len(chromosomes[0].samples), 2, -1).sum(1)

@@ -179,7 +179,8 @@ class VariantFile:
         fields = line.split(b"\t", 9)
         if len(fields) < 10:
             raise InputError(
-                f"{self.path}, line {number}: {len(fields)} columns, expected {9 + len(self.samples)}"
+                f"{self.path}, line {number}: {len(fields)} columns, expected {9 + len(self.samples)};"
+                " if the file was cut short, copy it again"
             )
         if not fields[1].isdigit():
             raise InputError(

@@ -29,10 +29,8 @@ def parse_header(path: Path, lines: list[str]) -> VcfHeader:
         InputError: not a VCF, no samples, or one of them twice.
     """
     if not lines or not lines[0].startswith("##fileformat=VCF"):
-        found = lines[0][:40] if lines else "nothing"
-        raise InputError(
-            f"{path}, line 1: found {found!r}; expected a VCF, which starts with ##fileformat=VCF"
-        )
+        found = repr(lines[0][:40]) if lines and lines[0] else "nothing"
+        raise InputError(f"{path}, line 1: found {found}; expected a VCF, which starts with ##fileformat=VCF")
     columns = lines[-1].split("\t")
     if columns[0] != "#CHROM":
         raise InputError(

@@ -3,6 +3,7 @@
 import typer
 
 from crocuta.verbs.ancestry.build import build
+from crocuta.verbs.ancestry.figures import figures
 from crocuta.verbs.ancestry.infer import infer
 from crocuta.verbs.ancestry.paint import paint
 from crocuta.verbs.ancestry.train import train
@@ -14,3 +15,4 @@ ancestry.command("build")(build)
 ancestry.command("train")(train)
 ancestry.command("infer")(infer)
 ancestry.command("paint")(paint)
+ancestry.command("figures")(figures)

@@ -1,4 +1,4 @@
-"""The verb `ancestry infer`: local ancestry of a VCF's people."""
+"""The verb `ancestry infer`: ancestry of a VCF's people along their chromosomes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,51 +12,77 @@ console = Console(highlight=False)
 
 
 def infer(
-    query: Annotated[Path, typer.Argument(help="VCF or BCF of the people in question, phased.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Run of `ancestry train --task local`.")],
+    query: Annotated[Path, typer.Argument(help="VCF or BCF of the people in question.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Run of `ancestry train`, of either task.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")] = Path("ancestry"),
     window: Annotated[
-        int | None, typer.Option(min=1, help="SNPs of a line of the .fb.tsv. Default: about 32 kb.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="SNPs: of a window (task windows; default as trained), of a line of the .fb.tsv (local; about"
+            " 32 kb).",
+        ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option(min=1, help="SNPs from one line to the next. Default: a window.")
+        int | None,
+        typer.Option(
+            min=1, help="SNPs from one to the next. Default: half a window (windows), a line (local)."
+        ),
     ] = None,
     overlap: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of the model's sites that the VCF must have.")
     ] = 0.8,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Batches of people at once.")] = 2,
+    smooth: Annotated[
+        bool, typer.Option(help="windows: a chain along the chromosome, or each window by itself.")
+    ] = True,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="local: batches of people at once.")] = 2,
 ) -> None:
-    """Infer local ancestry: local.msp.tsv, local.fb.tsv, local.rfmix.Q, bed/, summary.json.
+    """Infer ancestry along chromosomes: local.msp.tsv, local.fb.tsv, local.rfmix.Q, bed/, summary.json.
 
-    Intervals are half-open. Generations since admixture and the rate of phase errors are estimated from the people
-    themselves; both haplotypes of a person are judged together, so that phase errors cost little.
+    With a run of --task local: a copying model and a chain over both haplotypes of a person, so that phase errors cost
+    little. With a run of --task windows: its windows side by side, smoothed by the same chain; a run on genotypes or
+    carried sites needs no phase, and says one ancestry for both haplotypes of a place. Intervals are half-open.
+    Generations since admixture and the rate of phase errors are estimated from the people themselves.
 
     Examples:
 
     `crocuta ancestry infer query.vcf.gz --model run/ -o out/`
 
-    `crocuta ancestry infer query.vcf.gz --model run/ -o out/ --window 200 --step 100 --jobs 4`
+    `crocuta ancestry infer query.vcf.gz --model local/ -o out/ --window 200 --step 100 --jobs 4`
+
+    `crocuta ancestry infer query.vcf.gz --model windows/ -o out/ --window 1024 --step 512 --no-smooth`
     """
     prepare()
-    from rich.progress import Progress
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
-    from crocuta.train.local_ancestry_infer import infer_local
+    from crocuta.train.ancestry_infer import infer_ancestry
 
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("haplotypes", total=None)
-        told = infer_local(
-            query, model, output, window=window, step=step, overlap=overlap, jobs=jobs,
+    columns = SpinnerColumn(), TextColumn("{task.completed:,} haplotypes or windows"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        told = infer_ancestry(
+            query, model, output, window=window, step=step, overlap=overlap, smooth=smooth, jobs=jobs,
             progress=lambda done: bar.update(task, advance=done),
         )  # fmt: skip
     table = Table("chromosome", "sites found", "generations", "phase switches per cM")
     for chromosome, about in told["chromosomes"].items():
-        rates = f"{about['generations']:g}", f"{about['phase_switches']:g}"
+        rates = [f"{about[name]:g}" if name in about else "–" for name in ("generations", "phase_switches")]
         table.add_row(chromosome, f"{about['overlap']:.1%}", *rates)
     console.print(table)
-    if any(about["phase_switches"] >= 0.1 for about in told["chromosomes"].values()):
+    switches = [about.get("phase_switches", 0) for about in told["chromosomes"].values()]
+    if not told["haplotypes_apart"]:
+        console.print(
+            "The model does not tell haplotypes apart: both of a person are given the same ancestry."
+        )
+    elif max(switches) >= 0.1:
         console.print(
             "The haplotypes change places often: phase is uncertain. Ancestries are right place by place, but a tract"
             " may go on in the person's other haplotype."
+        )
+    if seen := told["in_reference"]:
+        console.print(
+            f"{len(seen):,} of these people are in the model's own reference ({', '.join(seen[:3])}"
+            f"{', ...' if len(seen) > 3 else ''}): what is said of them is too good."
         )
     console.print(f"{len(told['samples']):,} people → [bold]{output}[/]")

@@ -18,12 +18,16 @@ def train_along_chromosomes(
     spacing: int,
     smoother_steps: int,
     seed: int,
+    checkpoint_minutes: float,
+    resume: bool,
 ) -> None:
     """Trains local ancestry and says how well it does on mosaics of held-out people."""
     from crocuta.train.local_ancestry import train_local
     from crocuta.train.local_ancestry_examples import LocalRecipe
 
-    recipe = LocalRecipe(maf=maf, spacing=spacing, steps=smoother_steps, seed=seed)
+    recipe = LocalRecipe(
+        maf=maf, spacing=spacing, steps=smoother_steps, seed=seed, checkpoint_seconds=60 * checkpoint_minutes
+    )
     with Progress(console=console, transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -32,7 +36,9 @@ def train_along_chromosomes(
                 tasks[what] = bar.add_task(what, total=None)
             bar.update(tasks[what], advance=more)
 
-        found = train_local(cohort, output, by=by, leave_out=tuple(leave_out), recipe=recipe, progress=tell)
+        found = train_local(
+            cohort, output, by=by, leave_out=tuple(leave_out), recipe=recipe, resume=resume, progress=tell
+        )
     for name, scores in found.items():
         console.print(
             f"{name}: accuracy [bold cyan]{scores['accuracy']:.2%}[/] on mosaics of people held out (half of them with"

@@ -78,15 +78,19 @@ def train(
         from crocuta.verbs.ancestry.local import train_along_chromosomes
 
         maf = 0.05 if maf is None else maf
-        train_along_chromosomes(cohort, output, by, names, maf, spacing, smoother_steps, seed)
+        train_along_chromosomes(
+            cohort, output, by, names, maf, spacing, smoother_steps, seed, checkpoint_minutes, resume
+        )
         return
     if task != "windows":
         raise InputError(f"--task {task}: expected windows or local")
     from crocuta.data.variants.store import Cohort
     from crocuta.train.ancestry import AncestryMoment, AncestryRecipe
+    from crocuta.train.ancestry_folder import check_folder
     from crocuta.train.ancestry_panels import load_training_data
     from crocuta.train.ancestry_run import AncestryRun, run_ancestry
 
+    check_folder(output, resume)
     run = AncestryRun(view, evidence, pretrain, position, alpha, backbone, head, width, layers)
     recipe = AncestryRecipe(
         window=window, pretrain_steps=pretrain_steps, steps=steps, tokens_per_step=tokens_per_step,

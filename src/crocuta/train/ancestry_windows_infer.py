@@ -1,0 +1,108 @@
+"""Ancestry along chromosomes from a run that was trained on windows: its folder, and people judged batch by batch."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crocuta.analysis.ancestry.calibration import sharpen
+from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
+from crocuta.data.variants import Panel, Sites
+from crocuta.errors import InputError
+from crocuta.models.ancestry import AncestryForWindowClassification
+from crocuta.train.ancestry_along import WindowJudge
+from crocuta.train.ancestry_evidence import Reference
+from crocuta.train.ancestry_folder import CONFIG, METRICS
+from crocuta.train.ancestry_run import PEOPLE, REFERENCE, SMOOTHING
+from crocuta.train.ancestry_run import SITES as SITES_FILE
+from crocuta.train.ancestry_sites import load_sites
+
+
+@dataclass(frozen=True)
+class WindowRun:
+    """What `run_ancestry` left in a folder, read once for all chromosomes; names of the `people` of its training."""
+
+    folder: Path
+    judge: WindowJudge
+    sites: tuple[Sites, ...]
+    build: str
+    chain: ChainSettings
+    power: float
+    window_power: float
+    people: tuple[str, ...]
+    tested: tuple[str, ...]
+
+    @property
+    def populations(self) -> tuple[str, ...]:
+        return tuple((self.judge.model.config.id2label or {}).values())
+
+    @property
+    def chromosomes(self) -> tuple[str, ...]:
+        return tuple(sites.chromosome for sites in self.sites)
+
+
+def read_window_run(folder: Path, window: int | None = None, step: int | None = None) -> WindowRun:
+    """A finished run; `window` and `step` count its tokens (default: as trained, and half of that).
+
+    Raises:
+        InputError: the run has not ended, or the window is longer than it was trained with.
+    """
+    config = folder / CONFIG
+    if not config.is_file() or "run" not in json.loads(config.read_text()):
+        raise InputError(f"{folder}: no run on windows; make one with crocuta ancestry train --task windows")
+    if not (folder / METRICS).is_file() or not (folder / SMOOTHING).is_file():
+        raise InputError(
+            f"{folder}: the run has not ended; go on with it with crocuta ancestry train --resume"
+        )
+    model = AncestryForWindowClassification.from_pretrained(folder / "model").eval()
+    longest = model.config.max_sites
+    window = longest if window is None else window
+    if window > longest:
+        raise InputError(
+            f"--window {window}: the model {folder} was trained on {longest}; choose at most that"
+        )
+    step = max(1, window // 2) if step is None else step
+    if step > window:
+        raise InputError(
+            f"--step {step}: expected at most the window of {window}; sites between would be lost"
+        )
+    smoothing = json.loads((folder / SMOOTHING).read_text())
+    reference = Reference.load(folder / REFERENCE) if (folder / REFERENCE).exists() else None
+    sites, build = load_sites(folder / SITES_FILE)
+    people = json.loads((folder / PEOPLE).read_text())
+    return WindowRun(
+        folder, WindowJudge(model, reference, window, step, smoothing["density"]), tuple(sites), build,
+        ChainSettings(**smoothing["chain"]), smoothing["power"], smoothing["window_power"],
+        tuple(people["train"]), tuple(people["test"]),
+    )  # fmt: skip
+
+
+class WindowChromosome:
+    """One chromosome of a run, on which people are judged batch after batch.
+
+    Smoothed along the chromosome under the rates that make the first batch most probable; or, if not `smooth`, each
+    block by the windows over it alone.
+    """
+
+    def __init__(
+        self,
+        run: WindowRun,
+        chromosome: str,
+        smooth: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ):
+        self.run, self.smooth, self.progress = run, smooth, progress
+        self.number = run.chromosomes.index(chromosome)
+        self.sites, self.people = run.sites[self.number], run.people
+        self.blocks = run.judge.blocks(self.sites)
+        self.chain: ChainSettings | None = None
+
+    def posterior(self, aligned: Panel) -> np.ndarray:
+        """(2 * people, blocks, populations); both rows of a person are equal in views without haplotypes."""
+        evidence = self.run.judge.evidence(aligned, self.number, self.progress)
+        if not self.smooth:
+            return self.run.judge.unsmoothed(evidence, self.run.window_power)
+        self.chain = self.chain or estimate(evidence, self.blocks.cm, self.run.chain)
+        return sharpen(smooth_people(evidence, self.blocks.cm, self.chain), self.run.power).astype(np.float32)
