@@ -151,7 +151,7 @@ class LClipModel(PreTrainedModel):
         if isinstance(module, Projection):
             initialization.normal_(module.linear.weight, std=module.linear.in_features**-0.5)
 
-    def encode_content(self, mask: Tensor | None = None, **inputs: Tensor) -> Tensor:
+    def encode_content(self, mask: Tensor | None = None, **inputs: Any) -> Tensor:
         """Points (B, n + 1) of what the content encoder reads; `mask` (B, L) for its pooling."""
         return self.content_projection(self.content_encoder(**inputs), mask)
 

@@ -142,7 +142,7 @@ class HyperbolicContrastiveLoss(ContrastiveLoss):
 
 
 class CosineContrastiveLoss(ContrastiveLoss):
-    """`ContrastiveLoss` by the cosine of the angle between vectors (Radford et al. 2021, CLIP, arXiv 2103.00020, fig. 3).
+    """`ContrastiveLoss` by the cosine of the angle (Radford et al. 2021, CLIP, arXiv 2103.00020, fig. 3).
 
     >>> CosineContrastiveLoss()(torch.randn(5, 8), torch.randn(5, 8)).shape
     torch.Size([])
