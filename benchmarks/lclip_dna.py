@@ -28,9 +28,9 @@ FILES = {"human": "Homo_sapiens.fasta.gz", "fly": "Drosophila_melanogaster.fasta
 VAGUE = {"Unknown", "ARTEFACT", "Simple_repeat", "DNA", "LTR", "LINE", "SINE", "DNA/hAT", "DNA/TcMar"}
 LEAST_GROUPS, LARGEST_GROUP = 5, 60  # larger groups of like sequences are trained on, never tested on
 SHARES = (0.6, 0.15, 0.25)
-VIEWS, BATCH, EPOCHS, EVERY = 6, 128, 60, 3
-HYENA_KMERS = 128
-RECIPE = Recipe(learning_rate=2e-3, weight_decay=0.05, warmup=0.05)
+VIEWS, BATCH, EPOCHS, EVERY, WIDTH = 6, 64, 40, 4, 96
+HYENA_KMERS, DROPOUT = 128, 0.3
+RECIPE = Recipe(learning_rate=3e-3, weight_decay=0.05, warmup=0.05)
 KS = (1, 10)
 
 
@@ -129,12 +129,12 @@ def batches(
 def inputs(
     library: Library,
     rows: np.ndarray,
-    counts: csr_matrix,
+    components: torch.Tensor,
     hyena: bool,
     generator: np.random.Generator | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Counts and the letters that HyenaDNA reads: the first ones, or a random stretch where there is a generator."""
-    found = {"counts": torch.from_numpy(counts[rows].toarray())}
+    """Components and the letters that HyenaDNA reads: the first ones, or a random stretch where there is a generator."""
+    found = {"components": components[torch.from_numpy(rows)]}
     most = 6 * HYENA_KMERS if hyena else 8
     stretches = []
     for row in rows:
@@ -146,9 +146,9 @@ def inputs(
 
 
 @torch.no_grad()
-def points(model: LClipModel, library: Library, rows: np.ndarray, counts: csr_matrix, hyena: bool):
+def points(model: LClipModel, library: Library, rows: np.ndarray, components: torch.Tensor, hyena: bool):
     parts = [rows[i : i + 256] for i in range(0, len(rows), 256)]
-    return torch.cat([model.encode_sequence(**inputs(library, part, counts, hyena)) for part in parts])
+    return torch.cat([model.encode_sequence(**inputs(library, part, components, hyena)) for part in parts])
 
 
 def scores(similarity: np.ndarray, element_labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
@@ -179,21 +179,21 @@ def fit_clip(
     words = make_words(library, train)
     tower = KmerHyenaConfig(d_model=64, n_layer=2, k=6, max_seq_len=HYENA_KMERS + 1) if hyena else None
     towers = {
-        "content_config": SequenceEncoderConfig(hidden_size=256, dropout=0.3, hyena=tower),
+        "content_config": SequenceEncoderConfig(hidden_size=WIDTH, dropout=DROPOUT, hyena=tower),
         "text_config": LorentzTransformerConfig(
             vocab_size=len(words.tokenizer), d_model=64, n_layer=1, n_head=4, initializer_range=0.1
         ),
     }
     maker, config = (LClipModel, LClipConfig) if kind == "L-CLIP" else (ClipModel, ClipConfig)
     model = maker(config(**towers, projection_dim=64))
-    holding = np.asarray((every[0][train] > 0).sum(0), np.float32).ravel()
-    model.content_encoder.rarity.copy_(torch.from_numpy(np.log((1 + len(train)) / (1 + holding)) + 1))
+    encoder: SequenceEncoder = model.content_encoder
+    known = [dense_components(encoder, counts) for counts in fitted(encoder, every, train)]
     tokens = words.tokens(words.captions)
 
     def likeness(model: LClipModel, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             text = model.encode_text(**tokens)
-            return model.similarity(points(model, library, rows, every[0], hyena), text).numpy()
+            return model.similarity(points(model, library, rows, known[0], hyena), text).numpy()
 
     def judge(model: LClipModel) -> float:
         found = scores(likeness(model, valid), library.labels[valid], words.labels)
@@ -201,17 +201,29 @@ def fit_clip(
 
     start = time.perf_counter()
     train_clip(
-        model, partial(batches, library, train, every, words, hyena, seed),
+        model, partial(batches, library, train, known, words, hyena, seed),
         epochs=EPOCHS, steps=len(train) // BATCH, recipe=RECIPE, judge=judge, every=EVERY,
     )  # fmt: skip
     found = {
         name: scores(likeness(model, rows), library.labels[rows], words.labels)
         for name, rows in (("valid", valid), ("test", test))
     }
-    curvature = {"curvature": float(torch.as_tensor(model.manifold.c))} if kind == "L-CLIP" else {}
+    curvature = {"curvature": torch.as_tensor(model.manifold.c).item()} if kind == "L-CLIP" else {}
     return found | curvature | {
         "seconds": time.perf_counter() - start, "parameters": model.num_parameters(), "seed": seed,
     }  # fmt: skip
+
+
+def fitted(encoder: SequenceEncoder, every: list[csr_matrix], train: np.ndarray) -> list[csr_matrix]:
+    """Fits the encoder's components to the whole training elements."""
+    encoder.fit_counts(torch.from_numpy(every[0][train].toarray()))
+    return every
+
+
+@torch.no_grad()
+def dense_components(encoder: SequenceEncoder, counts: csr_matrix) -> torch.Tensor:
+    parts = range(0, counts.shape[0], 256)
+    return torch.cat([encoder.components(torch.from_numpy(counts[i : i + 256].toarray())) for i in parts])
 
 
 def fit_ridge(

@@ -38,6 +38,7 @@ _CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_de
 _EVERY = "tests/nn/test_every_layer.py::"
 _TANGENT = "tests/nn/test_tangent.py::"
 _GRAPH, _PASS = "tests/nn/test_graph_hyperbolic.py::", "tests/nn/test_graph.py::"
+_LVIT, _RESNETS = "tests/models/test_lvit.py::", "tests/models/test_lorentz_resnet.py::"
 _MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/train/test_graph.py::"
 GIL = "Zhu et al. 2020, arXiv 2010.12135"
 HGCN = "Chami et al. 2019, arXiv 1910.12933"
@@ -354,6 +355,22 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_MODEL}test_every_encoder_does_every_task_and_reloads",
              f"{_TRAIN}test_reconstruction_scores_by_hand", f"{_GRAPH}test_distortion_of_true_distances_is_zero"),
             note="`crocuta.models.graph`; [](graphs.md)",
+        ),
+    ),
+    "Vision": (
+        Module(
+            "LViT", (), f"He et al. 2025, arXiv 2504.08912, section 5; residuals {HE}, section 4.2",
+            f"{GOLDEN} (k = 1): HyperCore's network from our parts; {LAWS}; reload",
+            (f"{_LVIT}test_parts_against_hypercore", f"{_LVIT}test_outputs_are_points",
+             f"{_LVIT}test_gradients_of_curvatures_are_finite_differences",
+             f"{_LVIT}test_round_trip_through_auto_models"),
+            "6 layers: 1.65", "`crocuta.models.lvit`; cost: [](vision.md)",
+        ),
+        Module(
+            "Lorentz ResNet 18 to 152", (), BDEIR, f"its blocks; layers counted; {LAWS}; reload",
+            (f"{_RESNETS}test_layers_are_as_many_as_the_name_says", f"{_RESNETS}test_outputs_are_points",
+             f"{_RESNETS}test_a_small_network_learns", f"{_RESNETS}test_round_trip_through_auto_models"),
+            "crashes", "`crocuta.models.lorentz_resnet`; [](vision.md)",
         ),
     ),
 }  # fmt: skip

@@ -34,8 +34,7 @@ ATTENTION = {
 TEXT = """# Modules
 
 Every module that HyperCore (arXiv 2504.08912) and Hyperbolic Genome Embeddings (HGE, arXiv 2507.21648) offer,
-whole models aside, and what stands for it here: the equation it follows, what its values are held to, and
-what it costs. [Hyperbolic layers](layers.md) shows how they make a network.
+and what stands for it here: the equation it follows, what its values are held to, and what it costs. [Hyperbolic layers](layers.md) shows how they make a network.
 
 - **Source**: paper (listed at the end) and equation; the class's docstring says more.
 - **Held to**: *golden* means values and gradients of the original on fixed weights, where it is right, equal to 1e-9 in

@@ -20,6 +20,7 @@ EXAMPLES = {
     "digits_disk.py": ["disk.png"],
     "graph.py": ["--epochs", "10", "--seeds", "1"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
+    "lvit.py": ["--epochs", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
     "species.py": ["--lengths", "64", "512", "--windows", "20", "--tests", "10"],
 }
@@ -55,6 +56,14 @@ def test_python_of_the_graphs_page_runs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "torch.Size([2])\ntorch.Size([6, 9])\n"
+
+
+def test_python_of_the_vision_page_runs():
+    code = "\n".join(python_blocks(ROOT / "docs" / "vision.md"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch.Size([8, 10])\ntorch.Size([8, 16, 65])\n")
+    assert done.stdout.endswith("torch.Size([1, 10])\n")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

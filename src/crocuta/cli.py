@@ -16,6 +16,7 @@ from crocuta.verbs.bench import bench
 from crocuta.verbs.embed import embed
 from crocuta.verbs.generate import generate
 from crocuta.verbs.graph import graph
+from crocuta.verbs.image import image
 from crocuta.verbs.map import draw
 from crocuta.verbs.pretrain import pretrain
 from crocuta.verbs.probe import probe
@@ -345,4 +346,5 @@ for verb in (pretrain, generate, embed, probe, windows, hyperbolicity, bench):
 app.command("map")(draw)
 app.add_typer(simulate, name="simulate")
 app.add_typer(graph, name="graph")
+app.add_typer(image, name="image")
 app.add_typer(ancestry, name="ancestry")

@@ -32,7 +32,7 @@ def _drop_repeated(
     model: nn.Module, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict
 ) -> None:
     for name in _repeated(model):
-        state_dict.pop(prefix + name, None)  # a model inside a model has dropped its own
+        state_dict.pop(prefix + name, None)  # a model inside this one may have dropped it
 
 
 def _restore_repeated(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *unused) -> None:

@@ -83,7 +83,7 @@ def train(
     }  # fmt: skip
     recipe = GraphRecipe(epochs=epochs, patience=patience, lr=learning_rate, weight_decay=weight_decay)
     run = GraphRun(task, config, recipe, seeds, split, degrees)
-    with _Bars() as bars:
+    with EpochBars() as bars:
         metrics = train_graph(data, run, output, search=_numbers(search), resume=resume, progress=bars.begin)
     _show(metrics, output)
 
@@ -98,7 +98,7 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise InputError(f"--search is {text!r}, expected numbers such as 0.3,1,3") from None
 
 
-class _Bars:
+class EpochBars:
     """A bar for each training."""
 
     def __enter__(self):
@@ -132,7 +132,7 @@ def _show(metrics: dict, output: Path) -> None:
     for column in ("score", "validation", "test"):
         table.add_column(column, justify="left" if column == "score" else "right")
     for name in metrics["test"]:
-        table.add_row(name, *(_spread(metrics[part][name]) for part in ("valid", "test")))
+        table.add_row(name, *(spread(metrics[part][name]) for part in ("valid", "test")))
     console.print(table)
     leaked = metrics["seeds"][0].get("leaked")
     if leaked:
@@ -140,5 +140,6 @@ def _show(metrics: dict, output: Path) -> None:
     console.print(f"→ [bold]{output / 'metrics.json'}[/]")
 
 
-def _spread(value: dict) -> str:
+def spread(value: dict) -> str:
+    """`0.9712 ± 0.0034`, without the second where there is one seed."""
     return f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if value["sd"] is not None else "")
