@@ -108,7 +108,13 @@ def make_words(library: Library, train: np.ndarray) -> Words:
 
 
 def batches(
-    library: Library, rows: np.ndarray, every: list[csr_matrix], words: Words, hyena: bool, seed: int, epoch: int
+    library: Library,
+    rows: np.ndarray,
+    every: list[csr_matrix],
+    words: Words,
+    hyena: bool,
+    seed: int,
+    epoch: int,
 ):
     """An epoch: a random view of each element, on a random strand, with a caption that may leave out the species."""
     generator = np.random.default_rng([seed, epoch])
@@ -151,7 +157,9 @@ def points(model: LClipModel, library: Library, rows: np.ndarray, components: to
     return torch.cat([model.encode_sequence(**inputs(library, part, components, hyena)) for part in parts])
 
 
-def scores(similarity: np.ndarray, element_labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
+def scores(
+    similarity: np.ndarray, element_labels: np.ndarray, caption_labels: np.ndarray
+) -> dict[str, float]:
     """Recall both ways: an element's caption is right where its label is the element's."""
     relevant = element_labels[:, None] == caption_labels
     found = {}
@@ -171,7 +179,12 @@ def chance(element_labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, 
 
 
 def fit_clip(
-    kind: str, library: Library, parts: list[np.ndarray], every: list[csr_matrix], seed: int, hyena: bool = False
+    kind: str,
+    library: Library,
+    parts: list[np.ndarray],
+    every: list[csr_matrix],
+    seed: int,
+    hyena: bool = False,
 ) -> dict[str, Any]:
     """Trains L-CLIP or CLIP, keeps the epoch that is best on the validation part, and judges it on the test part."""
     train, valid, test = parts
@@ -181,7 +194,7 @@ def fit_clip(
     towers = {
         "content_config": SequenceEncoderConfig(hidden_size=WIDTH, dropout=DROPOUT, hyena=tower),
         "text_config": LorentzTransformerConfig(
-            vocab_size=len(words.tokenizer), d_model=64, n_layer=1, n_head=4, initializer_range=0.1
+            vocab_size=len(words.tokenizer), d_model=32, n_layer=1, n_head=2, initializer_range=0.1
         ),
     }
     maker, config = (LClipModel, LClipConfig) if kind == "L-CLIP" else (ClipModel, ClipConfig)
@@ -274,7 +287,7 @@ def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x @ y.T
 
 
-def measure(folder: Path, seeds: int, save) -> dict[str, Any]:
+def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
     library = read_library(folder)
     encoder = SequenceEncoder(SequenceEncoderConfig(hidden_size=8))
     blocks = encoder.config.blocks
@@ -284,7 +297,9 @@ def measure(folder: Path, seeds: int, save) -> dict[str, Any]:
         parts = split(library, seed)
         train, _, test = parts
         run: dict[str, Any] = {"seed": seed, "sizes": [len(part) for part in parts]}
-        run["leakage"] = leakage(library.sequences.select(train), library.sequences.select(test), 24).statement
+        run["leakage"] = leakage(
+            library.sequences.select(train), library.sequences.select(test), 24
+        ).statement
         words = make_words(library, train)
         run["captions"] = len(words.captions)
         run["chance"] = chance(library.labels[test], words.labels)
@@ -293,7 +308,7 @@ def measure(folder: Path, seeds: int, save) -> dict[str, Any]:
         run["k-mer and peptide ridge"] = fit_ridge(
             library, parts, every[0], blocks, [*singles, [0, 1, 2, 3], [4], [2, 4], [0, 1, 2, 3, 4]]
         )
-        for kind in ("L-CLIP", "CLIP"):
+        for kind in kinds:
             run[kind] = fit_clip(kind, library, parts, every, seed)
             print(seed, kind, run[kind], flush=True)
         found["runs"].append(run)

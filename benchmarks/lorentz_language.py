@@ -136,7 +136,7 @@ def between(train: list[np.ndarray], test: np.ndarray) -> float:
     return float((counts[words].argmax(1) == letters).mean())
 
 
-def measure(part: str, data_root: Path) -> dict:
+def measure(part: str, data_root: Path, models: list[str]) -> dict:
     genome = Genome(next((data_root / "genomes" / "yeast").glob("*.fa.gz")))
     parts = partition(genome, valid=("I",), test=("III",))
     windows = TrainingWindows(genome, parts["train"], LENGTH, seed=0)
@@ -144,6 +144,8 @@ def measure(part: str, data_root: Path) -> dict:
     sequences = [genome.sequence(interval) for interval in parts["train"]]
     found: dict = {"models": {}}
     for name, make in MAKERS[part].items():
+        if name not in models:
+            continue
         runs = []
         for rate in RATES:
             torch.manual_seed(0)
@@ -204,11 +206,14 @@ def main() -> None:
     )
     parser.add_argument("part", choices=["causal", "masked", "page"])
     parser.add_argument("--data-root", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--models", nargs="+", default=["Lorentz", "Euclidean"])
     options = parser.parse_args()
     prepare()
     results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     if options.part != "page":
-        results[options.part] = measure(options.part, options.data_root)
+        found = measure(options.part, options.data_root, options.models)
+        before = results.get(options.part, {}).get("models", {})
+        results[options.part] = found | {"models": before | found["models"]}
         write_json(RESULT, results)
     before, rest = PAGE.read_text().split(BEGIN)
     with replacing(PAGE) as file:

@@ -56,7 +56,9 @@ def read_elements(path: str | PathLike) -> Elements:
                 labels.append(label)
                 parts.append([])
             elif text and not parts:
-                raise InputError(f"{path}: line {number}: letters before the first header; expected >name#Class")
+                raise InputError(
+                    f"{path}: line {number}: letters before the first header; expected >name#Class"
+                )
             elif text:
                 parts[-1].append(text)
     if not names:

@@ -85,9 +85,10 @@ class Retrieved(NamedTuple):
 
 
 class Projection(nn.Module):
-    """An encoder's output to points: pooled, mapped to n dimensions, times a learned scale, `expmap0`.
+    """An encoder's output to points: pooled, normed, mapped to n dimensions, times a learned scale, `expmap0`.
 
-    Outputs that are points are pooled by their centroid and enter as tangents at the origin.
+    Outputs that are points are pooled by their centroid and enter as tangents at the origin. The encoder's width is its
+    `out_features`, or its configuration's `hidden_size`.
     """
 
     def __init__(self, manifold: Manifold, encoder: nn.Module, features: int):
@@ -95,7 +96,8 @@ class Projection(nn.Module):
         home = getattr(encoder, "manifold", None)
         self.manifold, self.home = manifold, home if isinstance(home, Lorentz) else None
         self.pool = MeanPool() if self.home is None else LorentzGlobalPool(self.home)
-        width: int = encoder.config.hidden_size  # pyright: ignore[reportAssignmentType, reportAttributeAccessIssue]
+        width: Any = getattr(encoder, "out_features", None) or getattr(encoder.config, "hidden_size", None)
+        self.norm = nn.LayerNorm(width)
         self.linear = nn.Linear(width, features, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(features)))  # MERU, sec. 3.1
 
@@ -105,8 +107,8 @@ class Projection(nn.Module):
             pooled = self.pool(output.last_hidden_state, mask)
         if self.home is not None:
             pooled = self.home.logmap0(pooled)
-        # MERU holds the scale at 1 or less: unit features then stay within radius 1 at first
-        return self.manifold.expmap0(self.linear(pooled) * self.log_scale.clamp(max=0.0).exp())
+        # MERU holds the scale at 1 or less; normed features land at about radius 1 at first
+        return self.manifold.expmap0(self.linear(self.norm(pooled)) * self.log_scale.clamp(max=0.0).exp())
 
 
 class LClipModel(PreTrainedModel):

@@ -1,7 +1,7 @@
 """A language model whose states are points of the hyperboloid: masked, causal and classifying Lorentz transformers.
 
-Blocks of Chen et al. 2022 (arXiv 2105.14686) and He et al. 2024 (arXiv 2412.14695), see `LorentzTransformerBlock`;
-logits are distances to hyperplanes. Shapes: B batch, L length, n = `d_model` intrinsic dimensions.
+Blocks of Chen et al. 2022 (arXiv 2105.14686), see `LorentzTransformerBlock`, whose residuals add space parts; logits
+are distances to hyperplanes. Shapes: B batch, L length, n = `d_model` intrinsic dimensions.
 """
 
 import copy
@@ -34,7 +34,7 @@ from crocuta.manifolds import Lorentz
 from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 from crocuta.nn.lorentz_head import LorentzMLR
 from crocuta.nn.lorentz_norm import LorentzRMSNorm
-from crocuta.nn.lorentz_pointwise import LorentzDropout
+from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzSpaceAddition
 from crocuta.nn.lorentz_pool import LorentzGlobalPool
 from crocuta.nn.lorentz_transformer import LorentzSwiGLU, LorentzTransformerBlock
 from crocuta.nn.position import Rotary
@@ -159,6 +159,7 @@ class LorentzTransformerModel(LorentzTransformerPreTrainedModel):
             dropout=config.dropout,
             rotary=Rotary(config.d_model // config.n_head, config.rotary_base),
             feed_forward=LorentzSwiGLU(self.manifold, config.d_model, config.d_inner),
+            residual=LorentzSpaceAddition,  # midpoints of far points lie near the origin, and drown what came before
         )
 
     def forward(

@@ -42,7 +42,7 @@ def train_clip(
     groups = parameter_groups(model, recipe)
     for group in groups:
         group["peak"] = group["lr"]
-    optimizer = torch.optim.AdamW(groups)
+    optimizer = torch.optim.AdamW(groups, fused=True)
     history, best, kept, step = [], -np.inf, None, 0
     for epoch in range(epochs):
         model.train()
