@@ -35,7 +35,7 @@ IMAGE_ENCODERS = {
         intermediate_size=192, learnable=True,
     ),
 }  # fmt: skip
-EPOCHS = {"lorentz-resnet": 8, "lvit": 30}
+EPOCHS = {"lorentz-resnet": 16, "lvit": 30}
 RATES = {"lorentz-resnet": 1e-2, "lvit": 3e-3}
 
 
@@ -171,10 +171,10 @@ def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
     found: dict[str, Any] = {"runs": []}
     for seed in range(seeds):
         problem = pose(folder, seed)
-        run = {"seed": seed}
+        run: dict[str, Any] = {"seed": seed}
         for kind in kinds:
             run[kind] = fit(kind, problem, seed)
             print(seed, kind, run[kind], flush=True)
+            save(found | {"runs": [*found["runs"], run]})
         found["runs"].append(run)
-        save(found)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +29,8 @@ FILES = {"human": "Homo_sapiens.fasta.gz", "fly": "Drosophila_melanogaster.fasta
 VAGUE = {"Unknown", "ARTEFACT", "Simple_repeat", "DNA", "LTR", "LINE", "SINE", "DNA/hAT", "DNA/TcMar"}
 LEAST_GROUPS, LARGEST_GROUP = 5, 60  # larger groups of like sequences are trained on, never tested on
 SHARES = (0.6, 0.15, 0.25)
-VIEWS, BATCH, EPOCHS, EVERY, WIDTH = 6, 64, 40, 4, 96
-HYENA_KMERS, DROPOUT = 128, 0.3
+VIEWS, BATCH, EPOCHS, EVERY, WIDTH, COMPONENTS = 6, 64, 30, 5, 96, 384
+HYENA_KMERS, DROPOUT = 128, 0.5
 RECIPE = Recipe(learning_rate=3e-3, weight_decay=0.05, warmup=0.05)
 KS = (1, 10)
 
@@ -139,7 +140,7 @@ def inputs(
     hyena: bool,
     generator: np.random.Generator | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Components and the letters that HyenaDNA reads: the first ones, or a random stretch where there is a generator."""
+    """Components and the letters that HyenaDNA reads: the first ones, or, with a generator, a random stretch."""
     found = {"components": components[torch.from_numpy(rows)]}
     most = 6 * HYENA_KMERS if hyena else 8
     stretches = []
@@ -192,7 +193,9 @@ def fit_clip(
     words = make_words(library, train)
     tower = KmerHyenaConfig(d_model=64, n_layer=2, k=6, max_seq_len=HYENA_KMERS + 1) if hyena else None
     towers = {
-        "content_config": SequenceEncoderConfig(hidden_size=WIDTH, dropout=DROPOUT, hyena=tower),
+        "content_config": SequenceEncoderConfig(
+            components=COMPONENTS, hidden_size=WIDTH, dropout=DROPOUT, hyena=tower
+        ),
         "text_config": LorentzTransformerConfig(
             vocab_size=len(words.tokenizer), d_model=32, n_layer=1, n_head=2, initializer_range=0.1
         ),
@@ -242,7 +245,7 @@ def dense_components(encoder: SequenceEncoder, counts: csr_matrix) -> torch.Tens
 def fit_ridge(
     library: Library, parts: list[np.ndarray], counts: csr_matrix, blocks: list[int], sets: list[list[int]]
 ) -> dict[str, Any]:
-    """TF-IDF of k-mers to TF-IDF of words by ridge regression, then cosines; kinds of k-mers and strength by validation."""
+    """TF-IDF of k-mers to TF-IDF of words by ridge regression, then cosines; its settings chosen by validation."""
     train, valid, test = parts
     words = make_words(library, train)
     vectorizer = TfidfVectorizer(token_pattern=r"\S+", sublinear_tf=True)
@@ -253,7 +256,7 @@ def fit_ridge(
     target = vectorizer.fit_transform(own).toarray()
     centre, captions = target.mean(0), vectorizer.transform(words.captions).toarray()
     edges = np.cumsum([0, *blocks])
-    kernels = [block_kernel(counts[:, a:b], train) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    kernels = [block_kernel(counts[:, a:b], train) for a, b in pairwise(edges)]
     best: tuple[float, dict] = (-np.inf, {})
     for chosen in sets:
         kernel = sum(kernels[i] for i in chosen) / len(chosen)
@@ -289,7 +292,7 @@ def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
     library = read_library(folder)
-    encoder = SequenceEncoder(SequenceEncoderConfig(hidden_size=8))
+    encoder = SequenceEncoder(SequenceEncoderConfig(components=1, hidden_size=1))
     blocks = encoder.config.blocks
     every = views(library, encoder, 0)
     found: dict[str, Any] = {"elements": len(library.labels), "labels": len(set(library.labels)), "runs": []}
@@ -311,6 +314,6 @@ def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
         for kind in kinds:
             run[kind] = fit_clip(kind, library, parts, every, seed)
             print(seed, kind, run[kind], flush=True)
+            save(found | {"runs": [*found["runs"], run]})
         found["runs"].append(run)
-        save(found)
     return found

@@ -38,6 +38,7 @@ _CURVATURE, _OPTIM = "tests/manifolds/test_curvature.py::", "tests/optim/test_de
 _EVERY = "tests/nn/test_every_layer.py::"
 _TANGENT = "tests/nn/test_tangent.py::"
 _GRAPH, _PASS = "tests/nn/test_graph_hyperbolic.py::", "tests/nn/test_graph.py::"
+_LANGUAGE, _LCLIP = "tests/models/test_lorentz_language.py::", "tests/models/test_lclip.py::"
 _LVIT, _RESNETS = "tests/models/test_lvit.py::", "tests/models/test_lorentz_resnet.py::"
 _MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/train/test_graph.py::"
 GIL = "Zhu et al. 2020, arXiv 2010.12135"
@@ -276,7 +277,8 @@ GROUPS: dict[str, tuple[Module, ...]] = {
              f"{_HEADS}test_both_heads_are_one"),
         ),
         Module(
-            "contrastive loss of L-CLIP", ("HyperbolicContrastiveLoss",), f"{MERU}, section 3.2",
+            "contrastive loss of L-CLIP; CLIP's", ("HyperbolicContrastiveLoss", "CosineContrastiveLoss"),
+            f"{MERU}, section 3.2",
             "cross entropy of distances, 1e-6", (f"{_LOSS}test_contrast_is_cross_entropy_of_distances",),
         ),
         Module(
@@ -371,6 +373,23 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_RESNETS}test_layers_are_as_many_as_the_name_says", f"{_RESNETS}test_outputs_are_points",
              f"{_RESNETS}test_a_small_network_learns", f"{_RESNETS}test_round_trip_through_auto_models"),
             "crashes", "`crocuta.models.lorentz_resnet`; [](vision.md)",
+        ),
+    ),
+    "Language, and words": (
+        Module(
+            "Lorentz transformer encoder and decoder", (), f"{CHEN}, sections 3.2 and 3.3; residuals {BDEIR}, section 4.4",
+            "points; padding; cache against the whole; reload",
+            (f"{_LANGUAGE}test_states_are_points_and_gradients_finite", f"{_LANGUAGE}test_padding_changes_nothing",
+             f"{_LANGUAGE}test_the_cache_gives_the_same_logits_letter_by_letter_and_in_pieces",
+             f"{_LANGUAGE}test_round_trip_saves_the_curvature_once"),
+            note="`crocuta.models.lorentz_language`; cost: [](lorentz_language.md)",
+        ),
+        Module(
+            "L-CLIP", (), f"{MERU}, sections 3.1 and 3.2", "points; partners by hand; two processes are one; reload",
+            (f"{_LCLIP}test_both_sides_are_points_and_everything_gets_a_gradient",
+             f"{_LCLIP}test_rows_of_one_group_are_partners_of_each_other", f"{_LCLIP}test_two_processes_are_one",
+             f"{_LCLIP}test_round_trip"),
+            note="`crocuta.models.lclip`; [](lclip.md)",
         ),
     ),
 }  # fmt: skip

@@ -19,6 +19,7 @@ EXAMPLES = {
     "compare_models.py": ["--sequences", "200", "--epochs", "1", "--seeds", "1"],
     "digits_disk.py": ["disk.png"],
     "graph.py": ["--epochs", "10", "--seeds", "1"],
+    "lclip.py": ["--epochs", "2"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lvit.py": ["--epochs", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
@@ -64,6 +65,14 @@ def test_python_of_the_vision_page_runs():
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("torch.Size([8, 10])\ntorch.Size([8, 16, 65])\n")
     assert done.stdout.endswith("torch.Size([1, 10])\n")
+
+
+@pytest.mark.parametrize("page", ["lclip", "lorentz_language"])
+def test_python_of_the_pages_of_language_runs(page):
+    code = "\n".join(python_blocks(ROOT / "docs" / f"{page}.md"))
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in ("torch.Size([2, 1])\n", "torch.Size([1, 25])\n")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
