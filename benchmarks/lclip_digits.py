@@ -35,7 +35,7 @@ IMAGE_ENCODERS = {
         intermediate_size=192, learnable=True,
     ),
 }  # fmt: skip
-EPOCHS = {"lorentz-resnet": 16, "lvit": 30}
+EPOCHS = {"lorentz-resnet": 8, "lvit": 30}
 RATES = {"lorentz-resnet": 1e-2, "lvit": 3e-3}
 
 

@@ -377,7 +377,8 @@ GROUPS: dict[str, tuple[Module, ...]] = {
     ),
     "Language, and words": (
         Module(
-            "Lorentz transformer encoder and decoder", (), f"{CHEN}, sections 3.2 and 3.3; residuals {BDEIR}, section 4.4",
+            "Lorentz transformer encoder and decoder", (),
+            f"{CHEN}, sections 3.2 and 3.3; residuals {BDEIR}, section 4.4",
             "points; padding; cache against the whole; reload",
             (f"{_LANGUAGE}test_states_are_points_and_gradients_finite", f"{_LANGUAGE}test_padding_changes_nothing",
              f"{_LANGUAGE}test_the_cache_gives_the_same_logits_letter_by_letter_and_in_pieces",
