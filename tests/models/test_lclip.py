@@ -13,10 +13,10 @@ from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
 
 WORKER = Path(__file__).with_name("clip_processes.py")
-TEXT = LorentzTransformerConfig(vocab_size=9, d_model=16, n_layer=1, n_head=2)
+TEXT = LorentzTransformerConfig(vocab_size=9, d_model=16, n_layer=1, n_head=2, initializer_range=0.2)
 CONTENT = {
     "hyena": HyenaConfig(d_model=16, n_layer=1, max_seq_len=64, embed_dropout=0.0),
-    "lorentz": LorentzTransformerConfig(d_model=16, n_layer=1, n_head=2),
+    "lorentz": LorentzTransformerConfig(d_model=16, n_layer=1, n_head=2, initializer_range=0.2),
 }
 KINDS = {LClipModel: LClipConfig, ClipModel: ClipConfig}
 
@@ -55,8 +55,8 @@ def test_both_sides_are_points_and_everything_gets_a_gradient(content):
 @pytest.mark.parametrize("kind", KINDS)
 def test_learns_pairs_and_retrieves_them(kind):
     model, data = build(kind).train(), batch()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(60):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(120):
         optimizer.zero_grad()
         model(**data).loss.backward()
         optimizer.step()
