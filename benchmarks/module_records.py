@@ -40,6 +40,7 @@ _EVERY = "tests/nn/test_every_layer.py::"
 _LOW_RANK, _PEFT = "tests/nn/test_low_rank.py::", "tests/models/test_hyplora.py::"
 _TANGENT = "tests/nn/test_tangent.py::"
 _GRAPH, _PASS = "tests/nn/test_graph_hyperbolic.py::", "tests/nn/test_graph.py::"
+_LANGUAGE, _LCLIP = "tests/models/test_lorentz_language.py::", "tests/models/test_lclip.py::"
 _LVIT, _RESNETS = "tests/models/test_lvit.py::", "tests/models/test_lorentz_resnet.py::"
 _INDEX, _TREES = "tests/retrieval/test_index.py::", "tests/retrieval/test_subgraph.py::"
 _RAG = "tests/retrieval/test_graph_rag.py::"
@@ -280,7 +281,8 @@ GROUPS: dict[str, tuple[Module, ...]] = {
              f"{_HEADS}test_both_heads_are_one"),
         ),
         Module(
-            "contrastive loss of L-CLIP", ("HyperbolicContrastiveLoss",), f"{MERU}, section 3.2",
+            "contrastive loss of L-CLIP; CLIP's", ("HyperbolicContrastiveLoss", "CosineContrastiveLoss"),
+            f"{MERU}, section 3.2",
             "cross entropy of distances, 1e-6", (f"{_LOSS}test_contrast_is_cross_entropy_of_distances",),
         ),
         Module(
@@ -413,6 +415,24 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_INDEX}test_nearest_are_those_of_brute_force", f"{_INDEX}test_inner_products_alone_would_not_do",
              f"{_INDEX}test_the_ball_is_searched_through_its_isometry"),
             note="[](retrieval.md)",
+        ),
+    ),
+    "Language, and words": (
+        Module(
+            "Lorentz transformer encoder and decoder", (),
+            f"{CHEN}, sections 3.2 and 3.3; residuals {BDEIR}, section 4.4",
+            "points; padding; cache against the whole; reload",
+            (f"{_LANGUAGE}test_states_are_points_and_gradients_finite", f"{_LANGUAGE}test_padding_changes_nothing",
+             f"{_LANGUAGE}test_the_cache_gives_the_same_logits_letter_by_letter_and_in_pieces",
+             f"{_LANGUAGE}test_round_trip_saves_the_curvature_once"),
+            note="`crocuta.models.lorentz_language`; cost: [](lorentz_language.md)",
+        ),
+        Module(
+            "L-CLIP", (), f"{MERU}, sections 3.1 and 3.2", "points; partners by hand; two processes are one; reload",
+            (f"{_LCLIP}test_both_sides_are_points_and_everything_gets_a_gradient",
+             f"{_LCLIP}test_rows_of_one_group_are_partners_of_each_other", f"{_LCLIP}test_two_processes_are_one",
+             f"{_LCLIP}test_round_trip"),
+            note="`crocuta.models.lclip`; [](lclip.md)",
         ),
     ),
 }  # fmt: skip

@@ -21,6 +21,7 @@ EXAMPLES = {
     "graph.py": ["--epochs", "10", "--seeds", "1"],
     "hyplora.py": ["--sequences", "100", "--epochs", "1"],
     "graph_rag.py": ["--species", "40", "--epochs", "1"],
+    "lclip.py": ["--epochs", "2"],
     "lorentz_digits.py": ["--epochs", "1", "--seeds", "1"],
     "lvit.py": ["--epochs", "1"],
     "lorentz_transformer_dna.py": ["--task", "gue/prom_core_tata", ".", "--epochs", "1"],
@@ -81,6 +82,14 @@ def test_python_of_the_retrieval_page_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1\n['AluSx is a SINE']\ntorch.Size([3, 5])\n"
+
+
+@pytest.mark.parametrize("page", ["lclip", "lorentz_language"])
+def test_python_of_the_pages_of_language_runs(page):
+    code = "\n".join(python_blocks(ROOT / "docs" / f"{page}.md"))
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in ("torch.Size([2, 1])\n", "torch.Size([1, 25])\n")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

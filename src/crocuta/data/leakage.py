@@ -62,6 +62,28 @@ def leakage(train: Sequences, test: Sequences, k: int = 50) -> Leakage:
     )
 
 
+def similarity_groups(sequences: Sequences, k: int = 16, share: float = 0.05) -> np.ndarray:
+    """Numbers of the groups that like sequences fall into, int64 (n,): what a split has to keep together.
+
+    Two sequences are alike where they share at least `share` of the k-mers, on either strand, of the one that has
+    fewer; groups are what such likeness connects. Memory grows with the pairs that share a k-mer.
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    parts = list(kmer_hashes(sequences, k))
+    hashes, owner = (np.concatenate(column) for column in zip(*parts, strict=True))
+    distinct, column = np.unique(hashes, return_inverse=True)
+    shape = (len(sequences), len(distinct))
+    holds = csr_matrix((np.ones(len(owner), np.int32), (owner, column)), shape=shape)
+    holds.data[:] = 1
+    common, count = (holds @ holds.T).tocoo(), np.diff(holds.indptr)
+    alike = common.data >= share * np.minimum(count[common.row], count[common.col])
+    pairs = (common.row[alike], common.col[alike])
+    links = csr_matrix((np.ones(len(pairs[0]), bool), pairs), shape=common.shape)
+    return connected_components(links, directed=False)[1].astype(np.int64)
+
+
 def fingerprint(ids: np.ndarray) -> bytes:
     """16 bytes that are equal for a sequence, its equals and their reverse complements."""
     return blake2b(canonical(ids), digest_size=16).digest()

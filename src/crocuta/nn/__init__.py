@@ -16,7 +16,11 @@ from crocuta.nn.graph_decoders import (
 from crocuta.nn.graph_lorentz import H2HGCNConv, HyboNetConv, LGCNConv, LorentzAggregation
 from crocuta.nn.graph_tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv
 from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, LorentzPositionalEmbedding, PoincareEmbedding
-from crocuta.nn.hyperbolic_loss import EntailmentConeLoss, HyperbolicContrastiveLoss
+from crocuta.nn.hyperbolic_loss import (
+    CosineContrastiveLoss,
+    EntailmentConeLoss,
+    HyperbolicContrastiveLoss,
+)
 from crocuta.nn.lorentz_attention import (
     LorentzCentroidMultiheadAttention,
     LorentzFocusedAttention,
@@ -70,6 +74,7 @@ from crocuta.nn.position import (
 from crocuta.nn.tangent import PseudoHyperboloidLinear, TangentActivation, TangentLinear, TangentResidual
 
 __all__ = [
+    "CosineContrastiveLoss",
     "EntailmentConeLoss",
     "HyperbolicContrastiveLoss",
     "LorentzActivation",

@@ -6,7 +6,7 @@ Shapes: B batch, L length (of queries), S length (of keys), H heads, n intrinsic
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from crocuta.nn.position import Rotary
+
+
+class KeyValues(Protocol):
+    """Lifted keys and values (B, H, S, n + 1) of the `length` positions before the queries, kept between calls."""
+
+    length: int
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends those of further positions; returns all."""
+        ...
+
 
 FAR = 1e18  # time of a masked key: straight above the origin, farther than any point that float32 can square
 
@@ -134,12 +145,12 @@ class _HeadProjections(nn.Module):
         self.v_proj = nn.Linear(embed_dim + 1, kv_heads * self.head_dim, bias=bias)
         self.rotary = rotary
 
-    def _project(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Space parts (B, L, H, n), positions applied."""
+    def _project(self, x: Tensor, context: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Space parts (B, L, H, n), positions from `start` on applied."""
         q, k, v = self.q_proj(x), self.k_proj(context), self.v_proj(context)
         q, k, v = (s.unflatten(-1, (-1, self.head_dim)) for s in (q, k, v))
         if self.rotary is not None:
-            q, k = self.rotary(q), self.rotary(k)
+            q, k = self.rotary(q, start), self.rotary(k, start)
         return q, k, v
 
     def extra_repr(self) -> str:
@@ -191,10 +202,20 @@ class _Attention(_HeadProjections):
         mask: Tensor | None = None,
         attn_mask: Tensor | None = None,
         is_causal: bool = False,
+        past: KeyValues | None = None,
     ) -> Float[Tensor, "B L m+1"]:
-        """Attend from x to `context` (by default x itself); masks as in `lorentz_attention`."""
-        c = self.manifold.c
-        q, k, v = (lift_at(s, c).transpose(1, 2) for s in self._project(x, x if context is None else context))
+        """Attend from x to `context` (by default x itself); masks as in `lorentz_attention`.
+
+        With `past`, x continues a sequence whose keys and values it holds; `mask` then covers those as well.
+        """
+        c, start = self.manifold.c, 0 if past is None else past.length
+        parts = self._project(x, x if context is None else context, start)
+        q, k, v = (lift_at(s, c).transpose(1, 2) for s in parts)
+        if past is not None:
+            k, v = past.extend(k, v)
+            if is_causal and start:  # torch aligns its causal mask with the first key
+                seen = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device)
+                attn_mask, is_causal = seen.tril(start), False
         heads = lorentz_attention(
             q,
             k,

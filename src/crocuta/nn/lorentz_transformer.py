@@ -17,6 +17,7 @@ from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzScaledResidual
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from crocuta.nn.lorentz_attention import KeyValues
     from crocuta.nn.position import Rotary
 
 
@@ -150,9 +151,12 @@ class LorentzTransformerBlock(nn.Module):
         mask: Tensor | None = None,
         attn_mask: Tensor | None = None,
         is_causal: bool = False,
+        past: KeyValues | None = None,
     ) -> Float[Tensor, "B L n+1"]:
-        """Points to points; masks as in `lorentz_attention`."""
-        branch = self.attention(self.attention_norm(x), mask=mask, attn_mask=attn_mask, is_causal=is_causal)
+        """Points to points; masks as in `lorentz_attention`, `past` as in `LorentzMultiheadAttention`."""
+        branch = self.attention(
+            self.attention_norm(x), mask=mask, attn_mask=attn_mask, is_causal=is_causal, past=past
+        )
         x = self.attention_residual(x, self.dropout(branch))
         branch = self.feed_forward(self.feed_forward_norm(x))
         return self.feed_forward_residual(x, self.dropout(branch))

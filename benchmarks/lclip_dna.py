@@ -1,0 +1,319 @@
+"""Repeated elements and words about them, for `lclip.py`: data, split, models, baseline, scores."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix, vstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from crocuta.data.batch import pad_batch
+from crocuta.data.elements import element_caption, read_elements, with_enough_groups
+from crocuta.data.leakage import leakage, similarity_groups
+from crocuta.data.sequences import Sequences
+from crocuta.data.words import word_tokenizer
+from crocuta.models.hyena_kmer import KmerHyenaConfig
+from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
+from crocuta.models.lorentz_language import LorentzTransformerConfig
+from crocuta.models.sequence_encoder import SequenceEncoder, SequenceEncoderConfig
+from crocuta.train.clip import chance_recall, recall, train_clip
+from crocuta.train.recipe import Recipe
+
+FILES = {"human": "Homo_sapiens.fasta.gz", "fly": "Drosophila_melanogaster.fasta.gz"}
+VAGUE = {"Unknown", "ARTEFACT", "Simple_repeat", "DNA", "LTR", "LINE", "SINE", "DNA/hAT", "DNA/TcMar"}
+LEAST_GROUPS, LARGEST_GROUP = 5, 60  # larger groups of like sequences are trained on, never tested on
+SHARES = (0.6, 0.15, 0.25)
+VIEWS, BATCH, EPOCHS, EVERY, WIDTH, COMPONENTS = 6, 64, 30, 5, 96, 384
+HYENA_KMERS, DROPOUT = 128, 0.5
+RECIPE = Recipe(learning_rate=3e-3, weight_decay=0.05, warmup=0.05)
+KS = (1, 10)
+
+
+class Library(NamedTuple):
+    """Elements of both species with their labels, captions and groups of like sequences."""
+
+    sequences: Sequences
+    labels: np.ndarray
+    species: np.ndarray
+    groups: np.ndarray
+
+
+class Part(NamedTuple):
+    """Which elements are in a part, and what counts of theirs are."""
+
+    rows: np.ndarray
+    counts: csr_matrix
+
+
+def read_library(folder: Path) -> Library:
+    parts = {name: read_elements(folder / file) for name, file in FILES.items()}
+    names = [name for part in parts.values() for name in part.sequences.names]
+    ids = [row for part in parts.values() for row in part.sequences]
+    labels = [label for part in parts.values() for label in part.labels]
+    species = np.array([name for name, part in parts.items() for _ in part.labels])
+    sequences = Sequences.from_ids(ids, names)
+    groups = similarity_groups(sequences)
+    known = with_enough_groups(labels, groups, LEAST_GROUPS) & ~np.isin(labels, list(VAGUE))
+    rows = np.flatnonzero(known)
+    return Library(sequences.select(rows), np.array(labels)[rows], species[rows], groups[rows])
+
+
+def split(library: Library, seed: int) -> list[np.ndarray]:
+    """Rows to train on, to choose by and to test on: groups of like sequences stay together."""
+    generator = np.random.default_rng(seed)
+    distinct, member, size = np.unique(library.groups, return_inverse=True, return_counts=True)
+    part = generator.choice(3, size=len(distinct), p=SHARES)
+    part[size > LARGEST_GROUP] = 0
+    return [np.flatnonzero(part[member] == i) for i in range(3)]
+
+
+def views(library: Library, encoder: SequenceEncoder, seed: int) -> list[csr_matrix]:
+    """Counts of whole elements, and of a random stretch of each, half of it or more, for each further view."""
+    generator = np.random.default_rng(seed)
+
+    @torch.no_grad()
+    def count(whole: bool) -> csr_matrix:
+        rows = []
+        for ids in library.sequences:
+            length = len(ids) if whole else int(generator.integers(max(len(ids) // 2, 30), len(ids) + 1))
+            start = int(generator.integers(0, len(ids) - length + 1))
+            stretch = torch.from_numpy(ids[start : start + length].astype(np.int64))[None]
+            rows.append(csr_matrix(encoder.counts(stretch).numpy()))
+        return vstack(rows).tocsr()
+
+    return [count(i == 0) for i in range(1 + VIEWS)]
+
+
+class Words(NamedTuple):
+    """Captions to retrieve among, and the tokenizer learnt from those of the training part."""
+
+    captions: list[str]
+    labels: np.ndarray
+    tokenizer: Any
+
+    def tokens(self, captions: list[str]) -> dict[str, torch.Tensor]:
+        found = self.tokenizer(captions, padding=True, return_tensors="pt")
+        return {"text_ids": found["input_ids"], "text_mask": found["attention_mask"]}
+
+
+def make_words(library: Library, train: np.ndarray) -> Words:
+    pairs = sorted({(str(library.labels[i]), str(library.species[i])) for i in train})
+    captions = [element_caption(*pair) for pair in pairs]
+    return Words(captions, np.array([label for label, _ in pairs]), word_tokenizer(captions))
+
+
+def batches(
+    library: Library,
+    rows: np.ndarray,
+    every: list[csr_matrix],
+    words: Words,
+    hyena: bool,
+    seed: int,
+    epoch: int,
+):
+    """An epoch: a random view of each element, on a random strand, with a caption that may leave out the species."""
+    generator = np.random.default_rng([seed, epoch])
+    number = {label: i for i, label in enumerate(sorted(set(library.labels)))}
+    order = generator.permutation(rows)
+    for start in range(0, len(order) // BATCH * BATCH, BATCH):
+        chosen = order[start : start + BATCH]
+        view = every[int(generator.integers(len(every)))]
+        told = generator.random(len(chosen)) < 0.7
+        captions = [
+            element_caption(str(library.labels[i]), str(library.species[i]) if t else None)
+            for i, t in zip(chosen, told, strict=True)
+        ]
+        group = torch.tensor([number[library.labels[i]] for i in chosen])
+        yield inputs(library, chosen, view, hyena, generator) | words.tokens(captions) | {"group": group}
+
+
+def inputs(
+    library: Library,
+    rows: np.ndarray,
+    components: torch.Tensor,
+    hyena: bool,
+    generator: np.random.Generator | None = None,
+) -> dict[str, torch.Tensor]:
+    """Components and the letters that HyenaDNA reads: the first ones, or, with a generator, a random stretch."""
+    found = {"components": components[torch.from_numpy(rows)]}
+    most = 6 * HYENA_KMERS if hyena else 8
+    stretches = []
+    for row in rows:
+        ids = library.sequences[int(row)]
+        start = 0 if generator is None else int(generator.integers(0, max(len(ids) - most, 0) + 1))
+        stretches.append(ids[start : start + most])
+    ids, mask = pad_batch(stretches)
+    return found | {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+@torch.no_grad()
+def points(model: LClipModel, library: Library, rows: np.ndarray, components: torch.Tensor, hyena: bool):
+    parts = [rows[i : i + 256] for i in range(0, len(rows), 256)]
+    return torch.cat([model.encode_sequence(**inputs(library, part, components, hyena)) for part in parts])
+
+
+def scores(
+    similarity: np.ndarray, element_labels: np.ndarray, caption_labels: np.ndarray
+) -> dict[str, float]:
+    """Recall both ways: an element's caption is right where its label is the element's."""
+    relevant = element_labels[:, None] == caption_labels
+    found = {}
+    for k in KS:
+        found[f"element to words @{k}"] = recall(similarity, relevant, k)
+        found[f"words to element @{k}"] = recall(similarity.T, relevant.T, k)
+    return found
+
+
+def chance(element_labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
+    relevant = element_labels[:, None] == caption_labels
+    found = {}
+    for k in KS:
+        found[f"element to words @{k}"] = chance_recall(relevant, k)
+        found[f"words to element @{k}"] = chance_recall(relevant.T, k)
+    return found
+
+
+def fit_clip(
+    kind: str,
+    library: Library,
+    parts: list[np.ndarray],
+    every: list[csr_matrix],
+    seed: int,
+    hyena: bool = False,
+) -> dict[str, Any]:
+    """Trains L-CLIP or CLIP, keeps the epoch that is best on the validation part, and judges it on the test part."""
+    train, valid, test = parts
+    torch.manual_seed(seed)
+    words = make_words(library, train)
+    tower = KmerHyenaConfig(d_model=64, n_layer=2, k=6, max_seq_len=HYENA_KMERS + 1) if hyena else None
+    towers = {
+        "content_config": SequenceEncoderConfig(
+            components=COMPONENTS, hidden_size=WIDTH, dropout=DROPOUT, hyena=tower
+        ),
+        "text_config": LorentzTransformerConfig(
+            vocab_size=len(words.tokenizer), d_model=32, n_layer=1, n_head=2, initializer_range=0.1
+        ),
+    }
+    maker, config = (LClipModel, LClipConfig) if kind == "L-CLIP" else (ClipModel, ClipConfig)
+    model = maker(config(**towers, projection_dim=64))
+    encoder: SequenceEncoder = model.content_encoder
+    known = [dense_components(encoder, counts) for counts in fitted(encoder, every, train)]
+    tokens = words.tokens(words.captions)
+
+    def likeness(model: LClipModel, rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            text = model.encode_text(**tokens)
+            return model.similarity(points(model, library, rows, known[0], hyena), text).numpy()
+
+    def judge(model: LClipModel) -> float:
+        found = scores(likeness(model, valid), library.labels[valid], words.labels)
+        return found["element to words @1"] + 0.5 * found["words to element @1"]
+
+    start = time.perf_counter()
+    train_clip(
+        model, partial(batches, library, train, known, words, hyena, seed),
+        epochs=EPOCHS, steps=len(train) // BATCH, recipe=RECIPE, judge=judge, every=EVERY,
+    )  # fmt: skip
+    found = {
+        name: scores(likeness(model, rows), library.labels[rows], words.labels)
+        for name, rows in (("valid", valid), ("test", test))
+    }
+    curvature = {"curvature": torch.as_tensor(model.manifold.c).item()} if kind == "L-CLIP" else {}
+    return found | curvature | {
+        "seconds": time.perf_counter() - start, "parameters": model.num_parameters(), "seed": seed,
+    }  # fmt: skip
+
+
+def fitted(encoder: SequenceEncoder, every: list[csr_matrix], train: np.ndarray) -> list[csr_matrix]:
+    """Fits the encoder's components to the whole training elements."""
+    encoder.fit_counts(torch.from_numpy(every[0][train].toarray()))
+    return every
+
+
+@torch.no_grad()
+def dense_components(encoder: SequenceEncoder, counts: csr_matrix) -> torch.Tensor:
+    parts = range(0, counts.shape[0], 256)
+    return torch.cat([encoder.components(torch.from_numpy(counts[i : i + 256].toarray())) for i in parts])
+
+
+def fit_ridge(
+    library: Library, parts: list[np.ndarray], counts: csr_matrix, blocks: list[int], sets: list[list[int]]
+) -> dict[str, Any]:
+    """TF-IDF of k-mers to TF-IDF of words by ridge regression, then cosines; its settings chosen by validation."""
+    train, valid, test = parts
+    words = make_words(library, train)
+    vectorizer = TfidfVectorizer(token_pattern=r"\S+", sublinear_tf=True)
+    own = [
+        element_caption(str(label), str(species))
+        for label, species in zip(library.labels[train], library.species[train], strict=True)
+    ]
+    target = vectorizer.fit_transform(own).toarray()
+    centre, captions = target.mean(0), vectorizer.transform(words.captions).toarray()
+    edges = np.cumsum([0, *blocks])
+    kernels = [block_kernel(counts[:, a:b], train) for a, b in pairwise(edges)]
+    best: tuple[float, dict] = (-np.inf, {})
+    for chosen in sets:
+        kernel = sum(kernels[i] for i in chosen) / len(chosen)
+        for strength in (0.03, 0.1, 0.3, 1.0, 3.0):
+            weight = np.linalg.solve(kernel[train] + strength * np.eye(len(train)), target - centre)
+            for centred in (True, False):
+                away = centre * 0 if centred else centre
+                goal = captions - centre if centred else captions
+                predicted = kernel @ weight + away
+                likeness = cosine(predicted, goal)
+                judged = scores(likeness[valid], library.labels[valid], words.labels)
+                value = judged["element to words @1"] + 0.5 * judged["words to element @1"]
+                if value > best[0]:
+                    tested = scores(likeness[test], library.labels[test], words.labels)
+                    setting = {"kinds": chosen, "strength": strength, "centred": centred}
+                    best = value, {"valid": judged, "test": tested} | setting
+    return best[1]
+
+
+def block_kernel(counts: csr_matrix, train: np.ndarray) -> np.ndarray:
+    """Inner products with the training rows of one kind's TF-IDF rows of length 1."""
+    holding = np.asarray((counts[train] > 0).sum(0), np.float32).ravel()
+    found = counts.log1p().multiply(np.log((1 + len(train)) / (1 + holding)) + 1).tocsr()
+    length = np.sqrt(np.asarray(found.multiply(found).sum(1)))
+    found = found.multiply(1 / np.maximum(length, 1e-9)).tocsr()
+    return (found @ found[train].T).toarray()
+
+
+def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = (v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-9) for v in (x, y))
+    return x @ y.T
+
+
+def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
+    library = read_library(folder)
+    encoder = SequenceEncoder(SequenceEncoderConfig(components=1, hidden_size=1))
+    blocks = encoder.config.blocks
+    every = views(library, encoder, 0)
+    found: dict[str, Any] = {"elements": len(library.labels), "labels": len(set(library.labels)), "runs": []}
+    for seed in range(seeds):
+        parts = split(library, seed)
+        train, _, test = parts
+        run: dict[str, Any] = {"seed": seed, "sizes": [len(part) for part in parts]}
+        run["leakage"] = leakage(
+            library.sequences.select(train), library.sequences.select(test), 24
+        ).statement
+        words = make_words(library, train)
+        run["captions"] = len(words.captions)
+        run["chance"] = chance(library.labels[test], words.labels)
+        singles = [[i] for i in range(4)]
+        run["k-mer ridge"] = fit_ridge(library, parts, every[0], blocks, [*singles, [0, 1, 2, 3]])
+        run["k-mer and peptide ridge"] = fit_ridge(
+            library, parts, every[0], blocks, [*singles, [0, 1, 2, 3], [4], [2, 4], [0, 1, 2, 3, 4]]
+        )
+        for kind in kinds:
+            run[kind] = fit_clip(kind, library, parts, every, seed)
+            print(seed, kind, run[kind], flush=True)
+            save(found | {"runs": [*found["runs"], run]})
+        found["runs"].append(run)
+    return found

@@ -1,0 +1,65 @@
+"""One of two processes that share a batch of L-CLIP; started by test_lclip.py.
+
+python clip_processes.py RANK PROCESSES FILE
+"""
+
+import sys
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
+from crocuta.models.lorentz_language import LorentzTransformerConfig
+
+TEXT = LorentzTransformerConfig(vocab_size=9, d_model=16, n_layer=1, n_head=2)
+CONTENT = LorentzTransformerConfig(d_model=16, n_layer=1, n_head=2)
+
+
+def build(kind, config):
+    torch.manual_seed(0)
+    return kind(config(content_config=CONTENT, text_config=TEXT, projection_dim=8)).double()
+
+
+def share(data):
+    return {name: rows.chunk(dist.get_world_size())[dist.get_rank()] for name, rows in data.items()}
+
+
+def same(found, expected, name):
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10, msg=lambda text: f"{name}: {text}")
+
+
+def main(rank, processes, file):
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    data = {"input_ids": torch.randint(7, 11, (6, 20)), "text_ids": torch.randint(1, 9, (6, 5))}
+    pairs = ((LClipModel, LClipConfig), (ClipModel, ClipConfig))
+    groups = (None, torch.tensor([0, 1, 2, 1, 0, 3]))
+    expected = {}
+    for kind, config in pairs:
+        for i, group in enumerate(groups):
+            model = build(kind, config)
+            loss = model(**data, group=group).loss
+            loss.backward()
+            gradients = {name: p.grad for name, p in model.named_parameters()}
+            expected[kind, i] = loss.detach(), gradients
+    dist.init_process_group("gloo", f"file://{file}", rank=int(rank), world_size=int(processes))
+    for kind, config in pairs:
+        for i, group in enumerate(groups):
+            model = DistributedDataParallel(build(kind, config), find_unused_parameters=True)
+            whole = data if group is None else data | {"group": group}
+            loss = model(**share(whole)).loss
+            loss.backward()
+            mean = loss.detach().clone()
+            dist.all_reduce(mean)
+            loss_alone, gradients = expected[kind, i]
+            same(mean / dist.get_world_size(), loss_alone, "loss")
+            assert any(g is not None and g.abs().max() > 1e-4 for g in gradients.values())
+            for name, p in model.module.named_parameters():
+                if gradients[name] is not None:
+                    same(p.grad, gradients[name], name)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

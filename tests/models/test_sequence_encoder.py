@@ -1,0 +1,89 @@
+"""The sequence encoder: counts against strings, both strands, padding, components, round trip."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel
+
+from crocuta.data.encoding import encode, reverse_complement
+from crocuta.data.sequences import Sequences
+from crocuta.models.hyena_kmer import KmerHyenaConfig
+from crocuta.models.sequence_encoder import (
+    SequenceEncoder,
+    SequenceEncoderConfig,
+    as_row,
+    kmer_counts,
+    peptide_counts,
+)
+
+LETTERS = "ATGGCCTTTAAACGATCGATTNCGTAGCTAGCTTTAGGCCCAAATGACCGATAGCA"
+HYENA = KmerHyenaConfig(d_model=8, n_layer=1, k=3, max_seq_len=12, embed_dropout=0.0)
+
+
+def turned(letters):
+    return letters[::-1].translate(str.maketrans("ACGT", "TGCA"))
+
+
+def test_kmers_of_both_strands_are_counted():
+    expected = Counter(
+        strand[i : i + 3] for strand in (LETTERS, turned(LETTERS)) for i in range(len(LETTERS) - 2)
+    )
+    found = kmer_counts(as_row(encode(LETTERS)), None, 3)[0]
+    for i, word in enumerate(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"):
+        assert found[i] == expected[word]
+
+
+def test_peptides_of_a_reading_frame_are_counted_and_stops_end_them():
+    # Met-Ala-Phe, stop, Trp-Trp: in this frame one peptide of three, none across the stop
+    found = peptide_counts(as_row(encode("ATGGCCTTTTAATGGTGG")), None, 3)[0]
+    place = lambda peptide: sum("ACDEFGHIKLMNPQRSTVWY*".index(a) * 21**i for i, a in enumerate(peptide[::-1]))  # noqa: E731
+    assert found[place("MAF")] == 1
+    assert found[place("F*W")] == 0
+    assert found[place("AF*")] == 0
+    assert found[place("GLL")] == 1  # the third frame: GGC CTT TTA
+    assert found[place("PPL")] == found[place("PLK")] == 1  # the other strand: CCA CCA TTA AAA GGC CAT
+
+
+@pytest.mark.parametrize("hyena", [None, HYENA])
+def test_padding_changes_nothing(hyena):
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(
+        SequenceEncoderConfig(kmers=[2, 3], peptide=2, components=6, hidden_size=8, hyena=hyena)
+    ).eval()
+    ids = as_row(encode(LETTERS))
+    longer = torch.nn.functional.pad(ids, (0, 9), value=4)
+    mask = torch.nn.functional.pad(torch.ones_like(ids), (0, 9))
+    expected = encoder(ids).pooler_output
+    torch.testing.assert_close(encoder(longer, mask).pooler_output, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_hyena_both_strands_give_one_vector():
+    encoder = SequenceEncoder(SequenceEncoderConfig(kmers=[3], peptide=2, components=6, hidden_size=8)).eval()
+    ids = encode(LETTERS)
+    there, back = (encoder(as_row(strand.copy())).pooler_output for strand in (ids, reverse_complement(ids)))
+    torch.testing.assert_close(there, back)
+
+
+def test_components_are_the_principal_ones():
+    generator = np.random.default_rng(0)
+    sequences = Sequences.from_strings(["".join(generator.choice(list("ACGT"), 80)) for _ in range(12)])
+    encoder = SequenceEncoder(SequenceEncoderConfig(kmers=[2, 3], peptide=0, components=12, hidden_size=8))
+    encoder.fit(sequences)
+    counts = torch.cat([encoder.counts(as_row(ids)) for ids in sequences])
+    weighted, found = encoder.weighted(counts), encoder.components(counts) + encoder.centre
+    torch.testing.assert_close(found @ found.T / 12, weighted @ weighted.T, rtol=1e-3, atol=1e-3)
+    spread = found.square().sum(0)
+    assert (spread[:-1] >= spread[1:] - 1e-3).all()
+
+
+def test_round_trip(tmp_path):
+    torch.manual_seed(0)
+    config = SequenceEncoderConfig(kmers=[2], peptide=0, components=4, hidden_size=8, hyena=HYENA)
+    encoder = SequenceEncoder(config).eval()
+    encoder.fit(Sequences.from_strings([LETTERS, LETTERS[:30], LETTERS[10:50], "ACGTTTGC"]))
+    encoder.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path).eval()
+    ids = as_row(encode(LETTERS))
+    assert torch.equal(again(ids).pooler_output, encoder(ids).pooler_output)
