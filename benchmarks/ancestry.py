@@ -248,16 +248,19 @@ def twin(cohort: Path, view: str, window: int, backbone: str, steps: int) -> dic
 
 
 def measure(part: str, rows: Iterator[Row], only: str) -> None:
+    """Rows one by one, kept as soon as they are there; another process may write to the file meanwhile."""
     for name, row in rows:
-        results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-        if name in results.get(part, {}) or only not in name:
+        if name in kept().get(part, {}) or only not in name:
             continue
-        found = row()
-        results.setdefault(part, {})[name] = {
-            key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()
-        }
+        found = {key: round(value, 4) if isinstance(value, float) else value for key, value in row().items()}
+        results = kept()
+        results.setdefault(part, {})[name] = found
         write_json(RESULT, results)
-        print(part, name, results[part][name], flush=True)
+        print(part, name, found, flush=True)
+
+
+def kept() -> dict[str, Any]:
+    return json.loads(RESULT.read_text()) if RESULT.exists() else {}
 
 
 def main() -> None:
