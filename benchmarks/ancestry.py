@@ -63,7 +63,8 @@ Row = tuple[str, Callable[[], dict[str, Any]]]
 def load(cohort: Path, view: str, split: int = 0) -> TrainingData:
     maf = 0.0 if view == "carried" else 0.01
     with Cohort(cohort) as store:
-        return load_training_data(store, leave_out=["ADMIXED"], maf=maf, seed=split)
+        mixed = [name for name in ("ADMIXED", "AMR") if name in store.samples.group]
+        return load_training_data(store, leave_out=mixed, maf=maf, seed=split)
 
 
 def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dict[str, Any]:
@@ -114,6 +115,11 @@ def ece(found: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> float:
 
 def recipe_of(window: int, steps: int, **fields: Any) -> AncestryRecipe:
     return AncestryRecipe(window=window, steps=steps, pretrain_steps=steps, valid_windows=400, **fields)
+
+
+def short_recipe(window: int, steps: int) -> AncestryRecipe:
+    """Steps and validations of a quarter of the usual size."""
+    return replace(recipe_of(window, steps), tokens_per_step=8192, valid_windows=100)
 
 
 def regression_accuracy(data: TrainingData, window: int, count: int = 24) -> dict[str, Any]:
@@ -167,10 +173,8 @@ def ablation_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
 def context_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
     """The thesis's model, by SNPs of a window and alpha of FPE: both stages, no evidence."""
     for window, alpha in product((128, 512, 1024), ALPHAS):
-        run, recipe = (
-            AncestryRun(view=view, evidence="none", position="fpe", alpha=alpha),
-            recipe_of(window, steps),
-        )
+        run = AncestryRun(view=view, evidence="none", position="fpe", alpha=alpha)
+        recipe = short_recipe(window, steps)
         yield f"{view} {window} {alpha}", lambda run=run, recipe=recipe: trained(data, run, recipe)
 
 
@@ -240,7 +244,7 @@ def twin(cohort: Path, view: str, window: int, backbone: str, steps: int) -> dic
     data = load(cohort, view)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run = AncestryRun(view=view, evidence="none", position="fpe", alpha=100, backbone=backbone, dropout=0.0)
-    recipe = recipe_of(window, steps, tokens_per_step=8192)
+    recipe = short_recipe(window, steps)
     row = trained(data, run, recipe)
     row["added_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     row["ms_per_step"] = 1e3 * (row["pretrain_cpu_seconds"] + row["train_cpu_seconds"]) / (2 * steps)
