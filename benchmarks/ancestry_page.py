@@ -41,6 +41,14 @@ def splits(rows: dict[str, dict], name: str) -> list[dict]:
     return [row for key, row in rows.items() if key == name or key.startswith(f"{name} ")]
 
 
+SECOND_COHORT = " 3"  # the split of `--seed 3`; the others are of `--seed 2`
+
+
+def second(rows: dict[str, dict], view: str, key: str) -> list[str]:
+    """A line of the second cohort alone."""
+    return [percent(rows.get(f"{view} {length} hyena{SECOND_COHORT}"), key) for length in LENGTHS]
+
+
 def average(found: Sequence[dict], value: Callable[[dict], float]) -> str:
     """Mean and standard deviation over splits."""
     if not found:
@@ -72,6 +80,8 @@ def accuracy(rows: dict[str, dict]) -> str:
         if view == "carried":
             lines = [line for line in lines if line[0] != "logistic regression"]
             lines.append(["thesis, real data", *THESIS])
+            lines.append(["second cohort alone: naive Bayes", *second(rows, view, "naive_bayes")])
+            lines.append(["second cohort alone: AncestryHyena", *second(rows, view, "accuracy")])
         parts.append(f"### {title}\n\n" + table(["accuracy, %", *map(str, LENGTHS)], lines))
     return "\n".join(parts)
 
