@@ -169,3 +169,14 @@ def test_pairs_with_the_origin_and_beyond_reach(kind, c):
         scaled = value / value.detach().abs().clamp_min(1.0)
         (gradient,) = torch.autograd.grad(scaled.sum(), s, retain_graph=True)
         assert gradient.isfinite().all()
+
+
+def test_points_reached_from_far_away_stay_finite():
+    m = Lorentz(0.1)
+    x = m.expmap0(torch.tensor([[27.0, 0.0]]))  # 8.5 radii of curvature
+    for length in (100.0, 1e4, 1e30):
+        v = torch.tensor([[length, 0.0]], requires_grad=True)
+        y = m.from_normal_coordinates(x, v)
+        m.logmap0(y).sum().backward()
+        assert torch.isfinite(y).all()
+        assert torch.isfinite(v.grad).all()

@@ -10,7 +10,7 @@ import torch
 from torch import nn as torch_nn
 
 from crocuta import nn
-from crocuta.manifolds import Lorentz, Poincare, PseudoHyperboloid
+from crocuta.manifolds import Euclidean, Lorentz, Poincare, PseudoHyperboloid
 from crocuta.nn.graph import Graph
 from crocuta.testing import assert_layer
 
@@ -105,6 +105,7 @@ def point_rows(m, ball, options):
         "Remap": (nn.Remap(m, Poincare(0.7)), {"in_features": 5}),
         "EntailmentConeLoss": (nn.EntailmentConeLoss(m), losses),
         "HyperbolicContrastiveLoss": (nn.HyperbolicContrastiveLoss(m), losses),
+        "CosineContrastiveLoss": (nn.CosineContrastiveLoss(), losses | {"manifold_in": Euclidean()}),
     }
 
 

@@ -97,11 +97,12 @@ class Lorentz(Manifold):
         reach = MAX_RADIUS[dtype]
         t = sqrt(c) * self._tangent_norm(s, u)
         t = t.clamp(max=2 * reach)  # the way right across the space; beyond it cosh would overflow
-        s = torch.cosh(t) * s + sinhc(t) * u
-        # as in expmap0, points stop at the largest radius whose squares the dtype holds
-        return self.lift(
-            (s * (math.sinh(reach) / (sqrt(c) * norm(s)).clamp_min(TINY)).clamp(max=1.0)).to(dtype)
-        )
+        return self._within_reach(torch.cosh(t) * s + sinhc(t) * u, dtype)
+
+    def _within_reach(self, s, dtype):
+        """Lifted; as in `expmap0`, points stop at the largest radius whose squares the dtype holds."""
+        reach = math.sinh(MAX_RADIUS[dtype])
+        return self.lift((s * (reach / (sqrt(self.c) * norm(s)).clamp_min(reach))).to(dtype))
 
     @in_float32
     def logmap(self, x, y):
@@ -126,10 +127,12 @@ class Lorentz(Manifold):
     def from_normal_coordinates(self, x, v):
         """The boost that takes the origin to x, applied to `expmap0(v)`."""
         dtype = torch.promote_types(x.dtype, v.dtype)
-        c, x, y = self.c, widen(x[..., 1:]), self.expmap0(widen(v))
+        c, x, v = self.c, widen(x[..., 1:]), widen(v)
+        across = 2 * MAX_RADIUS[dtype]  # the way right across the space
+        y = self.expmap0(v * (across / (sqrt(c) * norm(v)).clamp_min(across)))
         time, s = y[..., :1], y[..., 1:]
         along = c * dot(x, s) / (1 + sqrt(c) * self._time_of(x)) + sqrt(c) * time
-        return self.lift((s + along * x).to(dtype))
+        return self._within_reach(s + along * x, dtype)
 
     @in_float32
     def transport(self, x, y, u):

@@ -124,9 +124,11 @@ class LorentzTransformerPreTrainedModel(PreTrainedModel):
                 initialization.normal_(last.weight, std=std * shrink)
 
     def get_input_embeddings(self) -> nn.Module:
+        """The table of points of tokens."""
         return self.base_model.embedding  # pyright: ignore[reportReturnType]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Puts another table in place."""
         self.base_model.embedding = value  # pyright: ignore[reportAttributeAccessIssue]
 
 

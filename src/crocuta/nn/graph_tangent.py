@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz, Manifold, PseudoHyperboloid, lorentz_to_poincare, poincare_to_lorentz
-from crocuta.manifolds.numerics import in_float32
+from crocuta.manifolds.numerics import in_float32, norm, sqrt
 from crocuta.manifolds.poincare import project_to_ball
 from crocuta.nn.graph import Graph, at_source, at_target, propagate, segment_softmax, segment_sum
 from crocuta.nn.graph_convolution import EdgeAttention, GATConv, GCNConv, head_width, propagate_heads
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 Activation = Callable[[Tensor], Tensor]
+LONGEST_STEP = 10.0
 
 
 def identity(x: Tensor) -> Tensor:
@@ -200,7 +201,8 @@ class GILConv(nn.Module):
     """Geometry interaction: attention in hyperbolic and Euclidean space, each told what the other found.
 
     (Zhu et al. 2020, GIL, arXiv 2010.12135, eqs. 4 and 5.) `x' = x + exp0(a d(x, exp0(z)) z)` by Mobius addition, then
-    `z' = z + b |log0(x') - z|^2 log0(x')`, a and b learned.
+    `z' = z + b |log0(x') - z|^2 log0(x')`, a and b learned. Steps of x grow with the square of z's length; they end at
+    `LONGEST_STEP` radii of curvature.
 
     Shapes: points (N, ambient(in_features)) and vectors (N, in_features), to the same of out_features.
 
@@ -247,6 +249,8 @@ class GILConv(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         m = self.manifold_out
         step = to_hyperbolic * m.dist(x, m.expmap0(z))[:, None] * z
+        length = m.scale0 * sqrt(m.c) * norm(step)
+        step = step * (LONGEST_STEP / length.clamp_min(LONGEST_STEP))
         x = m.from_normal_coordinates(x, F.dropout(step, self.fusion_dropout, self.training))
         u = m.logmap0(x)
         step = to_euclidean * (u - z).square().sum(-1, keepdim=True) * u
