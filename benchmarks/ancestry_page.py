@@ -186,7 +186,8 @@ NOTES = {
     "or better; a low perplexity in the carried view says that letters were memorised, not that ancestry was "
     "learnt. (Thesis: 1.41, 1.72, 2.79 at alpha 10, 100, 1,000.)",
     "context": "Real chromosome 22, carried sites, FPE and no evidence: what the network finds by itself, in both "
-    "stages of 200 steps of 8,192 SNPs each, far fewer than the thesis took.",
+    "stages of 150 steps of 8,192 SNPs each, far fewer than the thesis took. One run each: after so few "
+    "steps a run may still be on its way (the model of 1,024 SNPs drawn above took 400 and is at 96.3%).",
     "twins": "Real chromosome 22, FPE with alpha = 100, no evidence, both stages; about equal parameters, one "
     "after the other on one thread, each in a process of its own; steps of 8,192 SNPs, their time with "
     "validations. (Thesis: 2.56 times faster, 3.75 times less memory, 2.38 against 2.78, 90 against 86% "
