@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from crocuta.analysis.bootstrap import mean_sd
 from crocuta.data.graphs import GraphData, read_graph
 from crocuta.errors import InputError
 from crocuta.files import write_json
@@ -32,6 +31,7 @@ from crocuta.models.graph import GraphConfig, GraphModel
 from crocuta.optim import RiemannianAdam, parameter_groups
 from crocuta.train.graph_problems import Inputs, NodeProblem, Problem, make_problem
 from crocuta.train.manifest import manifest
+from crocuta.train.seeds import check_folder, mean_over_seeds
 
 Progress = Callable[[int, int, float], None]  # epoch, epochs, validation score
 
@@ -182,7 +182,7 @@ def train_graph(
     """
     data, output = read_graph(path), Path(output)
     asked = {"data": str(path), **asdict(run), "config": dict(run.config), "search": list(search)}
-    _check_folder(output, asked, resume)
+    check_folder(output, asked, resume)
     write_json(output / "config.json", asked)
     searched = {}
     if search:
@@ -223,25 +223,4 @@ def choose_curvature(
 
 def summary(fits: list[dict[str, Any]]) -> dict[str, Any]:
     """Scores of all seeds: mean and standard deviation by part, and each seed's own."""
-    found: dict[str, Any] = {"metric": fits[0]["metric"]}
-    for part in ("valid", "test"):
-        found[part] = {}
-        for name in fits[0][part]:
-            mean, sd = mean_sd([fit[part][name] for fit in fits])
-            found[part][name] = {"mean": mean, "sd": sd if math.isfinite(sd) else None}
-    return found | {"seeds": fits}
-
-
-def _check_folder(output: Path, asked: dict[str, Any], resume: bool) -> None:
-    path = output / "config.json"
-    if not path.exists():
-        return
-    if not resume:
-        raise InputError(f"{output}: holds a run already; --resume goes on with it, or take another --output")
-    before = json.loads(path.read_text())
-    for key in asked:
-        if key != "seeds" and json.loads(json.dumps(asked[key])) != before.get(key):
-            raise InputError(
-                f"{output}: was started with {key} = {before.get(key)}, now it is {asked[key]}; "
-                "take another --output"
-            )
+    return {"metric": fits[0]["metric"], **mean_over_seeds(fits), "seeds": fits}

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForImageClassification, PreTrainedModel, ViTConfig
 
-from crocuta.analysis.bootstrap import mean_sd
 from crocuta.analysis.scores import scores
 from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import ImageParts, Images, read_images
@@ -41,6 +40,7 @@ from crocuta.optim import parameter_groups
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
 from crocuta.train.manifest import manifest
 from crocuta.train.recipe import Recipe
+from crocuta.train.seeds import check_folder, mean_over_seeds
 from crocuta.train.warmup import learning_rate_factor
 
 MODELS = {"lvit": LViTConfig, "vit": ViTConfig, "lorentz-resnet": LorentzResNetConfig}
@@ -299,7 +299,7 @@ def train_images(
     """
     output = Path(output)
     asked = json.loads(json.dumps({"data": str(path), "image_size": image_size, **asdict(run)}))
-    _check_folder(output, asked, resume)
+    check_folder(output, asked, resume)
     data = split(read_images(path, image_size), run.valid, run.test)
     fits = []
     for seed in range(run.seeds):
@@ -311,34 +311,13 @@ def train_images(
             write_json(folder / "fit.json", found)
             shutil.rmtree(folder / "checkpoint")
         fits.append(json.loads((folder / "fit.json").read_text()))
-    metrics = {"model": run.model, "classes": list(data.train.classes), **summary(fits)}
+    metrics = {
+        "model": run.model,
+        "classes": list(data.train.classes),
+        "seeds": fits,
+        **mean_over_seeds(fits),
+    }
     metrics["images"] = {name: len(images) for name, images in data._asdict().items()}
     write_json(output / "manifest.json", manifest([Path(path)], range(run.seeds)))
     write_json(output / "metrics.json", metrics)
     return metrics
-
-
-def summary(fits: list[dict[str, Any]]) -> dict[str, Any]:
-    """Scores of all seeds: mean and standard deviation by part, and each seed's own."""
-    found: dict[str, Any] = {"seeds": fits}
-    for part in ("valid", "test"):
-        found[part] = {}
-        for name in fits[0][part]:
-            mean, sd = mean_sd([fit[part][name] for fit in fits])
-            found[part][name] = {"mean": mean, "sd": sd if math.isfinite(sd) else None}
-    return found
-
-
-def _check_folder(output: Path, asked: dict[str, Any], resume: bool) -> None:
-    path = output / "config.json"
-    if not path.exists():
-        return
-    if not resume:
-        raise InputError(f"{output}: holds a run already; --resume goes on with it, or take another --output")
-    before = json.loads(path.read_text())
-    for key in asked:
-        if key != "seeds" and asked[key] != before.get(key):
-            raise InputError(
-                f"{output}: was started with {key} = {before.get(key)}, now it is {asked[key]}; "
-                "take another --output"
-            )
