@@ -180,3 +180,17 @@ def test_points_reached_from_far_away_stay_finite():
         m.logmap0(y).sum().backward()
         assert torch.isfinite(y).all()
         assert torch.isfinite(v.grad).all()
+
+
+@pytest.mark.parametrize("r", [1e-3, 0.0501, 1.0, 20.0, 40.0])
+def test_gradients_of_the_logarithm_at_any_radius(r):
+    """At radius 40 the square of a space part times its product with a gradient is beyond float32."""
+    x, g = at_radius(Lorentz(0.8), r).detach(), torch.randn(8, 16, generator=torch.Generator().manual_seed(2))
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        m = Lorentz(0.8, learnable=True)
+        point = x.to(dtype, copy=True).requires_grad_()
+        m.logmap0(point).mul(g.to(dtype)).sum().backward()
+        found.append((point.grad.double(), m.log_c.grad.double()))
+    for single, double in zip(*found, strict=True):
+        torch.testing.assert_close(single, double, rtol=1e-4, atol=1e-5 * double.abs().max().item())

@@ -15,10 +15,13 @@ from crocuta.models.sequence_encoder import (
     SequenceEncoderConfig,
     as_row,
     kmer_counts,
+    length_counts,
     peptide_counts,
+    prefix_counts,
 )
 
 LETTERS = "ATGGCCTTTAAACGATCGATTNCGTAGCTAGCTTTAGGCCCAAATGACCGATAGCA"
+WHOLE = {"kmers": [2, 3], "peptide": 2, "prefixes": [2, 3], "length_bins": 20}
 HYENA = KmerHyenaConfig(d_model=8, n_layer=1, k=3, max_seq_len=12, embed_dropout=0.0)
 
 
@@ -46,11 +49,28 @@ def test_peptides_of_a_reading_frame_are_counted_and_stops_end_them():
     assert found[place("PPL")] == found[place("PLK")] == 1  # the other strand: CCA CCA TTA AAA GGC CAT
 
 
+def test_prefixes_are_what_both_strands_begin_with():
+    found = prefix_counts(as_row(encode(LETTERS)), None, [2, 3])[0]
+    pairs, triples = found[:16], found[16:]
+    assert pairs.nonzero().flatten().tolist() == ["ACGT".index("A") * 4 + 3, 3 * 4 + 2]  # AT..., and TG... behind
+    assert triples.sum() == 2
+    assert triples[3 * 16 + 2 * 4 + 1] == triples[0 * 16 + 3 * 4 + 2] == 1  # TGC, ATG
+    assert prefix_counts(as_row(encode("A")), None, [2, 3]).sum() == 0
+    assert prefix_counts(as_row(encode("ANGGT")), None, [2]).nonzero()[:, 1].tolist() == [1]  # AC, of the other
+
+
+def test_length_is_told_in_half_octaves():
+    found = length_counts(torch.full((1, 64), 7), None, 8)[0]
+    assert found.tolist() == [0, 0, 0, 1, 2, 1, 0, 0]  # 64 is two octaves above 16
+    assert length_counts(torch.full((1, 9), 7), None, 3)[0].tolist() == [2, 1, 0]
+    assert length_counts(torch.full((1, 999), 7), None, 3)[0].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("hyena", [None, HYENA])
 def test_padding_changes_nothing(hyena):
     torch.manual_seed(0)
     encoder = SequenceEncoder(
-        SequenceEncoderConfig(kmers=[2, 3], peptide=2, components=6, hidden_size=8, hyena=hyena)
+        SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8, hyena=hyena)
     ).eval()
     ids = as_row(encode(LETTERS))
     longer = torch.nn.functional.pad(ids, (0, 9), value=4)
@@ -60,7 +80,7 @@ def test_padding_changes_nothing(hyena):
 
 
 def test_without_hyena_both_strands_give_one_vector():
-    encoder = SequenceEncoder(SequenceEncoderConfig(kmers=[3], peptide=2, components=6, hidden_size=8)).eval()
+    encoder = SequenceEncoder(SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8)).eval()
     ids = encode(LETTERS)
     there, back = (encoder(as_row(strand.copy())).pooler_output for strand in (ids, reverse_complement(ids)))
     torch.testing.assert_close(there, back)

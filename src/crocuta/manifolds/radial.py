@@ -112,7 +112,7 @@ class ExpMap0(torch.autograd.Function):
         grad_c = None
         if ctx.needs_input_grad[1]:
             rise = torch.where(inside, factor * square, 0.0) - cosh
-            grad_c = sum_to_scalar(along * square * bend + g_time * rise / sqrt(c), c) / (2 * c)
+            grad_c = sum_to_scalar(along * (square * bend) + g_time * rise / sqrt(c), c) / (2 * c)
         return grad_s, grad_c
 
 
@@ -139,13 +139,14 @@ class LogMap0(torch.autograd.Function):
         x, a, factor, c = _saved(ctx)
         if differentiating_backward():
             return second_order((x, c), logmap0_by_autograd, g)
-        s = x[..., 1:]
+        u = x[..., 1:] * (sqrt(c) / a)  # of length 1: squares of far points overflow
         square = a.square()
-        bend = (torch.rsqrt(1 + square) - factor) / square.clamp_min(TINY)
-        bend = torch.where(a < 1e-2, -1 / 3 + square * (0.3 - square * 0.26785714285714285), bend)
-        along = dot(g, s)
-        grad_c = sum_to_scalar(along * square * bend, c) / (2 * c) if ctx.needs_input_grad[1] else None
-        return with_zero_time(factor * g + c * bend * along * s, torch.ones_like(a)), grad_c
+        bend = torch.rsqrt(1 + square) - factor
+        series = square * (0.3 - square * (15 / 56 - square * (35 / 144 - square * (315 / 1408))))
+        bend = torch.where(a < 0.05, square * (series - 1 / 3), bend)
+        along = bend * dot(g, u)
+        grad_c = sum_to_scalar(along * a, c) / (2 * c * sqrt(c)) if ctx.needs_input_grad[1] else None
+        return with_zero_time(factor * g + along * u, torch.ones_like(a)), grad_c
 
 
 def remap_by_autograd(x: Tensor, c_in: Scalar, c_out: Scalar) -> Tensor:

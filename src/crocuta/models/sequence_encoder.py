@@ -1,6 +1,7 @@
 """DNA of any length to one vector: weighted counts of k-mers and of peptides, and HyenaDNA over a stretch.
 
 Counts see all of a sequence, both strands alike; peptides of all six frames are what distant relatives still share.
+How a sequence begins and ends (terminal repeats, poly-A) and how long it is tell whole elements apart.
 """
 
 from typing import Any, cast
@@ -31,6 +32,8 @@ class SequenceEncoderConfig(ModelConfig):
         components: principal directions of the weighted counts that are kept, those of the sequences given to `fit`.
         kmers: lengths of the k-mers that are counted.
         peptide: length of the peptides that are counted in six frames; 0: none.
+        prefixes: lengths of the k-mers that the two strands begin with; they tell whole elements apart by their ends.
+        length_bins: half octaves, from 16 letters on, in which the length is told; 0: it is not told.
         hidden_size: width of the result.
         dropout: share of the components, and inside the two layers over them, that is hidden in training.
         hyena: configuration of a `KmerHyena` over the first `max_seq_len` k-mers; None: counts alone.
@@ -41,12 +44,15 @@ class SequenceEncoderConfig(ModelConfig):
     components: int = 256
     kmers: list[int] | None = None
     peptide: int = 3
+    prefixes: list[int] | None = None
+    length_bins: int = 0
     hidden_size: int = 128
     dropout: float = 0.3
     hyena: dict | PreTrainedConfig | None = None
 
     def __post_init__(self, **kwargs):
         self.kmers = [4, 5, 6, 7] if self.kmers is None else self.kmers
+        self.prefixes = [] if self.prefixes is None else self.prefixes
         if isinstance(self.hyena, dict):
             self.hyena = AutoConfig.for_model(**self.hyena)
         super().__post_init__(**kwargs)
@@ -54,8 +60,10 @@ class SequenceEncoderConfig(ModelConfig):
     @property
     def blocks(self) -> list[int]:
         """Features of each kind."""
-        peptides = [len(AMINO_ACIDS) ** self.peptide] if self.peptide else []
-        return [4**k for k in cast(list, self.kmers)] + peptides
+        counted = [4**k for k in cast(list, self.kmers)]
+        peptides = len(AMINO_ACIDS) ** self.peptide if self.peptide else 0
+        prefixes = sum(4**k for k in cast(list, self.prefixes))
+        return counted + [size for size in (peptides, prefixes, self.length_bins) if size]
 
 
 def _words(digits: Tensor, inside: Tensor, length: int, base: int, step: int = 1) -> tuple[Tensor, Tensor]:
@@ -100,6 +108,28 @@ def peptide_counts(input_ids: Tensor, mask: Tensor | None, length: int) -> Tenso
         peptides, whole = _words(residues, whole & (residues != _STOP), length, len(AMINO_ACIDS), step=3)
         total += _count(peptides, whole, size)
     return total
+
+
+def prefix_counts(input_ids: Tensor, mask: Tensor | None, lengths: list[int]) -> Tensor:
+    """Counts (B, sum of 4^k) of the k-mers that both strands begin with; those with unknown letters are left out."""
+    digits, inside = _letters(input_ids, mask)
+    place = torch.arange(max(lengths), device=digits.device)
+    end = torch.full_like(digits[:, :1], digits.shape[1]) if mask is None else mask.sum(1, keepdim=True).long()
+    found = []
+    for strand, index in ((digits, place.expand(len(digits), -1)), (3 - digits, end - 1 - place)):
+        known = (index >= 0) & (index < end)
+        index = index.clamp(0, digits.shape[1] - 1)
+        found.append((strand.gather(1, index), inside.gather(1, index) & known))
+    return torch.cat(
+        [sum(_count(*_words(s[:, :k], known[:, :k], k, 4), 4**k) for s, known in found) for k in lengths], 1
+    )  # fmt: skip
+
+
+def length_counts(input_ids: Tensor, mask: Tensor | None, bins: int) -> Tensor:
+    """2 at the half octave of the length, counted from 16 letters, and 1 at both its neighbours: (B, bins)."""
+    inside = _letters(input_ids, mask)[1]
+    bin = (2 * inside.sum(1).clamp_min(1).log2() - 8).round().clamp(0, bins - 1)
+    return (2 - (torch.arange(bins, device=bin.device) - bin[:, None]).abs()).clamp_min(0)
 
 
 class SequenceEncoder(PreTrainedModel):
@@ -155,6 +185,10 @@ class SequenceEncoder(PreTrainedModel):
         found = [kmer_counts(input_ids, mask, k) for k in cast(list, self.config.kmers)]
         if self.config.peptide:
             found.append(peptide_counts(input_ids, mask, self.config.peptide))
+        if self.config.prefixes:
+            found.append(prefix_counts(input_ids, mask, self.config.prefixes))
+        if self.config.length_bins:
+            found.append(length_counts(input_ids, mask, self.config.length_bins))
         return torch.cat(found, 1)
 
     def fit(self, sequences: Sequences) -> None:
