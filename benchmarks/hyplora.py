@@ -32,7 +32,7 @@ from crocuta.train.adapt import parse_adaptation, trained_parameters
 from crocuta.train.finetuning import build
 
 ROOT = Path(__file__).resolve().parents[1]
-EPOCHS = {"gue/prom_core_tata": 3, "gue/mouse/2": 4}  # like numbers of steps
+EPOCHS = {"gue/prom_core_tata": 8, "gue/mouse/2": 12}  # like numbers of steps
 WAYS = ("full", "lora:4", "hyplora:4", "hyplora-full:4", "probe")
 RATES = (0.5, 1.0, 2.0)  # of the recipe's learning rate
 STEPS = 10

@@ -71,14 +71,21 @@ class Problem(NamedTuple):
 
 
 def pose(folder: Path, seed: int) -> Problem:
-    """Splits digits, and pairs so that each digit stands on either side of some pair of the training part."""
+    """Splits digits, and pairs so that each digit stands on either side of some pair of the training part.
+
+    The first `TEST` of one fixed order were in sight while settings were chosen and are never tested on; each seed is
+    tested on `TEST` others.
+    """
     digits = normalised(read_images(folder).train)
+    order = np.random.default_rng(0).permutation(len(digits.labels))
+    test = np.arange(TEST) + (1 + seed) * TEST
     generator = np.random.default_rng(seed)
-    order = generator.permutation(len(digits.labels))
     held_out = np.zeros((10, 10), bool)
     for shift in generator.permutation(np.arange(1, 10))[: HELD_OUT_PAIRS // 10]:
         held_out[np.arange(10), (np.arange(10) + shift) % 10] = True
-    train, test = (Digits(digits.pixels[rows], digits.labels[rows]) for rows in (order[TEST:], order[:TEST]))
+    train, test = (
+        Digits(digits.pixels[rows], digits.labels[rows]) for rows in (np.delete(order, test), order[test])
+    )
     captions = [template.format(name) for template in TEMPLATES for name in NAMES]
     return Problem(train, test, held_out, word_tokenizer([*captions, PAIR.format("one", "two")]))
 

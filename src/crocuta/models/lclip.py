@@ -216,9 +216,18 @@ class LClipModel(PreTrainedModel):
         """
         return self.similarity(content, self.manifold.centroid(prompts)).softmax(-1)
 
-    def retrieve(self, queries: Tensor, items: Tensor, k: int = 10) -> Retrieved:
-        """The k items nearest to each query; both are points."""
-        found = self.similarity(queries, items).topk(min(k, len(items)), dim=1)
+    def retrieve(
+        self, queries: Tensor, items: Tensor, k: int = 10, rivals: Tensor | None = None
+    ) -> Retrieved:
+        """The k items nearest to each query; all are points.
+
+        With `rivals` (m, n + 1), what else could be asked for, an item near to many of them counts less: similarities
+        are then log-odds of a query against the rivals, given the item (Bogolin et al. 2022, arXiv 2112.12777, eq. 3).
+        """
+        found = self.similarity(queries, items)
+        if rivals is not None:
+            found = found - self.similarity(rivals, items).logsumexp(0)
+        found = found.topk(min(k, len(items)), dim=1)
         return Retrieved(found.indices, found.values)
 
 
