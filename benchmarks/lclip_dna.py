@@ -1,8 +1,10 @@
-"""Repeated elements and words about them, for `lclip.py`: data, split, models, baseline, scores."""
+"""Repeated elements or genes, and words about them, for `lclip.py`: data, split, models, baseline, scores."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
@@ -13,9 +15,11 @@ import torch
 from scipy.sparse import csr_matrix, hstack, vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from crocuta.data.annotation import gene_caption
 from crocuta.data.batch import pad_batch
 from crocuta.data.elements import element_caption, read_elements, with_enough_groups
 from crocuta.data.leakage import leakage, similarity_groups
+from crocuta.data.pieces import Piece, Source
 from crocuta.data.sequences import Sequences
 from crocuta.data.words import word_tokenizer
 from crocuta.models.hyena_kmer import KmerHyenaConfig
@@ -25,8 +29,16 @@ from crocuta.models.sequence_encoder import SequenceEncoder, SequenceEncoderConf
 from crocuta.train.clip import chance_recall, recall, train_clip
 from crocuta.train.recipe import Recipe
 
+YEAST = "yeast/Saccharomyces_cerevisiae.R64-1-1"
+GENOMES = {
+    "yeast": (f"{YEAST}.dna.toplevel.fa.gz", f"{YEAST}.96.gtf.gz"),
+    "thale cress": ("invertebrates_1pct/athaliana.fa.gz", "invertebrates_1pct/athaliana.gff3.gz"),
+    "nematode": ("invertebrates_1pct/celegans.fa.gz", "invertebrates_1pct/celegans.gff3.gz"),
+    "fly": ("invertebrates_1pct/dmelanogaster.fa.gz", "invertebrates_1pct/dmelanogaster.gff3.gz"),
+}
+MOST_GENES, LONGEST = 300, 20_000
 FILES = {"human": "Homo_sapiens.fasta.gz", "fly": "Drosophila_melanogaster.fasta.gz"}
-VAGUE = {"Unknown", "ARTEFACT", "Simple_repeat", "DNA", "LTR", "LINE", "SINE", "DNA/hAT", "DNA/TcMar"}
+VAGUE = {"", "Unknown", "ARTEFACT", "Simple_repeat", "DNA", "LTR", "LINE", "SINE", "DNA/hAT", "DNA/TcMar"}
 LEAST_GROUPS, LARGEST_GROUP = 5, 60  # larger groups of like sequences are trained on, never tested on
 SHARES = (0.6, 0.15, 0.25)
 VIEWS, BATCH, EPOCHS, EVERY, WIDTH, COMPONENTS = 6, 64, 30, 5, 128, 768
@@ -35,15 +47,21 @@ WHOLE = {"prefixes": [2, 3, 4, 5, 6], "length_bins": 26}  # what is told of whol
 INNER = 5  # kinds of counts that a stretch has as well
 RECIPE = Recipe(learning_rate=3e-3, weight_decay=0.2, warmup=0.05)
 KS = (1, 10)
+HYENA = " with HyenaDNA"
 
 
 class Library(NamedTuple):
-    """Elements of both species with their labels, captions and groups of like sequences."""
+    """Elements or genes of several species, their labels, groups of like sequences, and words for label and species."""
 
     sequences: Sequences
     labels: np.ndarray
     species: np.ndarray
     groups: np.ndarray
+    caption: Callable[[str, str | None], str]
+
+    def own_caption(self, row: int, told: bool = True) -> str:
+        """What is known of one; without `told` its species is left out."""
+        return self.caption(str(self.labels[row]), str(self.species[row]) if told else None)
 
 
 class Part(NamedTuple):
@@ -54,16 +72,39 @@ class Part(NamedTuple):
 
 
 def read_library(folder: Path) -> Library:
+    """Repeated elements of human and fly, by class and superfamily."""
     parts = {name: read_elements(folder / file) for name, file in FILES.items()}
     names = [name for part in parts.values() for name in part.sequences.names]
     ids = [row for part in parts.values() for row in part.sequences]
     labels = [label for part in parts.values() for label in part.labels]
-    species = np.array([name for name, part in parts.items() for _ in part.labels])
-    sequences = Sequences.from_ids(ids, names)
+    species = [name for name, part in parts.items() for _ in part.labels]
+    return well_known(Sequences.from_ids(ids, names), labels, species, element_caption)
+
+
+def read_genes(folder: Path) -> Library:
+    """Genes of four species on their own strand, by biotype; of each biotype of a species at most `MOST_GENES`."""
+    generator, seen = np.random.default_rng(0), Counter()
+    kept: list[tuple[str, Piece]] = []
+    for name, (fasta, genes) in GENOMES.items():
+        pieces = list(Source(str(folder / fasta), genes=str(folder / genes)).pieces())
+        for piece in (pieces[i] for i in generator.permutation(len(pieces))):
+            kind = (name, piece.columns["biotype"])
+            if piece.length <= LONGEST and seen[kind] < MOST_GENES:
+                seen[kind] += 1
+                kept.append((name, piece))
+    sequences = Sequences.from_ids([piece.ids() for _, piece in kept], [piece.name for _, piece in kept])
+    labels = [str(piece.columns["biotype"]) for _, piece in kept]
+    species = [name for name, _ in kept]
+    return well_known(sequences, labels, species, gene_caption)
+
+
+def well_known(sequences: Sequences, labels: list[str], species: list[str], caption: Callable) -> Library:
+    """What has a label that says something and that occurs in enough groups of like sequences."""
     groups = similarity_groups(sequences)
-    known = with_enough_groups(labels, groups, LEAST_GROUPS) & ~np.isin(labels, list(VAGUE))
-    rows = np.flatnonzero(known)
-    return Library(sequences.select(rows), np.array(labels)[rows], species[rows], groups[rows])
+    rows = np.flatnonzero(with_enough_groups(labels, groups, LEAST_GROUPS) & ~np.isin(labels, list(VAGUE)))
+    return Library(
+        sequences.select(rows), np.array(labels)[rows], np.array(species)[rows], groups[rows], caption
+    )
 
 
 def split(library: Library, seed: int) -> list[np.ndarray]:
@@ -110,7 +151,7 @@ class Words(NamedTuple):
 
 def make_words(library: Library, train: np.ndarray) -> Words:
     pairs = sorted({(str(library.labels[i]), str(library.species[i])) for i in train})
-    captions = [element_caption(*pair) for pair in pairs]
+    captions = [library.caption(*pair) for pair in pairs]
     return Words(captions, np.array([label for label, _ in pairs]), word_tokenizer(captions))
 
 
@@ -131,10 +172,7 @@ def batches(
         chosen = order[start : start + BATCH]
         view = every[int(generator.integers(len(every)))]
         told = generator.random(len(chosen)) < 0.7
-        captions = [
-            element_caption(str(library.labels[i]), str(library.species[i]) if t else None)
-            for i, t in zip(chosen, told, strict=True)
-        ]
+        captions = [library.own_caption(i, t) for i, t in zip(chosen, told, strict=True)]
         group = torch.tensor([number[library.labels[i]] for i in chosen])
         yield inputs(library, chosen, view, hyena, generator) | words.tokens(captions) | {"group": group}
 
@@ -264,11 +302,7 @@ def fit_ridge(
     train, valid, test = parts
     words = make_words(library, train)
     vectorizer = TfidfVectorizer(token_pattern=r"\S+", sublinear_tf=True)
-    own = [
-        element_caption(str(label), str(species))
-        for label, species in zip(library.labels[train], library.species[train], strict=True)
-    ]
-    target = vectorizer.fit_transform(own).toarray()
+    target = vectorizer.fit_transform([library.own_caption(i) for i in train]).toarray()
     centre, captions = target.mean(0), vectorizer.transform(words.captions).toarray()
     edges = np.cumsum([0, *blocks])
     kernels = [block_kernel(counts[:, a:b], train) for a, b in pairwise(edges)]
@@ -284,7 +318,12 @@ def fit_ridge(
                 judged = scores(likeness[valid], library.labels[valid], words.labels)
                 if mean_score(judged) > best[0]:
                     tested = scores(likeness[test], library.labels[test], words.labels)
-                    setting = {"kinds": chosen, "strength": strength, "centred": centred, "sharpness": sharpness}
+                    setting = {
+                        "kinds": chosen,
+                        "strength": strength,
+                        "centred": centred,
+                        "sharpness": sharpness,
+                    }
                     best = mean_score(judged), {"valid": judged, "test": tested} | setting
     return best[1]
 
@@ -303,8 +342,7 @@ def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x @ y.T
 
 
-def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
-    library = read_library(folder)
+def measure(library: Library, seeds: int, kinds: list[str], save) -> dict[str, Any]:
     encoder = SequenceEncoder(SequenceEncoderConfig(components=1, hidden_size=1, **WHOLE))
     blocks = encoder.config.blocks
     every = views(library, encoder, 0)
@@ -323,7 +361,7 @@ def measure(folder: Path, seeds: int, kinds: list[str], save) -> dict[str, Any]:
         run["k-mer ridge"] = fit_ridge(library, parts, every[0], blocks, kmers)
         run["ridge of all counts"] = fit_ridge(library, parts, every[0], blocks, [*kmers, whole[2:], whole])
         for kind in kinds:
-            run[kind] = fit_clip(kind, library, parts, every, seed)
+            run[kind] = fit_clip(kind.removesuffix(HYENA), library, parts, every, seed, kind.endswith(HYENA))
             print(seed, kind, run[kind], flush=True)
             save(found | {"runs": [*found["runs"], run]})
         found["runs"].append(run)

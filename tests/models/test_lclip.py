@@ -73,10 +73,12 @@ def test_learns_pairs_and_retrieves_them(kind):
 
 def test_an_item_near_to_everything_yields_to_one_that_is_near_to_the_query_alone():
     model = build(LClipModel).eval()
-    lift = lambda *rows: model.manifold.expmap0(torch.tensor(rows) @ torch.eye(2, model.config.projection_dim))  # noqa: E731
-    queries = lift([2.0, 0.0], [-2.0, 0.0], [0.0, 2.0])
-    items = lift([0.4, 0.4], [3.0, -1.5])  # a hub, and one out beside the first query
-    plain, judged = (model.retrieve(queries[:1], items, 2, rivals).indices[0, 0] for rivals in (None, queries))
+    exp, plane = model.manifold.expmap0, torch.eye(2, model.config.projection_dim)
+    queries = exp(torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 2.0]]) @ plane)
+    items = exp(torch.tensor([[0.4, 0.4], [3.0, -1.5]]) @ plane)  # a hub, and one out beside the first query
+    plain, judged = (
+        model.retrieve(queries[:1], items, 2, rivals).indices[0, 0] for rivals in (None, queries)
+    )
     assert (int(plain), int(judged)) == (0, 1)
 
 

@@ -52,11 +52,16 @@ def test_peptides_of_a_reading_frame_are_counted_and_stops_end_them():
 def test_prefixes_are_what_both_strands_begin_with():
     found = prefix_counts(as_row(encode(LETTERS)), None, [2, 3])[0]
     pairs, triples = found[:16], found[16:]
-    assert pairs.nonzero().flatten().tolist() == ["ACGT".index("A") * 4 + 3, 3 * 4 + 2]  # AT..., and TG... behind
+    assert pairs.nonzero().flatten().tolist() == [
+        "ACGT".index("A") * 4 + 3,
+        3 * 4 + 2,
+    ]  # AT..., and TG... behind
     assert triples.sum() == 2
     assert triples[3 * 16 + 2 * 4 + 1] == triples[0 * 16 + 3 * 4 + 2] == 1  # TGC, ATG
     assert prefix_counts(as_row(encode("A")), None, [2, 3]).sum() == 0
-    assert prefix_counts(as_row(encode("ANGGT")), None, [2]).nonzero()[:, 1].tolist() == [1]  # AC, of the other
+    assert prefix_counts(as_row(encode("ANGGT")), None, [2]).nonzero()[:, 1].tolist() == [
+        1
+    ]  # AC, of the other
 
 
 def test_length_is_told_in_half_octaves():
@@ -69,9 +74,7 @@ def test_length_is_told_in_half_octaves():
 @pytest.mark.parametrize("hyena", [None, HYENA])
 def test_padding_changes_nothing(hyena):
     torch.manual_seed(0)
-    encoder = SequenceEncoder(
-        SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8, hyena=hyena)
-    ).eval()
+    encoder = SequenceEncoder(SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8, hyena=hyena)).eval()
     ids = as_row(encode(LETTERS))
     longer = torch.nn.functional.pad(ids, (0, 9), value=4)
     mask = torch.nn.functional.pad(torch.ones_like(ids), (0, 9))

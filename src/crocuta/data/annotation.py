@@ -24,6 +24,21 @@ BIOTYPES = ("gene_biotype", "biotype", "gene_type")
 NAMES = ("gene_id", "ID", "Name")
 
 
+BIOTYPE_WORDS = {
+    "protein_coding": "protein coding gene",
+    "pseudogene": "pseudogene",
+    "ncRNA": "non-coding RNA gene",
+    "lncRNA": "long non-coding RNA gene",
+    "mRNA_TE_gene": "transposable element gene",
+    "miRNA": "micro RNA gene",
+    "piRNA": "piwi-interacting RNA gene",
+    "rRNA": "ribosomal RNA gene",
+    "snRNA": "small nuclear RNA gene",
+    "snoRNA": "small nucleolar RNA gene",
+    "tRNA": "transfer RNA gene",
+}
+
+
 class Gene(NamedTuple):
     """A gene while its lines are read; start and end as in BED."""
 
@@ -124,3 +139,16 @@ def _attributes(text: str) -> dict[str, str]:
         pairs = (part.split("=", 1) for part in text.split(";") if "=" in part)
         return {key.strip(): unquote(value.strip()) for key, value in pairs}
     return {match[1]: match[2] or match[3] or "" for match in _GTF.finditer(text)}
+
+
+def gene_caption(biotype: str, species: str | None = None, description: str = "") -> str:
+    """What an annotation says of a gene, in words.
+
+    >>> gene_caption("tRNA", "yeast")
+    'a transfer RNA gene of yeast'
+    >>> gene_caption("protein_coding", description="ionotropic receptor 21a")
+    'a protein coding gene: ionotropic receptor 21a'
+    """
+    words = f"a {BIOTYPE_WORDS.get(biotype, biotype.replace('_', ' ') + ' gene')}"
+    words += "" if species is None else f" of {species}"
+    return f"{words}: {description}" if description else words

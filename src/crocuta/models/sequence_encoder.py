@@ -114,7 +114,9 @@ def prefix_counts(input_ids: Tensor, mask: Tensor | None, lengths: list[int]) ->
     """Counts (B, sum of 4^k) of the k-mers that both strands begin with; those with unknown letters are left out."""
     digits, inside = _letters(input_ids, mask)
     place = torch.arange(max(lengths), device=digits.device)
-    end = torch.full_like(digits[:, :1], digits.shape[1]) if mask is None else mask.sum(1, keepdim=True).long()
+    end = (
+        torch.full_like(digits[:, :1], digits.shape[1]) if mask is None else mask.sum(1, keepdim=True).long()
+    )
     found = []
     for strand, index in ((digits, place.expand(len(digits), -1)), (3 - digits, end - 1 - place)):
         known = (index >= 0) & (index < end)
