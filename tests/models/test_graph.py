@@ -106,6 +106,18 @@ def test_nodes_without_features_learn_their_inputs():
     assert model.encoder.inputs.grad.abs().sum() > 0
 
 
+def test_gcn_averages_neighbours_or_weighs_them_by_degree():
+    """Under a mean, nodes with the same features all give the same, however many links they have."""
+    same = torch.ones(5, 4)
+    spread = {}
+    for normalisation in (None, "symmetric", "row"):
+        model = make(GraphForLinkPrediction, "gcn", normalisation=normalisation, num_layers=1)
+        points = model(same, EDGES, PAIRS).points
+        spread[normalisation] = (points - points[:1]).abs().max().item()
+    assert spread[None] == spread["symmetric"] > 0.01
+    assert spread["row"] < 1e-6
+
+
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="encoder must be one of gcn, gat"):
         GraphConfig(encoder="gnc", in_features=4)

@@ -35,6 +35,7 @@ ENCODERS = (
 )
 FLAT = ("gcn", "gat")
 ON_THE_HYPERBOLOID = ("hybonet", "lgcn", "h2h-gcn")
+NORMALISATIONS = ("row", "symmetric", "none")
 SPACES = ("lorentz", "poincare", "euclidean")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu, "elu": F.elu, "selu": torch.selu, "tanh": torch.tanh, "none": identity,
@@ -53,6 +54,8 @@ class GraphConfig(ModelConfig):
         per_layer: every layer has a curvature of its own; otherwise all share one.
         learnable: training moves curvatures, within a factor of ten.
         attention: HGCN and HyboNet weigh neighbours by attention.
+        normalisation: of GCN's, HGCN's and HGNN's adjacency: "row" (a mean of neighbours), "symmetric" or "none"; None:
+            as each was published. Only a mean gives nodes of few links and of many the same size.
         heads: of GAT, HGAT and GIL; they divide `hidden_size`.
         time_dimensions: of Q-GCN's pseudo-hyperboloid.
     """
@@ -71,13 +74,19 @@ class GraphConfig(ModelConfig):
     activation: str = "relu"
     dropout: float = 0.0
     attention: bool = False
+    normalisation: str | None = None
     heads: int = 1
     time_dimensions: int = 2
 
     def __post_init__(self, **kwargs):
-        for name, known in (("encoder", ENCODERS), ("space", SPACES), ("activation", tuple(ACTIVATIONS))):
+        choices = {
+            "encoder": ENCODERS, "space": SPACES, "activation": ACTIVATIONS, "normalisation": (*NORMALISATIONS, None),
+        }  # fmt: skip
+        for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(map(str, known))}, got {getattr(self, name)!r}"
+                )
         if isinstance(self.c, list) and len(self.c) != self.num_layers + 1:
             raise ValueError(
                 f"c must be one number or {self.num_layers + 1} (of the inputs and of {self.num_layers} layers), "
@@ -199,15 +208,16 @@ def _layer(config: GraphConfig, i: int, n: int, m_in: Any, m_out: Any) -> nn.Mod
     width, dropout = config.hidden_size, config.dropout
     activation = ACTIVATIONS[config.activation] if i < config.num_layers - 1 else identity
     common = {"manifold_out": m_out, "activation": activation, "dropout": dropout}
+    adjacency = {} if config.normalisation is None else {"normalisation": config.normalisation}
     match config.encoder:
         case "gcn":
-            return _Activated(GCNConv(n, width, dropout=dropout), activation)
+            return _Activated(GCNConv(n, width, dropout=dropout, **adjacency), activation)
         case "gat":
             return _Activated(GATConv(n, width, heads=config.heads, dropout=dropout), activation)
         case "hgcn":
-            return HGCNConv(m_in, n, width, attention=config.attention, **common)
+            return HGCNConv(m_in, n, width, attention=config.attention, **common, **adjacency)
         case "hgnn":
-            return HGNNConv(m_in, n, width, rectify=activation is not identity, **common)
+            return HGNNConv(m_in, n, width, rectify=activation is not identity, **common, **adjacency)
         case "hybonet":  # activates its inputs: those of the first layer are the features
             first = None if i == 0 or config.activation == "none" else ACTIVATIONS[config.activation]
             common["activation"] = first

@@ -44,6 +44,9 @@ def train(
     space: Annotated[str, typer.Option(help="lorentz or poincare; embedding also euclidean.")] = "lorentz",
     activation: Annotated[str, typer.Option(help="relu, elu, selu, tanh or none.")] = "relu",
     attention: Annotated[bool, typer.Option("--attention", help="HGCN, HyboNet: weigh neighbours.")] = False,
+    normalisation: Annotated[
+        str | None, typer.Option(help="GCN, HGCN, HGNN: row, symmetric or none; by default as published.")
+    ] = None,
     heads: Annotated[int, typer.Option(min=1, help="GAT, HGAT, GIL.")] = 1,
     dropout: Annotated[float, typer.Option(min=0, max=0.99)] = 0.0,
     split: Annotated[
@@ -79,7 +82,8 @@ def train(
     config = {
         "encoder": encoder, "hidden_size": dim, "num_layers": layers, "space": space, "dropout": dropout,
         "activation": activation, "attention": attention, "heads": heads, "learnable": learnable,
-        "per_layer": curvature == "per-layer", "c": (c if c and len(c) > 1 else (c or [1.0])[0]),
+        "normalisation": normalisation, "per_layer": curvature == "per-layer",
+        "c": (c if c and len(c) > 1 else (c or [1.0])[0]),
     }  # fmt: skip
     recipe = GraphRecipe(epochs=epochs, patience=patience, lr=learning_rate, weight_decay=weight_decay)
     run = GraphRun(task, config, recipe, seeds, split, degrees)
