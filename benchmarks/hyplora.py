@@ -33,7 +33,9 @@ from crocuta.train.finetuning import build
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = {"gue/prom_core_tata": 8, "gue/mouse/2": 12}  # like numbers of steps
-WAYS = ("full", "lora:4", "hyplora:4", "hyplora-full:4", "probe")
+WAYS = (
+    "full", "hyplora-full:3+conv", "hyplora:3+conv", "lora:3+conv", "hyplora-full:4", "hyplora:4", "lora:4", "probe",
+)  # fmt: skip
 RATES = (0.5, 1.0, 2.0)  # of the recipe's learning rate
 STEPS = 10
 

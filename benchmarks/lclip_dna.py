@@ -128,7 +128,7 @@ def views(library: Library, encoder: SequenceEncoder, seed: int) -> list[csr_mat
     def count(whole: bool) -> csr_matrix:
         rows = []
         for ids in library.sequences:
-            length = len(ids) if whole else int(generator.integers(max(len(ids) // 2, 30), len(ids) + 1))
+            length = len(ids) if whole else int(generator.integers(max(len(ids) // 2, min(len(ids), 30)), len(ids) + 1))
             start = int(generator.integers(0, len(ids) - length + 1))
             rows.append(csr_matrix(encoder.counts(as_row(ids[start : start + length])).numpy()))
         return vstack(rows).tocsr()

@@ -33,6 +33,7 @@ EVERY = (
     "full",
     "probe",
     "lora:2",
+    "lora:2+conv",
     "hyplora:2",
     "hyplora-full:2",
     "prompt:4",
@@ -106,6 +107,10 @@ def test_frozen_weights_stay_and_the_rest_moves(pretrained, splits, recipe, tmp_
     assert not any("lora" in key or "base_layer" in key for key in after)
     moved = {key.rsplit(".", 2)[-2] for key in before if not torch.equal(after[key], before[key])}
     assert moved == {"in_proj", "out_proj", "fc1", "fc2"}
+    finetune(pretrained, splits, tmp_path / "conv", replace(recipe, epochs=1), adaptation=Lora(2, conv=True))
+    after = load_file(tmp_path / "conv" / "model.safetensors")
+    also = {key.rsplit(".", 2)[-2] for key in before if not torch.equal(after[key], before[key])} - moved
+    assert also == {"short_filter", "norm1", "norm2", "ln_f"}
 
 
 def test_a_frozen_network_keeps_its_running_statistics(splits, recipe, tmp_path):
@@ -187,6 +192,7 @@ def test_a_run_of_every_adaptation(pretrained, splits, table, tmp_path):
         "rank": 2,
         "alpha": None,
         "targets": None,
+        "conv": False,
     }
     judged = evaluate(run.path, table, tmp_path / "judged")
     assert judged.metrics["models"].keys() == models.keys()
@@ -219,12 +225,14 @@ def test_names_and_numbers():
     assert {kind().name for kind in ADAPTATIONS.values()} == set(ADAPTATIONS)
     assert parse_adaptation("prompt:32") == SoftPrompt(32)
     assert parse_adaptation("in-context:0") == InContext(0)
-    assert len({parse_adaptation(f"lora:{rank}").label for rank in (1, 2)}) == 2
+    assert len({parse_adaptation(text).label for text in ("lora:1", "lora:2", "lora:2+conv")}) == 3
     for text, reason in {
         "prefix": "expected full, probe, lora",
         "prompt:0": "whole number from 1",
         "lora:x": "whole number from 1",
         "probe:3": "takes no number",
+        "probe+conv": "only \\+conv can follow, after lora",
+        "lora:2+norm": "only \\+conv can follow",
     }.items():
         with pytest.raises(InputError, match=reason):
             parse_adaptation(text)

@@ -1,6 +1,7 @@
 """Ways to adapt a pretrained model to a task, by name: what is trained, and what is saved."""
 
 from dataclasses import fields
+from typing import Any
 
 from crocuta.errors import InputError
 from crocuta.train.adapt_prompts import InContext, LabelPrompt, SoftPrompt
@@ -38,20 +39,28 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {
 
 
 def parse_adaptation(text: str) -> Adaptation:
-    """An adaptation from its name, with its first number after a colon.
+    """An adaptation from its name, with its first number after a colon; `+conv` sets `Lora.conv`.
 
     >>> parse_adaptation("lora:4")
-    Lora(rank=4, alpha=None, targets=None)
+    Lora(rank=4, alpha=None, targets=None, conv=False)
+    >>> parse_adaptation("hyplora:3+conv").title
+    'HypLoRA, rank 3, convolutions and norms'
     """
-    name, colon, number = text.partition(":")
+    setting, plus, extra = text.partition("+")
+    name, colon, number = setting.partition(":")
     kind = ADAPTATIONS.get(name)
     if kind is None:
         raise InputError(f"--adapt {text}: expected {', '.join(ADAPTATIONS)}")
-    if not colon:
-        return kind()
-    if not fields(kind):
-        raise InputError(f"--adapt {text}: {name} takes no number")
-    least = 0 if kind is InContext else 1
-    if not number.isdecimal() or int(number) < least:
-        raise InputError(f"--adapt {text}: expected a whole number from {least}, such as {name}:8")
-    return kind(**{fields(kind)[0].name: int(number)})
+    options: dict[str, Any] = {}
+    if plus:
+        if extra != "conv" or not issubclass(kind, Lora):
+            raise InputError(f"--adapt {text}: only +conv can follow, after lora, hyplora or hyplora-full")
+        options["conv"] = True
+    if colon:
+        if not fields(kind):
+            raise InputError(f"--adapt {text}: {name} takes no number")
+        least = 0 if kind is InContext else 1
+        if not number.isdecimal() or int(number) < least:
+            raise InputError(f"--adapt {text}: expected a whole number from {least}, such as {name}:8")
+        options[fields(kind)[0].name] = int(number)
+    return kind(**options)

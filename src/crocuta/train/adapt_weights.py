@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
 from crocuta.nn.hyena import HyenaFilter
+from crocuta.optim.groups import NORMS
 
 HEAD = "score"  # every classifier's last layer
 
@@ -89,16 +90,24 @@ class Lora(Adaptation):
         rank: of each update.
         alpha: default twice the rank.
         targets: ends of names of the linear layers; default all but the head and Hyena's filter networks.
+        conv: train depthwise convolutions and norms as well, whole: few weights, and all that Hyena's short filters,
+            which see motifs, have.
     """
 
     name = "lora"
+    method: ClassVar[str] = "LoRA"
     rank: int = 8
     alpha: float | None = None
     targets: tuple[str, ...] | None = None
+    conv: bool = False
 
     @property
     def title(self) -> str:
-        return f"LoRA, rank {self.rank}"
+        return f"{self.method}, rank {self.rank}" + (", convolutions and norms" if self.conv else "")
+
+    @property
+    def label(self) -> str:
+        return super().label + ("-conv" if self.conv else "")
 
     def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:
         from peft import LoraConfig, inject_adapter_in_model
@@ -106,9 +115,17 @@ class Lora(Adaptation):
         alpha = 2 * self.rank if self.alpha is None else self.alpha
         config = LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=self.layers(model))  # pyright: ignore[reportArgumentType]
         inject_adapter_in_model(config, model)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_("lora_" in name or name.startswith(f"{HEAD}."))
+        self.choose(model, "lora_")
         return model
+
+    def choose(self, model: PreTrainedModel, update: str) -> None:
+        """Trains the updates, known by a part of their names, the head, and what `conv` adds."""
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(update in name or name.startswith(f"{HEAD}."))
+        if self.conv:
+            for module in model.modules():
+                if isinstance(module, NORMS) or is_depthwise(module):
+                    module.requires_grad_(True)
 
     def layers(self, model: nn.Module) -> list[str]:
         """Names of the layers to update.
@@ -157,12 +174,9 @@ class HypLora(Lora):
     """
 
     name = "hyplora"
+    method = "HypLoRA"
     form: ClassVar[str] = "hybrid"
     c: float = 1.0
-
-    @property
-    def title(self) -> str:
-        return f"HypLoRA, rank {self.rank}"
 
     def check(self, config: Any, splits: Splits) -> None:
         if getattr(config, "hyplora", None) is not None:
@@ -184,8 +198,7 @@ class HypLora(Lora):
             "target_modules": [name.removeprefix(prefix) for name in self.layers(model)],
         }
         build_in(model, options)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_("hyplora_map" in name or name.startswith(f"{HEAD}."))
+        self.choose(model, "hyplora_map")
         return model
 
     def finish(self, model: PreTrainedModel) -> None:
@@ -197,11 +210,13 @@ class HypLoraFull(HypLora):
     """HypLoRA, fully hyperbolic (`crocuta.nn.LorentzLowRank`): no exponential map, no logarithm."""
 
     name = "hyplora-full"
+    method = "HypLoRA, fully hyperbolic"
     form = "full"
 
-    @property
-    def title(self) -> str:
-        return f"HypLoRA, fully hyperbolic, rank {self.rank}"
+
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether it is a convolution of each channel by itself."""
+    return isinstance(module, nn.Conv1d) and module.groups == module.in_channels > 1
 
 
 def freeze(module: nn.Module) -> None:
