@@ -47,6 +47,7 @@ WHOLE = {"prefixes": [2, 3, 4, 5, 6], "length_bins": 26}  # what is told of whol
 INNER = 5  # kinds of counts that a stretch has as well
 RECIPE = Recipe(learning_rate=3e-3, weight_decay=0.2, warmup=0.05)
 KS = (1, 10)
+MEMBERS = 5
 HYENA = " with HyenaDNA"
 
 
@@ -128,7 +129,11 @@ def views(library: Library, encoder: SequenceEncoder, seed: int) -> list[csr_mat
     def count(whole: bool) -> csr_matrix:
         rows = []
         for ids in library.sequences:
-            length = len(ids) if whole else int(generator.integers(max(len(ids) // 2, min(len(ids), 30)), len(ids) + 1))
+            length = (
+                len(ids)
+                if whole
+                else int(generator.integers(max(len(ids) // 2, min(len(ids), 30)), len(ids) + 1))
+            )
             start = int(generator.integers(0, len(ids) - length + 1))
             rows.append(csr_matrix(encoder.counts(as_row(ids[start : start + length])).numpy()))
         return vstack(rows).tocsr()
@@ -241,46 +246,65 @@ def fit_clip(
     seed: int,
     hyena: bool = False,
 ) -> dict[str, Any]:
-    """Trains L-CLIP or CLIP, keeps the epoch that is best on the validation part, and judges it on the test part."""
+    """Trains `MEMBERS` of L-CLIP or CLIP and judges them together: captions' log-probabilities, averaged."""
     train, valid, test = parts
-    torch.manual_seed(seed)
     words = make_words(library, train)
+    prior = log_prior(library, train, words)
+    total = {"valid": 0.0, "test": 0.0}
+    start, found = time.perf_counter(), {}
+    for member in range(MEMBERS):
+        torch.manual_seed(MEMBERS * seed + member)
+        model = new_model(kind, len(words.tokenizer), hyena)
+        encoder: SequenceEncoder = model.content_encoder
+        known = [dense_components(encoder, counts) for counts in fitted(encoder, every, train)]
+        tokens = words.tokens(words.captions)
+
+        def likeness(model: LClipModel, rows: np.ndarray, known=known, tokens=tokens) -> np.ndarray:
+            with torch.no_grad():
+                text = model.encode_text(**tokens)
+                found = model.similarity(points(model, library, rows, known[0], hyena), text)
+            return (found + prior).log_softmax(1).numpy()
+
+        def judge(model: LClipModel, likeness=likeness) -> float:
+            return mean_score(scores(likeness(model, valid), library.labels[valid], words.labels))
+
+        train_clip(
+            model, partial(batches, library, train, known, words, hyena, MEMBERS * seed + member),
+            epochs=EPOCHS, steps=len(train) // BATCH, recipe=RECIPE, judge=judge, every=EVERY,
+        )  # fmt: skip
+        total = {
+            "valid": total["valid"] + likeness(model, valid),
+            "test": total["test"] + likeness(model, test),
+        }
+        if member == 0:
+            alone = scores(likeness(model, test), library.labels[test], words.labels)
+            found = {"one of them": alone, "parameters": model.num_parameters()}
+            if kind == "L-CLIP":
+                found["curvature"] = torch.as_tensor(model.manifold.c).item()
+    for name, rows in (("valid", valid), ("test", test)):
+        found[name] = scores(total[name], library.labels[rows], words.labels)
+    return found | {"seconds": time.perf_counter() - start, "members": MEMBERS, "seed": seed}
+
+
+def new_model(kind: str, words: int, hyena: bool) -> LClipModel:
+    """A model with new weights."""
     tower = KmerHyenaConfig(d_model=64, n_layer=2, k=6, max_seq_len=HYENA_KMERS + 1) if hyena else None
     towers = {
         "content_config": SequenceEncoderConfig(
             components=COMPONENTS, hidden_size=WIDTH, dropout=DROPOUT, hyena=tower, **WHOLE
         ),
         "text_config": LorentzTransformerConfig(
-            vocab_size=len(words.tokenizer), d_model=32, n_layer=1, n_head=2, initializer_range=0.1
+            vocab_size=words, d_model=32, n_layer=1, n_head=2, initializer_range=0.1
         ),
     }
     maker, config = (LClipModel, LClipConfig) if kind == "L-CLIP" else (ClipModel, ClipConfig)
-    model = maker(config(**towers, projection_dim=64))
-    encoder: SequenceEncoder = model.content_encoder
-    known = [dense_components(encoder, counts) for counts in fitted(encoder, every, train)]
-    tokens = words.tokens(words.captions)
+    return maker(config(**towers, projection_dim=64))
 
-    def likeness(model: LClipModel, rows: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            text = model.encode_text(**tokens)
-            return model.similarity(points(model, library, rows, known[0], hyena), text).numpy()
 
-    def judge(model: LClipModel) -> float:
-        return mean_score(scores(likeness(model, valid), library.labels[valid], words.labels))
-
-    start = time.perf_counter()
-    train_clip(
-        model, partial(batches, library, train, known, words, hyena, seed),
-        epochs=EPOCHS, steps=len(train) // BATCH, recipe=RECIPE, judge=judge, every=EVERY,
-    )  # fmt: skip
-    found = {
-        name: scores(likeness(model, rows), library.labels[rows], words.labels)
-        for name, rows in (("valid", valid), ("test", test))
-    }
-    curvature = {"curvature": torch.as_tensor(model.manifold.c).item()} if kind == "L-CLIP" else {}
-    return found | curvature | {
-        "seconds": time.perf_counter() - start, "parameters": model.num_parameters(), "seed": seed,
-    }  # fmt: skip
+def log_prior(library: Library, train: np.ndarray, words: Words) -> torch.Tensor:
+    """How often each caption is told of a training sequence; contrast learns a likeness from which this is missing."""
+    told = Counter(library.own_caption(i) for i in train)
+    return torch.tensor([told[caption] / len(train) for caption in words.captions]).log()
 
 
 def fitted(encoder: SequenceEncoder, every: list[csr_matrix], train: np.ndarray) -> list[csr_matrix]:
@@ -301,6 +325,7 @@ def fit_ridge(
     """TF-IDF of k-mers to TF-IDF of words by ridge regression, then cosines; its settings chosen by validation."""
     train, valid, test = parts
     words = make_words(library, train)
+    prior = log_prior(library, train, words).numpy()
     vectorizer = TfidfVectorizer(token_pattern=r"\S+", sublinear_tf=True)
     target = vectorizer.fit_transform([library.own_caption(i) for i in train]).toarray()
     centre, captions = target.mean(0), vectorizer.transform(words.captions).toarray()
@@ -311,10 +336,10 @@ def fit_ridge(
         kernel = sum(kernels[i] for i in chosen) / len(chosen)
         for strength in (0.03, 0.1, 0.3, 1.0, 3.0):
             weight = np.linalg.solve(kernel[train] + strength * np.eye(len(train)), target - centre)
-            for centred, sharpness in product((True, False), (0.01, 5.0, 10.0)):
+            for centred, sharpness, share in product((True, False), (0.01, 5.0, 10.0), (0.0, 0.5, 1.0)):
                 away = centre * 0 if centred else centre
                 goal = captions - centre if centred else captions
-                likeness = sharpness * cosine(kernel @ weight + away, goal)
+                likeness = sharpness * cosine(kernel @ weight + away, goal) + share * prior
                 judged = scores(likeness[valid], library.labels[valid], words.labels)
                 if mean_score(judged) > best[0]:
                     tested = scores(likeness[test], library.labels[test], words.labels)
