@@ -169,11 +169,13 @@ def batches(
     seed: int,
     epoch: int,
 ):
-    """An epoch: a random view of each element, on a random strand, with a caption that may leave out the species."""
+    """An epoch: random views of elements, with captions that may leave out the species; rare labels come more often."""
     generator = np.random.default_rng([seed, epoch])
     number = {label: i for i, label in enumerate(sorted(set(library.labels)))}
-    order = generator.permutation(rows)
-    for start in range(0, len(order) // BATCH * BATCH, BATCH):
+    _, label, count = np.unique(library.labels[rows], return_inverse=True, return_counts=True)
+    rarity = count[label] ** -0.5  # every caption is asked for equally often, and most are rare
+    order = generator.choice(rows, len(rows) // BATCH * BATCH, p=rarity / rarity.sum())
+    for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
         view = every[int(generator.integers(len(every)))]
         told = generator.random(len(chosen)) < 0.7
