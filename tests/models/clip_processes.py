@@ -3,6 +3,7 @@
 python clip_processes.py RANK PROCESSES FILE
 """
 
+import faulthandler
 import sys
 
 import torch
@@ -30,6 +31,7 @@ def same(found, expected, name):
 
 
 def main(rank, processes, file):
+    faulthandler.dump_traceback_later(120, exit=True)  # a process that hangs ends with its stack
     torch.set_num_threads(1)
     torch.manual_seed(1)
     data = {"input_ids": torch.randint(7, 11, (6, 20)), "text_ids": torch.randint(1, 9, (6, 5))}
@@ -58,6 +60,7 @@ def main(rank, processes, file):
             for name, p in model.module.named_parameters():
                 if gradients[name] is not None:
                     same(p.grad, gradients[name], name)
+    dist.barrier()  # nobody leaves while another still waits for an answer
     dist.destroy_process_group()
 
 
