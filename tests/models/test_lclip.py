@@ -153,4 +153,5 @@ def test_two_processes_are_one(tmp_path):
     finally:
         for worker in workers:
             worker.kill()
+            worker.wait()
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)

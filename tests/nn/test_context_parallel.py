@@ -25,4 +25,5 @@ def test_several_processes_are_one(processes, tmp_path):
     finally:
         for worker in workers:
             worker.kill()
+            worker.wait()
     assert [worker.returncode for worker in workers] == [0] * processes, "\n".join(errors)
