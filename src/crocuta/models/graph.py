@@ -208,7 +208,9 @@ def _layer(config: GraphConfig, i: int, n: int, m_in: Any, m_out: Any) -> nn.Mod
     width, dropout = config.hidden_size, config.dropout
     activation = ACTIVATIONS[config.activation] if i < config.num_layers - 1 else identity
     common = {"manifold_out": m_out, "activation": activation, "dropout": dropout}
-    adjacency = {} if config.normalisation is None else {"normalisation": config.normalisation}
+    adjacency: dict[str, Any] = (
+        {} if config.normalisation is None else {"normalisation": config.normalisation}
+    )
     match config.encoder:
         case "gcn":
             return _Activated(GCNConv(n, width, dropout=dropout, **adjacency), activation)

@@ -122,9 +122,8 @@ def prefix_counts(input_ids: Tensor, mask: Tensor | None, lengths: list[int]) ->
         known = (index >= 0) & (index < end)
         index = index.clamp(0, digits.shape[1] - 1)
         found.append((strand.gather(1, index), inside.gather(1, index) & known))
-    return torch.cat(
-        [sum(_count(*_words(s[:, :k], known[:, :k], k, 4), 4**k) for s, known in found) for k in lengths], 1
-    )  # fmt: skip
+    count = lambda k, s, known: _count(*_words(s[:, :k], known[:, :k], k, 4), 4**k)  # noqa: E731
+    return torch.cat([count(k, *found[0]) + count(k, *found[1]) for k in lengths], 1)
 
 
 def length_counts(input_ids: Tensor, mask: Tensor | None, bins: int) -> Tensor:
