@@ -1,13 +1,13 @@
 """L-CLIP measured: digits and words, repeated elements and words, genes and words; CLIP beside it.
 
     OMP_NUM_THREADS=1 python benchmarks/lclip.py digits [--seeds 3]   # 2 minutes of one core a model and seed
-    OMP_NUM_THREADS=1 python benchmarks/lclip.py dna [--seeds 3]      # 4 minutes of one core a seed
+    OMP_NUM_THREADS=1 python benchmarks/lclip.py dna [--seeds 3]      # 8 minutes of one core a seed
     OMP_NUM_THREADS=1 python benchmarks/lclip.py genes [--seeds 3]
     python benchmarks/lclip.py page                                   # docs/lclip.md from the results
 
 Data: MNIST's t10k images, the element libraries of human and fly, and genes of four small genomes, in `../shared/data`
 or `--data-root`. Settings of digits were chosen on digits that are never tested on; those of elements, which genes take
-over, by cross-validation within the part of seed 0 that is not its test.
+over, by cross-validation within the part of seed 0 that is not its test, but for two that docs/lclip.md names.
 """
 
 import argparse

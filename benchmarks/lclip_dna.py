@@ -65,13 +65,6 @@ class Library(NamedTuple):
         return self.caption(str(self.labels[row]), str(self.species[row]) if told else None)
 
 
-class Part(NamedTuple):
-    """Which elements are in a part, and what counts of theirs are."""
-
-    rows: np.ndarray
-    counts: csr_matrix
-
-
 def read_library(folder: Path) -> Library:
     """Repeated elements of human and fly, by class and superfamily."""
     parts = {name: read_elements(folder / file) for name, file in FILES.items()}
@@ -129,11 +122,8 @@ def views(library: Library, encoder: SequenceEncoder, seed: int) -> list[csr_mat
     def count(whole: bool) -> csr_matrix:
         rows = []
         for ids in library.sequences:
-            length = (
-                len(ids)
-                if whole
-                else int(generator.integers(max(len(ids) // 2, min(len(ids), 30)), len(ids) + 1))
-            )
+            least = len(ids) if whole else min(len(ids), max(len(ids) // 2, 30))
+            length = int(generator.integers(least, len(ids) + 1))
             start = int(generator.integers(0, len(ids) - length + 1))
             rows.append(csr_matrix(encoder.counts(as_row(ids[start : start + length])).numpy()))
         return vstack(rows).tocsr()

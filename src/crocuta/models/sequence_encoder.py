@@ -129,8 +129,8 @@ def prefix_counts(input_ids: Tensor, mask: Tensor | None, lengths: list[int]) ->
 def length_counts(input_ids: Tensor, mask: Tensor | None, bins: int) -> Tensor:
     """2 at the half octave of the length, counted from 16 letters, and 1 at both its neighbours: (B, bins)."""
     inside = _letters(input_ids, mask)[1]
-    bin = (2 * inside.sum(1).clamp_min(1).log2() - 8).round().clamp(0, bins - 1)
-    return (2 - (torch.arange(bins, device=bin.device) - bin[:, None]).abs()).clamp_min(0)
+    octave = (2 * inside.sum(1).clamp_min(1).log2() - 8).round().clamp(0, bins - 1)
+    return (2 - (torch.arange(bins, device=octave.device) - octave[:, None]).abs()).clamp_min(0)
 
 
 class SequenceEncoder(PreTrainedModel):
