@@ -30,37 +30,44 @@ def same(found, expected, name):
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10, msg=lambda text: f"{name}: {text}")
 
 
+def losses_and_gradients(data, kind, config, group):
+    model = build(kind, config)
+    loss = model(**data, group=group).loss
+    loss.backward()
+    return loss.detach(), {name: p.grad for name, p in model.named_parameters()}
+
+
+def compare(data, kind, config, group, expected):
+    model = DistributedDataParallel(build(kind, config), find_unused_parameters=True)
+    whole = data if group is None else data | {"group": group}
+    loss = model(**share(whole)).loss
+    loss.backward()
+    mean = loss.detach().clone()
+    dist.all_reduce(mean)
+    loss_alone, gradients = expected
+    same(mean / dist.get_world_size(), loss_alone, "loss")
+    assert any(g is not None and g.abs().max() > 1e-4 for g in gradients.values())
+    for name, p in model.module.named_parameters():
+        if gradients[name] is not None:
+            same(p.grad, gradients[name], name)
+
+
 def main(rank, processes, file):
     faulthandler.dump_traceback_later(120, exit=True)  # a process that hangs ends with its stack
     torch.set_num_threads(1)
     torch.manual_seed(1)
     data = {"input_ids": torch.randint(7, 11, (6, 20)), "text_ids": torch.randint(1, 9, (6, 5))}
-    pairs = ((LClipModel, LClipConfig), (ClipModel, ClipConfig))
-    groups = (None, torch.tensor([0, 1, 2, 1, 0, 3]))
-    expected = {}
-    for kind, config in pairs:
-        for i, group in enumerate(groups):
-            model = build(kind, config)
-            loss = model(**data, group=group).loss
-            loss.backward()
-            gradients = {name: p.grad for name, p in model.named_parameters()}
-            expected[kind, i] = loss.detach(), gradients
+    cases = [
+        (kind, config, group)
+        for kind, config in ((LClipModel, LClipConfig), (ClipModel, ClipConfig))
+        for group in (None, torch.tensor([0, 1, 2, 1, 0, 3]))
+    ]
+    alone = [losses_and_gradients(data, *case) for case in cases]
     dist.init_process_group("gloo", f"file://{file}", rank=int(rank), world_size=int(processes))
-    for kind, config in pairs:
-        for i, group in enumerate(groups):
-            model = DistributedDataParallel(build(kind, config), find_unused_parameters=True)
-            whole = data if group is None else data | {"group": group}
-            loss = model(**share(whole)).loss
-            loss.backward()
-            mean = loss.detach().clone()
-            dist.all_reduce(mean)
-            loss_alone, gradients = expected[kind, i]
-            same(mean / dist.get_world_size(), loss_alone, "loss")
-            assert any(g is not None and g.abs().max() > 1e-4 for g in gradients.values())
-            for name, p in model.module.named_parameters():
-                if gradients[name] is not None:
-                    same(p.grad, gradients[name], name)
-    dist.barrier()  # nobody leaves while another still waits for an answer
+    for case, expected in zip(cases, alone, strict=True):
+        compare(data, *case, expected)
+    # DistributedDataParallel must be gone by now: freed last, it would close the group while it holds the interpreter's
+    # lock, and wait for a thread of gloo that waits for the lock
     dist.destroy_process_group()
 
 
