@@ -16,17 +16,25 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import twins
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta import nn as hyperbolic
-from crocuta.manifolds import Lorentz, Manifold, Poincare, PseudoHyperboloid
+from crocuta.manifolds import (
+    Lorentz,
+    Manifold,
+    Poincare,
+    PseudoHyperboloid,
+    lorentz_to_poincare,
+    poincare_to_lorentz,
+)
 from crocuta.models.hyplora import HypLoraConfig
 
 RESULT = Path(__file__).parent / "results" / "layers.json"
@@ -82,16 +90,23 @@ class Case(NamedTuple):
         if self.words:
             ids = torch.randint(self.words, self.shape)
             return Side(self.layer, (ids,)), Side(self.twin, (ids,))
-        if isinstance(self.layer, PeftModel):  # of vectors, both
+        manifold = getattr(self.layer, "manifold_in", getattr(self.layer, "manifold", None))
+        if not isinstance(manifold, Manifold):  # of vectors, both
             x = torch.randn(self.shape)
             return Side(self.layer, (x,)), Side(self.twin, (x,))
-        manifold = getattr(self.layer, "manifold_in", getattr(self.layer, "manifold", None))
-        assert isinstance(manifold, Manifold)
         points = (
             manifold.expmap0(torch.randn(self.shape) / self.shape[-1] ** 0.5) for _ in range(self.count)
         )
         vectors = (torch.randn(self.twin_shape) for _ in range(self.count))
         return Side(self.layer, tuple(points)), Side(self.twin, tuple(vectors))
+
+
+class OfPoints(twins.Apply):
+    """A function of points as a layer."""
+
+    def __init__(self, manifold: Manifold, function: Callable[..., Tensor]):
+        super().__init__(function)
+        self.manifold = manifold
 
 
 # the original systems' own ratios of times, forward and backward on a CPU
@@ -329,10 +344,45 @@ def sequence_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
     }
 
 
+def head_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
+    """Losses of pairs, decoders of graphs, maps between models."""
+    pairs, vectors = (256, 63), (256, 64)
+    apart = twins.Apply(lambda x, y: (1 - F.cosine_similarity(x, y)).mean())
+    hidden = nn.Sequential(nn.Linear(256, 100), nn.Linear(100, 10))
+    scale = twins.Apply(lambda x: 2.0 * x)
+    return {
+        "HyperbolicContrastiveLoss": Case(
+            hyperbolic.HyperbolicContrastiveLoss(m), hyperbolic.CosineContrastiveLoss(), pairs, vectors, count=2
+        ),
+        "EntailmentConeLoss": Case(hyperbolic.EntailmentConeLoss(m), apart, pairs, vectors, count=2),
+        "FermiDiracDecoder": Case(
+            hyperbolic.FermiDiracDecoder(m), twins.Apply(lambda x, y: (x * y).sum(-1).sigmoid()), NARROW, TOKENS,
+            count=2,
+        ),
+        "TangentDecoder": Case(hyperbolic.TangentDecoder(m, 255, 10), nn.Linear(256, 10), NARROW, TOKENS),
+        "CentroidDistance": Case(hyperbolic.CentroidDistance(m, 255, 10), nn.Linear(256, 10), NARROW, TOKENS),
+        "CentroidDistanceClassifier": Case(
+            hyperbolic.CentroidDistanceClassifier(m, 255, 10), hidden, NARROW, TOKENS
+        ),
+        "lorentz_to_poincare": Case(OfPoints(m, lambda x: lorentz_to_poincare(x, 1.0)), scale, NARROW, TOKENS),
+        "poincare_to_lorentz": Case(OfPoints(ball, lambda x: poincare_to_lorentz(x, 1.0)), scale, TOKENS, TOKENS),
+        "Rotary": Case(hyperbolic.Rotary(64), scale, (4, 256, 4, 64), (4, 256, 4, 64)),
+    }  # fmt: skip
+
+
 def cases() -> dict[str, Case]:
     """Class name, and variant after a comma -> what to measure."""
     m, ball, found = Lorentz(), Poincare(), {}
-    for group in (linear_cases, low_rank_cases, conv_cases, norm_cases, pointwise_cases, sequence_cases):
+    groups = (
+        linear_cases,
+        low_rank_cases,
+        conv_cases,
+        norm_cases,
+        pointwise_cases,
+        sequence_cases,
+        head_cases,
+    )
+    for group in groups:
         found.update(group(m, ball))
     return found
 

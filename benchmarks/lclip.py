@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/lclip.py digits [--seeds 3]   # 2 minutes of one core a model and seed
     OMP_NUM_THREADS=1 python benchmarks/lclip.py dna [--seeds 3]      # 8 minutes of one core a seed
-    OMP_NUM_THREADS=1 python benchmarks/lclip.py genes [--seeds 3]
+    OMP_NUM_THREADS=1 python benchmarks/lclip.py genes [--seeds 3]    # both go on where they were stopped
     python benchmarks/lclip.py page                                   # docs/lclip.md from the results
 
 Data: MNIST's t10k images, the element libraries of human and fly, and genes of four small genomes, in `../shared/data`
@@ -87,6 +87,9 @@ def main() -> None:
     parser.add_argument("part", choices=["digits", "dna", "genes", "page"])
     parser.add_argument("--data-root", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--again", action="store_true", help="seeds of dna and genes that are measured already, too"
+    )
     parser.add_argument("--kinds", nargs="+", default=["L-CLIP", "CLIP"])
     options = parser.parse_args()
     prepare()
@@ -98,12 +101,14 @@ def main() -> None:
     if options.part == "digits":
         folder = options.data_root / "images" / "mnist_t10k"
         lclip_digits.measure(folder, options.seeds, options.kinds, save)
-    elif options.part == "dna":
-        library = lclip_dna.read_library(options.data_root / "transposable_elements")
-        lclip_dna.measure(library, options.seeds, options.kinds, save)
-    elif options.part == "genes":
-        library = lclip_dna.read_genes(options.data_root / "genomes")
-        lclip_dna.measure(library, options.seeds, options.kinds, save)
+    elif options.part != "page":
+        if options.part == "dna":
+            library = lclip_dna.read_library(options.data_root / "transposable_elements")
+        else:
+            library = lclip_dna.read_genes(options.data_root / "genomes")
+        known = json.loads(RESULT.read_text()) if RESULT.exists() and not options.again else {}
+        before = known.get(options.part, {}).get("runs", [])
+        lclip_dna.measure(library, options.seeds, options.kinds, before, save)
     write_page(json.loads(RESULT.read_text()))
 
 

@@ -359,27 +359,44 @@ def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x @ y.T
 
 
-def measure(library: Library, seeds: int, kinds: list[str], save) -> dict[str, Any]:
+def measure(library: Library, seeds: int, kinds: list[str], before: list[dict], save) -> dict[str, Any]:
+    """Scores of each seed, a split of its own; `before` holds runs made already, which are not made again."""
     encoder = SequenceEncoder(SequenceEncoderConfig(components=1, hidden_size=1, **WHOLE))
     blocks = encoder.config.blocks
     every = views(library, encoder, 0)
-    found: dict[str, Any] = {"elements": len(library.labels), "labels": len(set(library.labels)), "runs": []}
+    known = {run["seed"]: run for run in before}
+    found: dict[str, Any] = {
+        "elements": len(library.labels),
+        "labels": len(set(library.labels)),
+        "runs": before,
+    }
     for seed in range(seeds):
         parts = split(library, seed)
-        train, _, test = parts
-        run: dict[str, Any] = {"seed": seed, "sizes": [len(part) for part in parts]}
-        run["leakage"] = leakage(
-            library.sequences.select(train), library.sequences.select(test), 24
-        ).statement
-        words = make_words(library, train)
-        run["captions"] = len(words.captions)
-        run["chance"] = chance(library.labels[test], words.labels)
-        kmers, whole = [[0], [1], [2], [3], [0, 1, 2, 3]], list(range(len(blocks)))
-        run["k-mer ridge"] = fit_ridge(library, parts, every[0], blocks, kmers)
-        run["ridge of all counts"] = fit_ridge(library, parts, every[0], blocks, [*kmers, whole[2:], whole])
+        if seed not in known:
+            known[seed] = baselines(library, parts, every[0], blocks) | {"seed": seed}
         for kind in kinds:
-            run[kind] = fit_clip(kind.removesuffix(HYENA), library, parts, every, seed, kind.endswith(HYENA))
-            print(seed, kind, run[kind], flush=True)
-            save(found | {"runs": [*found["runs"], run]})
-        found["runs"].append(run)
+            if kind not in known[seed]:
+                known[seed][kind] = fit_clip(
+                    kind.removesuffix(HYENA), library, parts, every, seed, kind.endswith(HYENA)
+                )
+                print(seed, kind, known[seed][kind], flush=True)
+                found["runs"] = [known[seed] for seed in sorted(known)]
+                save(found)
     return found
+
+
+def baselines(
+    library: Library, parts: list[np.ndarray], counts: csr_matrix, blocks: list[int]
+) -> dict[str, Any]:
+    """What is known of a split before any training: sizes, leakage, chance, ridge regressions."""
+    train, _, test = parts
+    words = make_words(library, train)
+    kmers, whole = [[0], [1], [2], [3], [0, 1, 2, 3]], list(range(len(blocks)))
+    return {
+        "sizes": [len(part) for part in parts],
+        "leakage": leakage(library.sequences.select(train), library.sequences.select(test), 24).statement,
+        "captions": len(words.captions),
+        "chance": chance(library.labels[test], words.labels),
+        "k-mer ridge": fit_ridge(library, parts, counts, blocks, kmers),
+        "ridge of all counts": fit_ridge(library, parts, counts, blocks, [*kmers, whole[2:], whole]),
+    }

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py causal    # next letter: perplexity; eight short trainings
     OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py masked    # hidden letters: accuracy
+    OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py speed     # a training step of each, interleaved
     python benchmarks/lorentz_language.py page                        # docs/lorentz_language.md from the results
 
 Chromosome III is held out for test, I for the choice of the learning rate, which each model makes for itself; the
@@ -11,6 +12,7 @@ rest is learnt from, both strands. Each model gets the same windows, steps and o
 import argparse
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -165,6 +167,33 @@ def measure(part: str, data_root: Path, models: list[str]) -> dict:
     return found
 
 
+def speed(rounds: int = 30) -> dict[str, dict[str, float]]:
+    """CPU milliseconds of a training step of both models, rounds alternating; the best of each."""
+    ids = torch.randint(7, 11, (WINDOWS, LENGTH))
+    found = {}
+    for part, makers in MAKERS.items():
+        steps = {name: stepper(part, make(), ids) for name, make in makers.items()}
+        times = [{name: step() for name, step in steps.items()} for _ in range(rounds)]
+        best = {name: min(row[name] for row in times) for name in steps}
+        found[part] = {name: round(1e3 * seconds, 1) for name, seconds in best.items()}
+        found[part]["ratio"] = round(best["Lorentz"] / best["Euclidean"], 2)
+    return found
+
+
+def stepper(part: str, model: PreTrainedModel, ids: torch.Tensor) -> Callable[[], float]:
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    seen, target = pose(part, ids, torch.Generator().manual_seed(0))
+
+    def step() -> float:
+        start = time.process_time()
+        optimizer.zero_grad()
+        F.cross_entropy(logits_of(part, model, seen).flatten(0, 1), target.flatten()).backward()
+        optimizer.step()
+        return time.process_time() - start
+
+    return step
+
+
 def table(results: dict) -> str:
     lines = []
     if "causal" in results:
@@ -196,7 +225,11 @@ def table(results: dict) -> str:
                 for name, run in found["models"].items()
             ),
             f"| counts between the {SIDE} letters on either side | | {found['between']['test']:.1%} | | |",
+            "",
         ]
+    if "speed" in results:
+        ratios = " and ".join(f"{row['ratio']:.2f}" for row in results["speed"].values())
+        lines.append(f"A training step takes {ratios} of the twin's CPU time (next letter; hidden letter).")
     return "\n".join(lines)
 
 
@@ -204,13 +237,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["causal", "masked", "page"])
+    parser.add_argument("part", choices=["causal", "masked", "speed", "page"])
     parser.add_argument("--data-root", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--models", nargs="+", default=["Lorentz", "Euclidean"])
     options = parser.parse_args()
     prepare()
     results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    if options.part != "page":
+    if options.part == "speed":
+        results["speed"] = speed()
+        write_json(RESULT, results)
+    elif options.part != "page":
         found = measure(options.part, options.data_root, options.models)
         before = results.get(options.part, {}).get("models", {})
         results[options.part] = found | {"models": before | found["models"]}

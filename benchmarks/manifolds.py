@@ -1,10 +1,11 @@
-"""Speed of the hyperboloid's hot maps against geoopt, forward and backward, both sides in one run.
+"""Speed of the hot maps of hyperboloid and ball against geoopt, forward and backward, both sides in one run.
 
     python benchmarks/manifolds.py [--rows 65536] [--dim 64] [--rounds 30]
 
 Rounds alternate between the two libraries and the best of each counts, so that load from elsewhere hits both.
-Points are at radius about 0.8 (weights of a young model) and about 8 (a trained one), independent; `near` are
-pairs at a distance of about 1e-2, where geoopt's distance is rounding noise.
+Points are at radius about 0.8 (weights of a young model) and about 8 (a trained one; 4 in the ball, where geoopt's
+float32 ends at 6.2), independent; `near` are pairs at a distance of about 1e-2, where geoopt's distance is rounding
+noise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import geoopt
 import torch
 from torch import Tensor
 
-from crocuta.manifolds import Lorentz
+from crocuta.manifolds import Lorentz, Manifold, Poincare
 
 RESULT = Path(__file__).parent / "results" / "manifolds.json"
 
@@ -51,37 +52,47 @@ def compare(ours: Callable, theirs: Callable, leaves: tuple, their_leaves: tuple
 
 
 def cases(rows: int, dim: int, rounds: int) -> dict[str, dict]:
-    """Every map at every radius."""
+    """Every map of both models, near the origin and far out."""
     torch.manual_seed(0)
-    m, g = Lorentz(), geoopt.Lorentz()
-    weight, weight0 = torch.randn(rows, dim + 1), torch.randn(rows, dim)
+    spaces = [("", Lorentz(), geoopt.Lorentz(), 8.0), ("ball: ", Poincare(), geoopt.PoincareBall(), 4.0)]
     results = {}
-    for name, scale in (("r = 0.8", 0.8), ("r = 8", 8.0), ("near", 0.8)):
-        s = torch.randn(rows, dim) * (scale / dim**0.5)
-        t = s + 0.01 * torch.randn_like(s) / dim**0.5 if name == "near" else s[torch.randperm(rows)]
-        x, y = (m.expmap0(v).requires_grad_() for v in (s, t))
-        results[f"dist, {name}"] = compare(
-            lambda x=x, y=y: m.dist(x, y).sum(), lambda x=x, y=y: g.dist(x, y).sum(), (x, y), (x, y), rounds
-        )
-        if name == "near":
-            continue
-        s.requires_grad_()
-        ambient = torch.cat([torch.zeros(rows, 1), s.detach()], dim=-1).requires_grad_()
-        results[f"expmap0, {name}"] = compare(
-            lambda s=s: (m.expmap0(s) * weight).sum(),
-            lambda a=ambient: (g.expmap0(a) * weight).sum(),
-            (s,),
-            (ambient,),
-            rounds,
-        )
-        results[f"logmap0, {name}"] = compare(
-            lambda x=x: (m.logmap0(x) * weight0).sum(),
-            lambda x=x: (g.logmap0(x) * weight).sum(),
-            (x,),
-            (x,),
-            rounds,
-        )
+    for model, ours, theirs, far in spaces:
+        for name, scale in (("r = 0.8", 0.8), (f"r = {far:g}", far), ("near", 0.8)):
+            found = of_model(ours, theirs, name == "near", scale, rows, dim, rounds)
+            results |= {f"{model}{function}, {name}": row for function, row in found.items()}
     return results
+
+
+def of_model(
+    ours: Manifold, theirs: geoopt.Manifold, near: bool, scale: float, rows: int, dim: int, rounds: int
+) -> dict[str, dict]:
+    """Distances of pairs at this radius; and, unless they are near each other, the maps at the origin."""
+    s = torch.randn(rows, dim) * (scale / dim**0.5)
+    t = s + 0.01 * torch.randn_like(s) / dim**0.5 if near else s[torch.randperm(rows)]
+    x, y = (ours.expmap0(v).requires_grad_() for v in (s, t))
+    found = {
+        "dist": compare(
+            lambda: ours.dist(x, y).sum(), lambda: theirs.dist(x, y).sum(), (x, y), (x, y), rounds
+        )
+    }
+    if near:
+        return found
+    s.requires_grad_()
+    times = x.shape[-1] - dim  # geoopt's tangents at the origin have as many coordinates as points
+    ambient = torch.cat([torch.zeros(rows, times), s.detach()], dim=-1).requires_grad_()
+    weight, weight0 = torch.randn_like(x), torch.randn_like(s)
+    found["expmap0"] = compare(
+        lambda: (ours.expmap0(s) * weight).sum(), lambda: (theirs.expmap0(ambient) * weight).sum(), (s,), (ambient,),
+        rounds,
+    )  # fmt: skip
+    found["logmap0"] = compare(
+        lambda: (ours.logmap0(x) * weight0).sum(),
+        lambda: (theirs.logmap0(x) * weight).sum(),
+        (x,),
+        (x,),
+        rounds,
+    )
+    return found
 
 
 def main() -> None:

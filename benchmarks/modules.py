@@ -2,34 +2,35 @@
 
     python benchmarks/modules.py
 
-Records are kept by hand in `module_records.py` and `module_notes.py`; our costs come from `results/layers.json` and
-`results/attention.json`, so the page follows when those are measured again. `tests/test_modules.py` fails where the
+Records are kept by hand in `module_records.py` and `module_notes.py`; our costs come from the files of `results/`
+(`module_costs.py`), so the page follows when those are measured again. `tests/test_modules.py` fails where the
 page is not what this script writes, where a class or a test it names does not exist, and where a cost above `MATERIAL`
 has no explanation.
 """
 
 from __future__ import annotations
 
-import json
+import inspect
 import re
 from pathlib import Path
-from typing import NamedTuple
 
+from module_costs import Cost, layer_costs, other_costs
 from module_notes import FAILURES, FLOOR, Failure
 from module_records import GROUPS, Module
 
+import crocuta.manifolds
+import crocuta.nn
+import crocuta.optim
+import crocuta.retrieval
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "modules.md"
-RESULTS = Path(__file__).parent / "results"
 ARXIV = re.compile(
     r"([A-Z][^,;:()]*? \d{4}(?: \(cones\))?), arXiv (\d{4}\.\d{4,5})"
 )  # "Su et al. 2021", "2104.09864"
 MATERIAL = 1.15  # a ratio of times above this is explained on the page
-ATTENTION = {
-    "attention, length 2048": "LorentzMultiheadAttention",
-    "focused attention, length 2048": "LorentzFocusedAttention",
-    "transformer block, length 2048": "LorentzTransformerBlock",
-}
+HOMES = (crocuta.nn, crocuta.manifolds, crocuta.optim, crocuta.retrieval)
+MODULE = re.compile(r"`(crocuta\.[a-z_.]+)`")
 
 TEXT = """# Modules
 
@@ -44,10 +45,13 @@ stands for it here: the equation it follows, what its values are held to, and wh
   autocast, reload, fixed and learnable curvature, c of 0.1, 1 and 2.7.
 - **Cost**: forward and backward on one CPU thread, CPU time as a multiple of a Euclidean twin's of equal width, both
   measured in one run; in brackets the memory alive between the two passes, likewise. Attention and the transformer
-  block are measured at length 2048. **Theirs**: HyperCore's layer, or HGE's, against its own twin, as we measured the
-  original code on a CPU.
+  block are measured at length 2048. Where the multiple is of something else, the row says of what. **Theirs**:
+  HyperCore's layer, or HGE's, against its own twin, as we measured the original code on a CPU.
 
-`python benchmarks/modules.py` writes this page; `benchmarks/layers.py` and `benchmarks/attention.py` measure our costs.
+Names link to their source, tests (folded) to theirs. `python benchmarks/modules.py` writes this page;
+`benchmarks/layers.py` ([figures](../benchmarks/results/layers.json)) and `benchmarks/attention.py`
+([figures](../benchmarks/results/attention.json)) measure the costs of layers, the benchmarks of each part those of
+whole networks.
 
 {groups}## What goes wrong in the originals
 
@@ -67,50 +71,47 @@ The Euclidean twin is the floor. Where we need more than {material:.2f} times it
 """
 
 
-class Cost(NamedTuple):
-    """Ratios of CPU time and of memory to the twin's, and of the originals' times to theirs."""
-
-    time: float
-    memory: float
-    hypercore: float | None = None
-    hge: float | None = None
-
-
-def costs() -> dict[str, Cost]:
-    """By class name; of a class's variants the first, attention at the greatest length."""
-    found: dict[str, Cost] = {}
-    for key, row in json.loads((RESULTS / "attention.json").read_text())["results"].items():
-        if key in ATTENTION:
-            found.setdefault(ATTENTION[key], Cost(row["cpu_ratio"], row["saved_ratio"]))
-    for key, row in json.loads((RESULTS / "layers.json").read_text())["layers"].items():
-        ours = Cost(row["time_ratio"], row["memory_ratio"], row.get("hypercore"), row.get("hge"))
-        found.setdefault(key.split(",")[0], ours)
-    return found
-
-
-def cost_cells(module: Module, found: dict[str, Cost]) -> tuple[str, str]:
+def cost_cells(module: Module, found: dict[str, Cost], words: dict[str, str]) -> tuple[str, str]:
     """Ours, `1.09 (1.00)` for each class that was measured, and theirs."""
     measured = [found[name] for name in module.classes if name in found]
-    ours = "; ".join(f"{cost.time:.2f} ({cost.memory:.2f})" for cost in measured)
+    ours = [f"{cost.time:.2f} ({cost.memory:.2f})" for cost in measured]
+    ours += filter(None, [words.get(module.original)])
     theirs = [f"{cost.hypercore:g}" for cost in measured if cost.hypercore]
     theirs += [f"HGE {cost.hge:g}" for cost in measured if cost.hge]
-    return ours, "; ".join([*theirs, *filter(None, [module.theirs])])
+    return "; ".join(ours), "; ".join([*theirs, *filter(None, [module.theirs])])
 
 
-def module_table(modules: tuple[Module, ...], found: dict[str, Cost]) -> str:
+def linked(name: str) -> str:
+    """A public name, linked to its source."""
+    thing = next(getattr(home, name) for home in HOMES if name in home.__all__)
+    source = Path(str(inspect.getsourcefile(thing))).relative_to(ROOT)
+    return f"[`{name}`](../{source})"
+
+
+def link_modules(note: str) -> str:
+    """`crocuta.models.lvit` linked to its source."""
+    return MODULE.sub(lambda found: f"[{found[0]}](../src/{found[1].replace('.', '/')}.py)", note)
+
+
+def module_table(modules: tuple[Module, ...], found: dict[str, Cost], words: dict[str, str]) -> str:
     lines = ["| original | crocuta | cost | theirs | source | held to |", "|---|---|---|---|---|---|"]
     for module in modules:
-        ours = ", ".join(f"`{name}`" for name in module.classes) + f" {module.note}"
-        cost, theirs = cost_cells(module, found)
+        ours = ", ".join(map(linked, module.classes)) + f" {link_modules(module.note)}"
+        cost, theirs = cost_cells(module, found, words)
         source = ARXIV.sub(r"\1", module.source)
         cells = (module.original, ours.strip(), cost, theirs, source, ARXIV.sub(r"\1", module.oracle))
         lines.append(f"| {' | '.join(cell or '-' for cell in cells)} |")
     return "\n".join(lines)
 
 
+def test_link(test: str) -> str:
+    path, name = test.split("::")
+    return f"[`{name}`](../{path})"
+
+
 def test_list(modules: tuple[Module, ...]) -> str:
     """Folded away: they are long."""
-    items = [f"- {m.original}: {', '.join(f'`{test}`' for test in m.tests)}" for m in modules if m.tests]
+    items = [f"- {m.original}: {', '.join(map(test_link, m.tests))}" for m in modules if m.tests]
     return "\n".join(["<details><summary>Tests</summary>", "", *items, "", "</details>"])
 
 
@@ -125,7 +126,7 @@ def reference_list() -> str:
 def failure_table(failures: tuple[Failure, ...]) -> str:
     lines = ["| original | what happens there | test |", "|---|---|---|"]
     for failure in failures:
-        tests = ", ".join(f"`{test}`" for test in failure.tests)
+        tests = ", ".join(map(test_link, failure.tests))
         lines.append(f"| {failure.where} | {failure.what} | {tests} |")
     return "\n".join(lines)
 
@@ -141,9 +142,9 @@ def floor_list(found: dict[str, Cost]) -> str:
 
 def render() -> str:
     """The whole page."""
-    found = costs()
+    found, words = layer_costs(), other_costs()
     groups = "".join(
-        f"## {title}\n\n{module_table(rows, found)}\n\n{test_list(rows)}\n\n"
+        f"## {title}\n\n{module_table(rows, found, words)}\n\n{test_list(rows)}\n\n"
         for title, rows in GROUPS.items()
     )
     return TEXT.format(

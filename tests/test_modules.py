@@ -21,7 +21,7 @@ def page():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     yield importlib.import_module("modules")
     sys.path.remove(str(ROOT / "benchmarks"))
-    for name in ("modules", "module_records", "module_notes"):
+    for name in ("modules", "module_costs", "module_records", "module_notes"):
         del sys.modules[name]
 
 
@@ -30,7 +30,7 @@ def test_page_is_what_its_script_writes(page):
 
 
 def test_every_class_exists(page):
-    homes = (crocuta.nn, crocuta.manifolds, crocuta.optim, crocuta.retrieval)
+    homes = page.HOMES
     named = [name for modules in page.GROUPS.values() for module in modules for name in module.classes]
     missing = [name for name in named if not any(name in home.__all__ for home in homes)]
     assert not missing
@@ -52,6 +52,13 @@ def test_every_test_exists(page):
 
 
 def test_every_material_cost_is_explained(page):
-    assert page.costs()
-    for name, cost in page.costs().items():
+    assert page.layer_costs()
+    for name, cost in page.layer_costs().items():
         assert cost.time <= page.MATERIAL or page.FLOOR.get(name), name
+
+
+def test_every_row_has_a_cost(page):
+    found, words = page.layer_costs(), page.other_costs()
+    rows = [row for modules in page.GROUPS.values() for row in modules]
+    assert [row.original for row in rows if not page.cost_cells(row, found, words)[0]] == []
+    assert set(words) <= {row.original for row in rows}

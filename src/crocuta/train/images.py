@@ -139,6 +139,8 @@ def build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
 
 def _build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
     torch.manual_seed(seed)
+    if run.model not in MODELS and not Path(run.model).is_dir():  # a name would be looked for on the web, for long
+        raise InputError(f"model {run.model}: no such folder; expected a folder, or one of {', '.join(MODELS)}")
     labels: dict[str, Any] = {
         "id2label": dict(enumerate(images.classes)),
         "label2id": {name: i for i, name in enumerate(images.classes)},
@@ -153,8 +155,7 @@ def _build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
         config = MODELS[run.model](**{**sizes, "num_channels": channels, **labels, **run.sizes})
         return AutoModelForImageClassification.from_config(config)
     except (OSError, ValueError) as error:
-        known = "" if run.model in MODELS else f"; expected a folder, or one of {', '.join(MODELS)}"
-        raise InputError(f"model {run.model}: {str(error).splitlines()[0]}{known}") from error
+        raise InputError(f"model {run.model}: {str(error).splitlines()[0]}") from error
 
 
 def fit(
