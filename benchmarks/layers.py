@@ -366,7 +366,7 @@ def head_cases(m: Lorentz, ball: Poincare) -> dict[str, Case]:
         ),
         "lorentz_to_poincare": Case(OfPoints(m, lambda x: lorentz_to_poincare(x, 1.0)), scale, NARROW, TOKENS),
         "poincare_to_lorentz": Case(OfPoints(ball, lambda x: poincare_to_lorentz(x, 1.0)), scale, TOKENS, TOKENS),
-        "Rotary": Case(hyperbolic.Rotary(64), scale, (4, 256, 4, 64), (4, 256, 4, 64)),
+        "Rotary": Case(hyperbolic.Rotary(64), twins.Rotary(256, 64), (4, 256, 4, 64), (4, 256, 4, 64)),
     }  # fmt: skip
 
 

@@ -193,7 +193,8 @@ FLOOR: dict[str, str] = {
     "LorentzCentroidMultiheadAttention": "heads as wide as the model, by default.",
     "LorentzFocusedAttention": "the feature map: two norms and a power per head.",
     "PoincareMultiheadAttention": f"Lorentz attention, and {_BALL_FLOOR}.",
-    "Rotary": "the same rotation as the twin's.",
+    "Rotary": "angles in float64, so that a million positions keep their digits, made anew in each pass; the twin has "
+    "them at hand.",
     "LorentzRelativePosition": "a midpoint, where the twin adds.",
     "LorentzLearnedPosition": "a midpoint, where the twin adds.",
     "LorentzSinusoidalPosition": "a midpoint, where the twin adds.",
@@ -205,7 +206,13 @@ FLOOR: dict[str, str] = {
     "twin is a mean.",
     "LorentzMLR": "an asinh per logit; unit normals are rebuilt in every pass.",
     "PoincareMLR": f"an asinh per logit, and {_BALL_FLOOR}.",
-    "EntailmentConeLoss": "no Euclidean twin.",
-    "HyperbolicContrastiveLoss": "a distance that keeps its digits, for each pair, where the twin "
-    "is one product.",
+    "EntailmentConeLoss": "two angles of each pair, by steps of autograd, where the twin is a cosine.",
+    "HyperbolicContrastiveLoss": "products in float64, an inverse hyperbolic sine for each pair, and once more those "
+    "pairs that nearly agree; the twin is one product in float32.",
+    "CentroidDistance": "the same distances; the twin, a linear layer, is one product in float32.",
+    "CentroidDistanceClassifier": "as `CentroidDistance`.",
+    "FermiDiracDecoder": "a distance that keeps its digits, where the twin is an inner product.",
+    "TangentDecoder": "a logarithm at the origin before the twin's product.",
+    "lorentz_to_poincare": "a norm and a division by steps of autograd, held inside the ball; the twin is a product.",
+    "poincare_to_lorentz": "how near the rim is, in float64, and a lift; the twin is a product.",
 }

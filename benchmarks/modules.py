@@ -84,7 +84,7 @@ def cost_cells(module: Module, found: dict[str, Cost], words: dict[str, str]) ->
 def linked(name: str) -> str:
     """A public name, linked to its source."""
     thing = next(getattr(home, name) for home in HOMES if name in home.__all__)
-    source = Path(str(inspect.getsourcefile(thing))).relative_to(ROOT)
+    source = Path(str(inspect.getsourcefile(inspect.unwrap(thing)))).relative_to(ROOT)
     return f"[`{name}`](../{source})"
 
 

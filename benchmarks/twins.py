@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -93,6 +94,21 @@ class Block(nn.Module):
     def forward(self, x: Tensor, is_causal: bool = False) -> Tensor:
         x = x + self.attention(self.norm1(x), is_causal)
         return x + self.feed_forward(self.norm2(x))
+
+
+class Rotary(nn.Module):
+    """Rotary positions as transformers' Llama has them: halves turned, angles at hand."""
+
+    def __init__(self, length: int, width: int):
+        super().__init__()
+        angle = torch.outer(torch.arange(length), 1e4 ** -torch.linspace(0, 1, width // 2)).repeat(1, 2)[
+            :, None
+        ]
+        self.cos, self.sin = angle.cos(), angle.sin()
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        return x * self.cos + torch.cat([-second, first], dim=-1) * self.sin
 
 
 def normalised_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:

@@ -11,6 +11,7 @@ def everything(m, s, t):
     u = m.logmap(x, y)
     parts = (
         m.dist(x, y),
+        m.cdist(x, y),
         m.dist0(x),
         m.logmap0(m.centroid(torch.stack([x, y], dim=-2))),
         m.inner(x, u, u),

@@ -125,9 +125,7 @@ class HyperbolicPoints(Distances):
         return self._between(self.manifold.expmap0(torch.from_numpy(coordinates)))
 
     def _between(self, x: Any) -> np.ndarray:
-        import torch
-
-        return torch.cat([self.manifold.dist(row[:, None], x) for row in x.split(64)]).numpy()
+        return self.manifold.cdist(x, x).numpy()
 
 
 class TreeDistances(Distances):

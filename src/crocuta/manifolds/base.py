@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The learnable curvature stays within a factor of ten of its initial value; the 1e-6 keeps float32's
 # rounding of exp() inside that interval.
 LOG_RANGE = math.log(10.0) * (1 - 1e-6)
+PAIRS = 1 << 22  # coordinates of pairs at a time: bounds temporaries
 
 
 class Manifold(nn.Module):
@@ -196,6 +197,14 @@ class Manifold(nn.Module):
     ) -> Float[Tensor, "*batch"]:
         """Geodesic distance; exactly 0 with an exactly zero gradient where x equals y. Shapes broadcast."""
         raise NotImplementedError
+
+    def cdist(
+        self, x: Float[Tensor, "*batch ambient"], y: Float[Tensor, "points ambient"]
+    ) -> Float[Tensor, "*batch points"]:
+        """`dist` of every point of x from every one of y."""
+        rows = max(1, PAIRS // max(1, y.numel()))
+        parts = [self.dist(part[:, None], y) for part in x.reshape(-1, x.shape[-1]).split(rows)]
+        return torch.cat(parts).reshape(*x.shape[:-1], len(y))
 
     def project(self, x: Float[Tensor, "*batch ambient"]) -> Float[Tensor, "*batch ambient"]:
         """Put a point that rounding or an update moved off the manifold back on it."""

@@ -76,14 +76,14 @@ class _Local(NamedTuple):
     by_c: Tensor | None  # derivative with respect to a learnable curvature, (..., 1)
 
 
-def _by_c(
+def curvature_slope(
     distance: Tensor, inverse: Tensor, square: Tensor, difference: Tensor, cosh_xy: Tensor, c: Scalar
 ) -> Tensor:
     """dd/dc at fixed space parts; `difference` is A_x - A_y and `inverse` 1 / sinh(d sqrt(c))."""
     return ((4 * square - difference.square() / cosh_xy) * inverse / sqrt(c) - distance) / (2 * c)
 
 
-def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
+def careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
     """For any pair: `A_y x - A_x y = rise pivot/|pivot| + A_pivot w`, both terms free of cancellation.
 
     In float64 inside: of x - y between near points, the radial part is cosh(r) times longer than it counts.
@@ -100,7 +100,7 @@ def _careful(x: Tensor, y: Tensor, c: Scalar) -> _Local:
     direction = F.pad(along * parts.pivot + across * parts.w, (1, 0))
     cosh_x, cosh_y = parts.cosh_x, parts.cosh_y
     bridge = sqrt(c) * (parts.norm_x * cosh_y + parts.norm_y * cosh_x) / (cosh_x + cosh_y)
-    by_c = _by_c(distance, inverse, square, parts.rise * bridge, cosh_x * cosh_y, c)
+    by_c = curvature_slope(distance, inverse, square, parts.rise * bridge, cosh_x * cosh_y, c)
     parts = (distance, direction, cosh_x, cosh_y, by_c)
     return _Local(*(part if part is None else part.to(dtype) for part in parts))  # type: ignore[arg-type]
 
@@ -112,7 +112,7 @@ def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local
     first term: d keeps a relative error below 4e-7 where the result is at least 1/8, or 1/4, of what it is a
     difference of. In place and on whole points wherever possible: such a map spends its time on memory.
     """
-    cosh_x, cosh_y = _cosh(x, c), _cosh(y, c)
+    cosh_x, cosh_y = cosh(x, c), cosh(y, c)
     delta = fall = None
     if _are_close(x, y, c):
         delta = x - y
@@ -141,7 +141,7 @@ def _quick(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> tuple[_Local
     by_c = None
     if isinstance(c, Tensor):
         difference = fall if fall is not None else cosh_x - cosh_y
-        by_c = _by_c(distance, inverse, square, difference, cosh_x * cosh_y, c)
+        by_c = curvature_slope(distance, inverse, square, difference, cosh_x * cosh_y, c)
     return _Local(distance, direction, cosh_x, cosh_y, by_c), failed
 
 
@@ -150,7 +150,8 @@ def _dot(x: Tensor, y: Tensor) -> Tensor:
     return torch.einsum("...i,...i->...", x[..., 1:], y[..., 1:]).unsqueeze(-1)
 
 
-def _cosh(x: Tensor, c: Scalar) -> Tensor:
+def cosh(x: Tensor, c: Scalar) -> Tensor:
+    """Of the scaled radius, (..., 1)."""
     return norm(x[..., 1:]).square_().mul_(c).add_(1).sqrt_()
 
 
@@ -158,7 +159,7 @@ def _are_close(x: Tensor, y: Tensor, c: Scalar) -> bool:
     """Whether cosh(d) - 1 has lost its digits for more than a quarter of a sample of pairs."""
     sample = tuple(slice(None, None, max(1, size // SAMPLE)) for size in x.shape[:-1])
     x, y = x[sample], y[sample]
-    cosh_xy = _cosh(x, c) * _cosh(y, c)
+    cosh_xy = cosh(x, c) * cosh(y, c)
     close = (cosh_xy - c * _dot(x, y) - 1) * 8 < cosh_xy
     return 4 * int(close.sum()) > close.numel()
 
@@ -166,11 +167,11 @@ def _are_close(x: Tensor, y: Tensor, c: Scalar) -> bool:
 def _local(x: Tensor, y: Tensor, c: Scalar, with_gradient: bool) -> _Local:
     """The quick formulas with what they fail mended; where branching on data is dear, the careful one."""
     if torch.compiler.is_compiling() or x.device.type != "cpu":
-        return _careful(x, y, c)
+        return careful(x, y, c)
     quick, failed = _quick(x, y, c, with_gradient)
     for block in failed.squeeze(-1).nonzero().split(BLOCK):
         rows = block.unbind(-1)
-        mended = _careful(x[rows], y[rows], c)
+        mended = careful(x[rows], y[rows], c)
         for whole, part in zip(quick if with_gradient else quick[:1], mended, strict=False):
             if whole is not None and part is not None:
                 whole[rows] = part

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds.base import Manifold
-from crocuta.manifolds.numerics import in_float32
+from crocuta.manifolds.numerics import euclidean_cdist, in_float32
 
 
 class Euclidean(Manifold):
@@ -59,6 +59,10 @@ class Euclidean(Manifold):
     @in_float32
     def dist(self, x, y):
         return torch.linalg.vector_norm(x - y, dim=-1)
+
+    @in_float32
+    def cdist(self, x, y):
+        return euclidean_cdist(x, y)
 
     @in_float32
     def project(self, x):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds import cones
+from crocuta.manifolds.all_pairs import AllPairs
 from crocuta.manifolds.base import Manifold
 from crocuta.manifolds.distance import Dist, Separation, half_sinh, separate
 from crocuta.manifolds.numerics import TINY, asinhc, dot, in_float32, norm, sinhc, sqrt, widen
@@ -54,6 +55,12 @@ class Lorentz(Manifold):
     def dist(self, x, y):
         x, y = torch.broadcast_tensors(x, y)
         return Dist.apply(x, y, self.c)
+
+    @in_float32
+    def cdist(self, x, y):
+        if torch.compiler.is_compiling():  # which pairs are near is not known before
+            return super().cdist(x, y)
+        return AllPairs.apply(x.reshape(-1, x.shape[-1]), y, self.c).reshape(*x.shape[:-1], len(y))
 
     @in_float32
     def dist0(self, x):

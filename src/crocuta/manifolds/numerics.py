@@ -62,6 +62,12 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).sum(-1, keepdim=True)
 
 
+def euclidean_cdist(x: Tensor, y: Tensor) -> Tensor:
+    """Distances of vectors `(..., n)` from `(points, n)`, from their differences: products would lose digits."""
+    found = torch.cdist(x.reshape(-1, x.shape[-1]), y, compute_mode="donot_use_mm_for_euclid_dist")
+    return found.reshape(*x.shape[:-1], len(y))
+
+
 def _ratio(
     function: Callable[[Tensor], Tensor], coefficients: tuple[float, ...]
 ) -> Callable[[Tensor], Tensor]:

@@ -8,7 +8,18 @@ import torch
 from torch import Tensor
 
 from crocuta.manifolds.base import Manifold
-from crocuta.manifolds.numerics import TINY, Scalar, asinhc, dot, in_float32, norm, sqrt, tanhc, widen
+from crocuta.manifolds.numerics import (
+    TINY,
+    Scalar,
+    asinhc,
+    dot,
+    euclidean_cdist,
+    in_float32,
+    norm,
+    sqrt,
+    tanhc,
+    widen,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -74,6 +85,11 @@ class Poincare(Manifold):
         x, y = torch.broadcast_tensors(x, y)
         chord = norm(x - y) / (self.rim_gap(x).sqrt() * self.rim_gap(y).sqrt())
         return (2 / sqrt(self.c) * torch.asinh(sqrt(self.c) * chord)).squeeze(-1)
+
+    @in_float32
+    def cdist(self, x, y):
+        chord = euclidean_cdist(x, y) / (self.rim_gap(x).sqrt() * self.rim_gap(y).sqrt().mT)
+        return 2 / sqrt(self.c) * torch.asinh(sqrt(self.c) * chord)
 
     @in_float32
     def mobius_add(

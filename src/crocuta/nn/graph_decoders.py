@@ -60,7 +60,7 @@ class CentroidDistance(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch ambient"]) -> Float[Tensor, "*batch centroids"]:
         """Points to distances."""
-        return self.manifold_in.dist(x[..., None, :], self.manifold_in.expmap0(self.weight))
+        return self.manifold_in.cdist(x, self.manifold_in.expmap0(self.weight))
 
 
 class CentroidDistanceClassifier(nn.Module):

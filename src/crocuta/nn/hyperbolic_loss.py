@@ -128,8 +128,6 @@ class HyperbolicContrastiveLoss(ContrastiveLoss):
     torch.Size([])
     """
 
-    block = 1 << 22  # coordinates of pairs at a time: bounds temporaries
-
     def __init__(self, manifold: Manifold, temperature: float = 0.07):
         super().__init__(temperature)
         self.manifold = manifold
@@ -137,8 +135,7 @@ class HyperbolicContrastiveLoss(ContrastiveLoss):
     @in_float32
     def likeness(self, x: Tensor, y: Tensor) -> Tensor:
         """`-d(x_i, y_j)`."""
-        rows = max(1, self.block // y.numel())
-        return -torch.cat([self.manifold.dist(part[:, None], y) for part in x.split(rows)])
+        return -self.manifold.cdist(x, y)
 
 
 class CosineContrastiveLoss(ContrastiveLoss):

@@ -123,7 +123,7 @@ def fit_text_encoder(
             for i, j, alone in zip(firsts, seconds, single.tolist(), strict=True)
         ]
         points = encoder([texts[i] for i in order])
-        logits = -encoder.manifold.dist(encoder(queries)[:, None], points) / 0.1
+        logits = -encoder.manifold.cdist(encoder(queries), points) / 0.1
         target = torch.zeros_like(logits)
         rows = torch.arange(named)
         target[rows, rows] = torch.where(single, 1.0, 0.5)

@@ -108,6 +108,7 @@ def _inverse_maps(m: Manifold, n: int, x: Tensor, y: Tensor, z: Tensor) -> None:
     u = m.logmap(x, y)
     length = m.inner(x, u, u).abs().sqrt()
     _assert_close(m.dist(x, y), length, "dist(x, y) is not the length of logmap(x, y)")
+    _assert_close(m.cdist(x, y), m.dist(x[:, None], y), "cdist(x, y) is not dist of every pair")
     if m.riemannian:
         v = m.normal_coordinates(x, y)
         length = m.dist0(m.expmap0(v))

@@ -139,8 +139,11 @@ def build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
 
 def _build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
     torch.manual_seed(seed)
-    if run.model not in MODELS and not Path(run.model).is_dir():  # a name would be looked for on the web, for long
-        raise InputError(f"model {run.model}: no such folder; expected a folder, or one of {', '.join(MODELS)}")
+    # a name that is no folder would be looked for on the web, for long
+    if run.model not in MODELS and not Path(run.model).is_dir():
+        raise InputError(
+            f"model {run.model}: no such folder; expected a folder, or one of {', '.join(MODELS)}"
+        )
     labels: dict[str, Any] = {
         "id2label": dict(enumerate(images.classes)),
         "label2id": {name: i for i, name in enumerate(images.classes)},
