@@ -144,6 +144,7 @@ def test_other_mistakes(run, tmp_path):
     data = write(tmp_path / "data.csv", GOOD)
     cases = [
         (("train", data, "-m", "bert", "-o", tmp_path / "x"), "no model 'bert': expected hyenadna-tiny"),
+        (("train", data, "-m", tmp_path, "-o", tmp_path / "x"), "neither the folder of a model"),
         (("train", "-o", tmp_path / "x"), "give either a file of labelled sequences or --task"),
         (("train", "--task", "gue/none", "--data-root", tmp_path), "gue/none"),
         (("train", "--task", "gue/prom_core_tata"), "needs --data-root"),

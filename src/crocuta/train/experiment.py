@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig, TrainerCallback
+from transformers import AutoConfig, PreTrainedConfig, TrainerCallback
 
 from crocuta.analysis.scores import scores
 from crocuta.data.labelled import Splits
@@ -86,9 +86,7 @@ def run_experiment(
     output, watcher = Path(output), watcher or Watcher()
     watcher.metric = metric
     for entry in entries:
-        config = (
-            entry.model if isinstance(entry.model, ModelConfig) else AutoConfig.from_pretrained(entry.model)
-        )
+        config = entry.model if isinstance(entry.model, ModelConfig) else pretrained_config(entry.model)
         entry.adaptation.check(config, splits)
         if isinstance(config, ModelConfig):
             check_lengths(splits.test.sequences, config, splits.test.sequences.names)
@@ -110,6 +108,17 @@ def run_experiment(
     write_json(output / "manifest.json", manifest(data_files, seeds))
     write_json(output / "metrics.json", results(entries, splits, fits, probabilities, metric))
     return RunFolder(output)
+
+
+def pretrained_config(model: str | PathLike) -> PreTrainedConfig:
+    """The configuration of a folder, or of a name on the model hub; raises `InputError` where there is none."""
+    try:
+        return AutoConfig.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{model}: neither the folder of a model (with config.json) nor a name that the model hub gives:"
+            f" {str(error).splitlines()[0]}"
+        ) from error
 
 
 def configuration(entries, seeds, splits: Splits, data_files) -> dict[str, Any]:
