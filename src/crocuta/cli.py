@@ -23,6 +23,7 @@ from crocuta.verbs.probe import probe
 from crocuta.verbs.rag import rag
 from crocuta.verbs.tree import hyperbolicity, simulate
 from crocuta.verbs.windows import windows
+from crocuta.verbs.words import words
 
 console = Console(highlight=False)
 
@@ -349,4 +350,5 @@ app.add_typer(simulate, name="simulate")
 app.add_typer(graph, name="graph")
 app.add_typer(image, name="image")
 app.add_typer(rag, name="rag")
+app.add_typer(words, name="words")
 app.add_typer(ancestry, name="ancestry")
