@@ -1,15 +1,13 @@
-"""A run folder of words and DNA: trained from described sequences, and asked both ways.
+"""A run folder of words and DNA: trained from described sequences, and asked both ways::
 
-```
-run/
-  config.json         what was asked, captions and how often each is told
-  manifest.json       where it was done
-  split.tsv           which sequence was trained on, chosen by, tested on
-  metrics.json        recall both ways, and that of a random order
-  tokenizer/          of words
-  counts.safetensors  what all members share: how rare k-mers are, components
-  member-0.safetensors, ...
-```
+    run/
+      config.json         what was asked, captions and how often each is told
+      manifest.json       where it was done
+      split.tsv           which sequence was trained on, chosen by, tested on
+      metrics.json        recall both ways, and that of a random order
+      tokenizer/          of words
+      counts.safetensors  what all members share: how rare k-mers are, components
+      member-0.safetensors, ...
 """
 
 from __future__ import annotations
