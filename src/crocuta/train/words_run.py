@@ -8,6 +8,8 @@
       tokenizer/          of words
       counts.safetensors  what all members share: how rare k-mers are, components
       member-0.safetensors, ...
+
+Nothing in it is code.
 """
 
 from __future__ import annotations
