@@ -104,9 +104,9 @@ def run_of(name: str, encoder: str, setting: dict[str, Any], curvature: str = "f
 
 
 def settings(task: Task, encoder: str) -> list[dict[str, Any]]:
-    """Every point of the grid; GCN may also average its neighbours, as HGCN and the others do."""
+    """Every point of the grid; GCN and HGNN may also average their neighbours, as HGCN and the others do."""
     grid = task.grid
-    if encoder == "gcn" and task.task == "lp":
+    if encoder in ("gcn", "hgnn") and task.task == "lp":
         grid = grid | {"normalisation": ("symmetric", "row")}
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
