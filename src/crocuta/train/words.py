@@ -222,8 +222,11 @@ class Ensemble:
 
 
 def read(
-    sequences: list[np.ndarray], components: Tensor, encoder: SequenceEncoder, start: Any = None
-) -> dict:
+    sequences: list[np.ndarray],
+    components: Tensor,
+    encoder: SequenceEncoder,
+    start: Callable[[int], int] | None = None,
+) -> dict[str, Tensor]:
     """Components and the letters that HyenaDNA reads: the first ones, or from where `start(spare)` says."""
     tower = encoder.config.hyena
     most = K * (tower.max_seq_len - 1) if tower is not None else 8
@@ -340,7 +343,7 @@ def scores(likeness: np.ndarray, labels: np.ndarray, caption_labels: np.ndarray)
     """
     relevant = labels[:, None] == caption_labels
     told = likeness - np.logaddexp.reduce(likeness, axis=1, keepdims=True)
-    return _both_ways(lambda table, right, k: recall(table, right, k), likeness, told.T, relevant)
+    return _both_ways(recall, likeness, told.T, relevant)
 
 
 def chance(labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:

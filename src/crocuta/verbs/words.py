@@ -86,7 +86,7 @@ def _show(metrics: dict, output: Path) -> None:
     )
     if metrics["labels_left_out"]:
         console.print(f"Left out, in too few groups: {', '.join(metrics['labels_left_out'])}", markup=False)
-    table = Table("recall on the test part", "L-CLIP", "chance")
+    table = Table("recall on the test part", "found", "by chance")
     for name, value in metrics["test"].items():
         table.add_row(name, f"{value:.1%}", f"{metrics['chance'][name]:.1%}")
     console.print(table)
