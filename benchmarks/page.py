@@ -153,7 +153,7 @@ def speed() -> Iterator[list[str]]:
         ]
     for name, row in result("manifolds")["results"].items():
         yield [
-            f"Lorentz {name}, forward + backward, against geoopt",
+            f"{name if name.startswith('ball: ') else f'Lorentz {name}'}, forward + backward, against geoopt",
             f"{row['ratio']:.2f} (CPU time {row['cpu_ratio']:.2f})",
             "",
         ]
