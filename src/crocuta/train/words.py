@@ -38,7 +38,7 @@ KS = (1, 10)
 K = 6  # of HyenaDNA's k-mers
 COUNTED = ("rarity", "centre", "basis")  # what the members' encoders share
 
-Progress = Callable[[int, int], None]  # epochs done, of all members together, and how many there are
+Progress = Callable[[int, int], None]  # how much is done, and how much there is
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,18 @@ class Ensemble:
 
     @torch.no_grad()
     def likeness(
-        self, sequences: Sequences, queries: list[str] | None = None, components: Tensor | None = None
+        self,
+        sequences: Sequences,
+        queries: list[str] | None = None,
+        components: Tensor | None = None,
+        progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of sequences and captions (n, captions), and of sequences and other words (n, queries)."""
+        """Of sequences and captions (n, captions), and of sequences and other words (n, queries).
+
+        Args:
+            components: of the sequences, where they are known.
+            progress: hears how many sequences are done, and of how many.
+        """
         words, prior = self.words, torch.from_numpy(self.words.prior)
         known = words.tokens(words.captions)
         asked = words.tokens(queries) if queries else None
@@ -218,6 +227,8 @@ class Ensemble:
                     to_others = to_others + likeness - found.logsumexp(1, keepdim=True)
             captions.append(to_captions)
             others.append(to_others)
+            if progress is not None:
+                progress(sum(map(len, captions)), len(sequences))
         return torch.cat(captions).numpy(), torch.cat(others).numpy() if queries else None
 
 
@@ -247,6 +258,7 @@ def fit_words(
 
     Args:
         counts: what `views` gives, where it is at hand.
+        progress: hears how many epochs are done, of all members together, and of how many.
     """
     steps = len(parts.train) // recipe.batch_size
     if not steps:
@@ -280,9 +292,9 @@ def fit_words(
 
 
 def share_components(source: SequenceEncoder, target: SequenceEncoder) -> None:
-    """What `SequenceEncoder.fit` learnt, from one to another that counts alike."""
+    """Gives what `SequenceEncoder.fit` learnt to another that counts alike; both hold the same tensors."""
     for name in COUNTED:
-        getattr(target, name).copy_(getattr(source, name))
+        setattr(target, name, getattr(source, name))
 
 
 @torch.no_grad()

@@ -189,11 +189,9 @@ def load_words(folder: str | PathLike) -> Ensemble:
         counts, models = load_file(folder / "counts.safetensors"), []
         for i in range(recipe.members):
             model = recipe.model(len(tokenizer))
-            model.load_state_dict(
-                {**load_file(folder / f"member-{i}.safetensors"), **(counts if i == 0 else {})}, strict=i == 0
-            )
-            if i:
+            if models:
                 share_components(models[0].content_encoder, model.content_encoder)
+            model.load_state_dict({**counts, **load_file(folder / f"member-{i}.safetensors")})
             models.append(model)
     except FileNotFoundError as error:
         raise InputError(
@@ -204,9 +202,11 @@ def load_words(folder: str | PathLike) -> Ensemble:
     return Ensemble(models, words)
 
 
-def name_sequences(ensemble: Ensemble, sequences: Sequences, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def name_sequences(
+    ensemble: Ensemble, sequences: Sequences, k: int = 3, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The k captions that suit each sequence best: indices and probabilities, both (n, k)."""
-    likeness, _ = ensemble.likeness(sequences)
+    likeness, _ = ensemble.likeness(sequences, progress=progress)
     mean = likeness / len(ensemble.models)
     probability = np.exp(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True))
     best = np.argsort(-probability, axis=1, kind="stable")[:, :k]
@@ -214,7 +214,7 @@ def name_sequences(ensemble: Ensemble, sequences: Sequences, k: int = 3) -> tupl
 
 
 def find_sequences(
-    ensemble: Ensemble, query: str, sequences: Sequences, k: int = 10
+    ensemble: Ensemble, query: str, sequences: Sequences, k: int = 10, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k sequences that suit words best, indices and log-odds against all captions: (k,).
 
@@ -228,7 +228,7 @@ def find_sequences(
         raise InputError(
             f"{query!r}: the model has learnt none of these words; it knows {abridged(known, 60)}"
         )
-    likeness, asked = ensemble.likeness(sequences, [query])
+    likeness, asked = ensemble.likeness(sequences, [query], progress=progress)
     assert asked is not None
     odds = (asked[:, 0] - np.logaddexp.reduce(likeness, axis=1)) / len(ensemble.models)
     best = np.argsort(-odds, kind="stable")[:k]

@@ -1,6 +1,8 @@
 """The verb group `words`, which `crocuta.cli` takes in."""
 
 import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -50,8 +52,6 @@ def train(
 
     `crocuta words train described.csv --hyena 128 -o run/` (a row: `ACGT...,a small nucleolar RNA gene`)
     """
-    from rich.progress import Progress
-
     from crocuta.quiet import prepare
 
     prepare()
@@ -62,13 +62,19 @@ def train(
         members, epochs, hyena_kmers=hyena, flat=flat, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )  # fmt: skip
     given = [_species_and_path(text) for text in files]
-    with Progress(console=console, transient=True) as bars:
-        task = bars.add_task("reading and counting", total=None)
-        metrics = train_words(
-            given, output, recipe, least_groups,
-            progress=lambda done, total: bars.update(task, completed=done, total=total, description="training"),
-        )  # fmt: skip
+    with _bar("reading and counting", "training") as move:
+        metrics = train_words(given, output, recipe, least_groups, move)
     _show(metrics, output)
+
+
+@contextmanager
+def _bar(first: str, then: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar, and what moves it."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bars:
+        task = bars.add_task(first, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total, description=then)
 
 
 def _species_and_path(text: str) -> tuple[str, Path]:
@@ -111,7 +117,8 @@ def name(
     from crocuta.train.words_run import load_words, name_sequences
 
     ensemble, asked = load_words(run), _read(sequences)
-    best, probability = name_sequences(ensemble, asked, k)
+    with _bar("reading", "naming") as move:
+        best, probability = name_sequences(ensemble, asked, k, move)
     with replacing(output) as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["name", "rank", "caption", "probability"])
@@ -141,7 +148,8 @@ def find(
 
     ensemble, asked = load_words(run), _read(sequences)
     unknown = unknown_words(ensemble, query)
-    best, odds = find_sequences(ensemble, query, asked, k)
+    with _bar("reading", "searching") as move:
+        best, odds = find_sequences(ensemble, query, asked, k, move)
     if unknown:
         console.print(f"Not known to the model, and passed over: {', '.join(unknown)}", markup=False)
     table = Table("rank", "name", "letters", "log-odds")
