@@ -18,8 +18,8 @@ from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
 from crocuta.models.lorentz_resnet import LorentzResNetConfig
 from crocuta.models.lvit import LViTConfig
+from crocuta.runs.recipe import Recipe
 from crocuta.train.clip import train_clip
-from crocuta.train.recipe import Recipe
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEMPLATES = ("a photo of the digit {}", "the digit {}", "a {}", "a handwritten {}")

@@ -32,9 +32,8 @@ from crocuta.models.lorentz_language import (
     LorentzTransformerForMaskedLM,
 )
 from crocuta.quiet import prepare
-from crocuta.train.recipe import Recipe
-from crocuta.train.trainer import parameter_groups
-from crocuta.train.warmup import learning_rate_factor
+from crocuta.runs.optimisation import learning_rate_factor, parameter_groups
+from crocuta.runs.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "lorentz_language.json"

@@ -34,8 +34,8 @@ from crocuta.data.images import read_images
 from crocuta.files import replacing, write_json
 from crocuta.models.lvit import LViTConfig
 from crocuta.optim import parameter_groups
+from crocuta.runs.recipe import Recipe
 from crocuta.train.images import ImageRun, build, fit, split
-from crocuta.train.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "vision.json"

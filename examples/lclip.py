@@ -17,8 +17,8 @@ from crocuta.data.words import word_tokenizer
 from crocuta.models.lclip import LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
 from crocuta.models.lorentz_resnet import LorentzResNetConfig
+from crocuta.runs.recipe import Recipe
 from crocuta.train.clip import train_clip
-from crocuta.train.recipe import Recipe
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEMPLATES = ("a photo of the digit {}", "a handwritten {}")

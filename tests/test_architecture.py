@@ -13,12 +13,13 @@ FLOORS = {
     1: {"manifolds", "data"},
     2: {"nn", "optim", "testing", "analysis"},
     3: {"models"},
-    4: {"train", "report"},
-    5: {"presets", "doctor", "retrieval"},
-    6: {"bench"},
-    7: {"verbs"},
-    8: {"cli"},
-    9: {"__main__"},
+    4: {"runs"},
+    5: {"train", "report"},
+    6: {"presets", "doctor", "retrieval"},
+    7: {"bench"},
+    8: {"verbs"},
+    9: {"cli"},
+    10: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 LIGHT = [

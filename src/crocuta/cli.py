@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.stops import (
+    Terminated,
+    about_file,
+    command_named,
+    complain,
+    in_options,
+    stopped_by_signals,
+)
 from crocuta.verbs.ancestry import ancestry
 from crocuta.verbs.bench import bench
 from crocuta.verbs.embed import embed
@@ -25,25 +33,32 @@ from crocuta.verbs.tree import hyperbolicity, simulate
 from crocuta.verbs.windows import windows
 from crocuta.verbs.words import words
 
-console = Console(highlight=False)
+console = make_console()
 
 
 class Verbs(TyperGroup):
-    """Turns a user's mistakes into one line and exit code 2, and an interruption into a hint."""
+    """Turns what goes wrong into one line and an exit code: 2 for bad input and outputs, 130 and 143 for a stop."""
 
     def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            Console(stderr=True, highlight=False).print(
-                f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True
-            )
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            Console(stderr=True).print(
-                "Interrupted; the same command, with --resume if it has that option, goes on from what is kept."
-            )
-            raise typer.Exit(130) from None
+        command = command_named(self, [*ctx._protected_args, *ctx.args])
+        with stopped_by_signals():
+            try:
+                return super().invoke(ctx)
+            except InputError as error:
+                complain(in_options(str(error), command))
+                raise typer.Exit(2) from None
+            except OSError as error:
+                if (line := about_file(error)) is None:
+                    raise
+                complain(line)
+                raise typer.Exit(2) from None
+            except KeyboardInterrupt as stop:
+                terminated = isinstance(stop, Terminated)
+                make_console(stderr=True).print(
+                    f"{'Terminated' if terminated else 'Interrupted'}; the same command, with --resume if it has that"
+                    " option, goes on from what is kept."
+                )
+                raise typer.Exit(143 if terminated else 130) from None
 
 
 app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")

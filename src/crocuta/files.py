@@ -3,28 +3,55 @@
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+PARTIAL = ".partial"  # ends the name of what is being written; a later command on the same output removes it
+
+
+def partial(path: str | os.PathLike) -> Path:
+    """A name beside `path` that nothing has, for what shall take the name `path` when it is whole."""
+    path = Path(path)
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{PARTIAL}")
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_path(path: str | os.PathLike) -> Iterator[Path]:
+    """A name to write under, which becomes `path` when the block ends without an error; otherwise nothing is left.
+
+    What the block opens itself gets the permissions of the user's umask.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = partial(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
 
 @contextmanager
 def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     """A file to write to under a temporary name, which takes the name `path` when the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoding = None if "b" in mode else "utf-8"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, mode, encoding=encoding) as file:
-            yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with (
+        replacing_path(path) as temporary,
+        open(temporary, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8") as file,
+    ):
+        yield file
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -23,7 +23,7 @@ from crocuta.models.hyena_kmer import KmerHyenaConfig
 from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
-from crocuta.report.tables import duration
+from crocuta.runs.progress import duration
 from crocuta.train import Entry, Recipe, run_experiment
 from crocuta.train.adapt import FULL, Adaptation, parse_adaptation
 from crocuta.train.experiment import Watcher

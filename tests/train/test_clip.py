@@ -7,8 +7,8 @@ import torch
 from crocuta.errors import InputError
 from crocuta.models.lclip import LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
+from crocuta.runs.recipe import Recipe
 from crocuta.train.clip import chance_recall, recall, train_clip
-from crocuta.train.recipe import Recipe
 
 TOWER = LorentzTransformerConfig(d_model=16, n_layer=1, n_head=2, initializer_range=0.2)
 RECIPE = Recipe(learning_rate=5e-3, weight_decay=0.0)

@@ -12,9 +12,10 @@ from crocuta.errors import InputError
 from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import HyenaForCausalLM
+from crocuta.runs.optimisation import first_non_finite, parameter_groups
 from crocuta.train import Recipe, finetune
 from crocuta.train.finetuning import build, last_whole_checkpoint
-from crocuta.train.trainer import Collator, first_non_finite, parameter_groups
+from crocuta.train.trainer import Collator
 
 
 def weights(folder):

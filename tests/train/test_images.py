@@ -11,9 +11,9 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import ImageParts, Images
 from crocuta.errors import InputError
+from crocuta.runs.recipe import Recipe
 from crocuta.train import images as training
 from crocuta.train.images import ImageRun, build, make_processor, split, train_images
-from crocuta.train.recipe import Recipe
 
 VIT = {"patch_size": 4, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VIT |= {"intermediate_size": 32}

@@ -3,7 +3,8 @@
 import pytest
 
 from crocuta.errors import InputError
-from crocuta.train.warmup import learning_rate_factor, make_plan
+from crocuta.runs.optimisation import learning_rate_factor
+from crocuta.train.warmup import make_plan
 
 
 def test_tokens_kept():

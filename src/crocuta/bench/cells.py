@@ -28,7 +28,7 @@ class Source:
     @cached_property
     def digests(self) -> list[str]:
         """What the files hold, to notice when they change."""
-        from crocuta.train.manifest import describe
+        from crocuta.runs.manifest import describe
 
         return [describe(path)["sha256"] for path in self.files]
 

@@ -14,6 +14,7 @@ from crocuta.report import compare, pictures, tables, words
 from crocuta.report.pictures import Picture
 from crocuta.report.run import Run, read_run
 from crocuta.report.style import inline_svg, save, styled
+from crocuta.runs.progress import duration
 
 
 def write_report(run_folders: Sequence[str | Path], output: str | Path) -> Path:
@@ -165,5 +166,5 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"duration": tables.duration, "megabytes": tables.megabytes}
+    environment.filters |= {"duration": duration, "megabytes": tables.megabytes}
     return environment.get_template("report.html")

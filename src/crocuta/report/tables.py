@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from crocuta.analysis.scores import METRICS
 from crocuta.report.run import Run
 from crocuta.report.words import TITLES, number, p_value, plus_minus
+from crocuta.runs.progress import duration
 
 
 class Cell(NamedTuple):
@@ -141,20 +142,6 @@ def size(model: dict[str, Any]) -> str:
     trained = model.get("trained_parameters") or model["parameters"]
     some = f" ({trained:,} trained)" if trained != model["parameters"] else ""
     return f"{model['parameters']:,}{some}"
-
-
-def duration(seconds: float) -> str:
-    """Time as a person would say it.
-
-    >>> duration(0.25), duration(75), duration(7300)
-    ('0.2 s', '1 min 15 s', '2 h 1 min')
-    """
-    if not math.isfinite(seconds):
-        return "–"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def megabytes(value: float) -> str:

@@ -37,7 +37,7 @@ from crocuta.retrieval.retriever import Retrieval, Retriever
 from crocuta.retrieval.text import TextEncoder, rarities
 from crocuta.retrieval.tokenizer import small_language_model, train_tokenizer
 from crocuta.retrieval.training import Progress, RagRecipe, fit_rag
-from crocuta.train.manifest import manifest
+from crocuta.runs.manifest import manifest
 
 ENCODER = {"encoder": "hybonet", "hidden_size": 64, "num_layers": 1, "activation": "none"}
 PROMPTS = ("graph", "text", "both", "none")

@@ -19,9 +19,9 @@ from crocuta.models.ancestry import (
 )
 from crocuta.nn.genomic_position import PositionTable
 from crocuta.optim import RowAdam
+from crocuta.runs.optimisation import learning_rate_factor
 from crocuta.train.ancestry_evidence import Reference
 from crocuta.train.ancestry_windows import Windows, WindowSource
-from crocuta.train.warmup import learning_rate_factor
 
 STAGES = ("pretrain", "classify")
 RIDGE = 1e-5  # towards copying alone: training windows may all be told apart, and then nothing else is known

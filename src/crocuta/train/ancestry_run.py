@@ -24,6 +24,7 @@ from crocuta.models.ancestry import (
     AncestryPreTrainedModel,
 )
 from crocuta.nn.genomic_position import SitePosition
+from crocuta.runs.manifest import manifest
 from crocuta.train.ancestry import (
     STAGES,
     AncestryMoment,
@@ -43,7 +44,6 @@ from crocuta.train.ancestry_panels import TrainingData, fingerprint, naming
 from crocuta.train.ancestry_sites import save_sites
 from crocuta.train.ancestry_windows import WindowSource
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
-from crocuta.train.manifest import manifest
 
 EVIDENCE = ("none", "frequency", "copying")  # copying comes with frequency
 TEST_WINDOWS = 2000

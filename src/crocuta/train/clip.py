@@ -9,9 +9,8 @@ from torch import Tensor
 
 from crocuta.errors import InputError
 from crocuta.models.lclip import LClipModel
-from crocuta.train.recipe import Recipe
-from crocuta.train.trainer import parameter_groups
-from crocuta.train.warmup import learning_rate_factor
+from crocuta.runs.optimisation import learning_rate_factor, parameter_groups
+from crocuta.runs.recipe import Recipe
 
 
 def train_clip(

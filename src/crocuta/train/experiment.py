@@ -17,13 +17,13 @@ from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import Ensemble, ModelConfig, check_lengths
 from crocuta.models.boosted import BoostedConfig
+from crocuta.runs.manifest import describe, manifest
+from crocuta.runs.recipe import Recipe
 from crocuta.train.adapt import FULL, Adaptation
 from crocuta.train.baselines import fit_baseline
 from crocuta.train.boosted import fit_boosted
 from crocuta.train.finetuning import Fit, finetune
 from crocuta.train.labels import membership, problem
-from crocuta.train.manifest import describe, manifest
-from crocuta.train.recipe import Recipe
 from crocuta.train.run import RunFolder, judged, write_predictions
 
 

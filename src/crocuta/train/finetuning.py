@@ -28,9 +28,10 @@ from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.base import ModelConfig, check_lengths
+from crocuta.runs.device import has_fast_bfloat16
+from crocuta.runs.recipe import Recipe
 from crocuta.train.adapt import FULL, Adaptation, trained_parameters
 from crocuta.train.labels import problem
-from crocuta.train.recipe import Recipe
 from crocuta.train.trainer import ClassifierTrainer, Collator, EncodedDataset
 
 
@@ -174,13 +175,6 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, monitor
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this device multiplies matrices in bfloat16 natively."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported()
 
 
 def to_probabilities(logits: np.ndarray, problem: str) -> np.ndarray:

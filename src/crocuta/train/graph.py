@@ -29,8 +29,8 @@ from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.graph import GraphConfig, GraphModel
 from crocuta.optim import RiemannianAdam, parameter_groups
+from crocuta.runs.manifest import manifest
 from crocuta.train.graph_problems import Inputs, NodeProblem, Problem, make_problem
-from crocuta.train.manifest import manifest
 from crocuta.train.seeds import check_folder, mean_over_seeds
 
 Progress = Callable[[int, int, float], None]  # epoch, epochs, validation score

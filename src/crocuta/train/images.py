@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,11 +36,12 @@ from crocuta.models.image_processor import CrocutaImageProcessor
 from crocuta.models.lorentz_resnet import LorentzResNetConfig
 from crocuta.models.lvit import LViTConfig
 from crocuta.optim import parameter_groups
+from crocuta.runs.device import memory_mb
+from crocuta.runs.manifest import manifest
+from crocuta.runs.optimisation import learning_rate_factor
+from crocuta.runs.recipe import Recipe
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
-from crocuta.train.manifest import manifest
-from crocuta.train.recipe import Recipe
 from crocuta.train.seeds import check_folder, mean_over_seeds
-from crocuta.train.warmup import learning_rate_factor
 
 MODELS = {"lvit": LViTConfig, "vit": ViTConfig, "lorentz-resnet": LorentzResNetConfig}
 LAST_RATE = 0.01  # of the learning rate, where its cosine ends
@@ -271,14 +271,6 @@ def judge(
         found.append(model(pixel_values=normalise(processor, pixels)).logits.float().softmax(-1).cpu())
     result = scores(images.labels, torch.cat(found).numpy())
     return {name: value for name, value in result.items() if math.isfinite(value)}
-
-
-def memory_mb() -> float:
-    """Memory of this process; on an accelerator, the most that it held there."""
-    used = (
-        torch.cuda.max_memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
-    )
-    return used / 2**20
 
 
 def train_images(

@@ -18,11 +18,11 @@ from crocuta.analysis.ancestry.calibration import fit_power, log_loss, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
 from crocuta.data.variants.store import Cohort
 from crocuta.files import write_json
+from crocuta.runs.manifest import manifest
 from crocuta.train.ancestry_folder import METRICS, begin, check_folder, kept_settings
 from crocuta.train.ancestry_panels import fingerprint
 from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge, out_of_fold
 from crocuta.train.local_ancestry_reference import read_references, save_reference
-from crocuta.train.manifest import manifest
 
 CHAIN, REFERENCE, EXAMPLES = "chain.json", "reference", "examples"
 TASK = "local ancestry"

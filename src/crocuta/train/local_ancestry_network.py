@@ -19,9 +19,9 @@ from crocuta.analysis.ancestry.calibration import LEAST, fit_power, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
 from crocuta.files import write_json
 from crocuta.models.ancestry import AncestryConfig, AncestryForSiteClassification
+from crocuta.runs.optimisation import learning_rate_factor
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
 from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
-from crocuta.train.warmup import learning_rate_factor
 
 FOLDER, CALIBRATION, CHECKPOINT = "network", "calibration.json", "network.parts"
 LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context

@@ -34,12 +34,11 @@ from crocuta.data.language import (
 )
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
+from crocuta.runs.manifest import manifest
+from crocuta.runs.optimisation import first_non_finite, learning_rate_factor, parameter_groups
+from crocuta.runs.recipe import Recipe
 from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
-from crocuta.train.manifest import manifest
 from crocuta.train.pretraining_recipe import PRECISIONS, Moment, Pretraining, Score, Watcher
-from crocuta.train.recipe import Recipe
-from crocuta.train.trainer import first_non_finite, parameter_groups
-from crocuta.train.warmup import learning_rate_factor
 
 
 def pretrain(
@@ -248,7 +247,7 @@ class _Run:
         ids = torch.from_numpy(batch.input_ids).to(self.accelerator.device)
         raise InputError(
             f"training stopped at step {self.step + 1:,}: the loss or its gradient is not finite, first in"
-            f" {first_non_finite(model, {'input_ids': ids})}; last good checkpoint:"
+            f" {first_non_finite(model, lambda: model(input_ids=ids))}; last good checkpoint:"
             f" {state['folder'] if state else 'none yet'}; try a lower --learning-rate or a longer"
             " --learning-rate-warm-up in a new folder"
         )

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from crocuta.data.encoding import VOCABULARY
 from crocuta.errors import InputError
+from crocuta.runs.optimisation import parameter_groups
+from crocuta.runs.recipe import Recipe
 from crocuta.train.pretraining_recipe import PRECISIONS, Pretraining
-from crocuta.train.recipe import Recipe
-from crocuta.train.trainer import parameter_groups
 
 TRIAL_TOKENS = 1 << 13  # of the larger of the two trials; what is larger is extrapolated
 ALLOWANCE = 1.25  # for scratch space inside operators and for what the allocator does not give back

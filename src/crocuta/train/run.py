@@ -29,8 +29,8 @@ from crocuta.data.windows import Windows
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.base import Ensemble, check_lengths, chunks, name_labels
+from crocuta.runs.manifest import manifest
 from crocuta.train.labels import membership, problem
-from crocuta.train.manifest import manifest
 
 STREAMED = 4096  # sequences in memory while predicting
 

@@ -14,10 +14,9 @@ from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import reverse_complement
 from crocuta.data.labelled import Labelled
 from crocuta.errors import InputError
-from crocuta.manifolds import Manifold
 from crocuta.models.base import ModelConfig
-from crocuta.nn.hyena import HyenaFilter
-from crocuta.train.recipe import Recipe
+from crocuta.runs.optimisation import curvatures, first_non_finite, parameter_groups
+from crocuta.runs.recipe import Recipe
 
 
 class EncodedDataset(torch.utils.data.Dataset):
@@ -52,37 +51,6 @@ class Collator:
         }
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
-    """`crocuta.optim.parameter_groups`, with Hyena's filter networks (own learning rate) and embeddings undecayed."""
-
-    def inside(kind: type[nn.Module]) -> set[nn.Parameter]:
-        return {p for module in model.modules() if isinstance(module, kind) for p in module.parameters()}
-
-    apart = {"filters": inside(HyenaFilter), "embeddings": inside(nn.Embedding)}
-    rates = {
-        "filters": recipe.filter_learning_rate or recipe.learning_rate,
-        "embeddings": recipe.learning_rate,
-    }
-    groups = optim.parameter_groups(
-        model, recipe.learning_rate, recipe.curvature_learning_rate, weight_decay=recipe.weight_decay
-    )
-    for name, members in apart.items():
-        taken = [p for group in groups for p in group["params"] if p in members]
-        for group in groups:
-            group["params"] = [p for p in group["params"] if p not in members]
-        groups.append({"name": name, "params": taken, "lr": rates[name], "weight_decay": 0.0})
-    return [group for group in groups if group["params"]]
-
-
-def curvatures(model: nn.Module) -> dict[str, float]:
-    """Learnable curvatures by the name of their manifold, `curvature.manifolds.0`, in the order of the model."""
-    return {
-        f"curvature.{name}": torch.as_tensor(module.c).item()
-        for name, module in model.named_modules()
-        if isinstance(module, Manifold) and module.learnable
-    }
-
-
 class ClassifierTrainer(Trainer):
     """Trainer of a classification model; stops at the first loss that is not finite."""
 
@@ -111,7 +79,7 @@ class ClassifierTrainer(Trainer):
     ) -> Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            where = first_non_finite(model, self._prepare_inputs(inputs))
+            where = first_non_finite(model, lambda: model(**self._prepare_inputs(inputs)))
             raise InputError(
                 f"training stopped at step {self.state.global_step + 1}: the loss is {loss.item()}, and the first"
                 f" non-finite values are in {where}; last good checkpoint: {self.last_checkpoint()};"
@@ -127,28 +95,3 @@ class ClassifierTrainer(Trainer):
         from transformers.trainer_utils import get_last_checkpoint
 
         return get_last_checkpoint(self.args.output_dir) or "none yet"
-
-
-@torch.no_grad()
-def first_non_finite(model: nn.Module, inputs: dict) -> str:
-    """Name of the first parameter, or else of the first module in order of execution, that holds NaN or infinity."""
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            return f"parameter {name}"
-    found: list[str] = []
-
-    def watch(name: str):
-        def hook(module, args, output):
-            values = output if isinstance(output, Tensor) else None
-            if values is not None and not torch.isfinite(values).all():
-                found.append(name)
-
-        return hook
-
-    handles = [module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name]
-    try:
-        model(**inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return f"the output of layer {found[0]}" if found else "the gradient"

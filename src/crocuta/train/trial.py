@@ -10,11 +10,12 @@ import psutil
 import torch
 
 from crocuta.data.labelled import Splits
+from crocuta.runs.optimisation import parameter_groups
+from crocuta.runs.recipe import Recipe
 from crocuta.train.adapt import FULL, Adaptation, trained_parameters
 from crocuta.train.finetuning import build
 from crocuta.train.labels import problem
-from crocuta.train.recipe import Recipe
-from crocuta.train.trainer import Collator, EncodedDataset, parameter_groups
+from crocuta.train.trainer import Collator, EncodedDataset
 
 
 class Cost(NamedTuple):

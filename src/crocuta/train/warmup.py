@@ -91,11 +91,3 @@ def make_plan(
         windows = max(1, tokens_per_step // letters) if keep == "tokens" else batch
         stages.append(Stage(letters, windows, i * each, steps - i * each if last else each))
     return Plan(tuple(stages))
-
-
-def learning_rate_factor(step: int, steps: int, warm_up: float, floor: float = 0.1) -> float:
-    """Linear from 0 over the share `warm_up` of the steps, then a cosine from 1 to `floor`."""
-    begin = max(1, round(steps * warm_up))
-    if step < begin:
-        return (step + 1) / begin
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step - begin) / max(1, steps - begin)))

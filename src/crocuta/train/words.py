@@ -25,8 +25,8 @@ from crocuta.models.hyena_kmer import KmerHyenaConfig
 from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
 from crocuta.models.sequence_encoder import SequenceEncoder, SequenceEncoderConfig, as_row
+from crocuta.runs.recipe import Recipe
 from crocuta.train.clip import chance_recall, recall, train_clip
-from crocuta.train.recipe import Recipe
 
 SHARES = (0.6, 0.15, 0.25)  # to train on, to choose by, to test on
 LARGEST_GROUP = 60  # larger groups of like sequences are trained on, never tested on

@@ -33,7 +33,7 @@ from crocuta.data.leakage import leakage, similarity_groups
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
-from crocuta.train.manifest import manifest
+from crocuta.runs.manifest import manifest
 from crocuta.train.words import (
     COUNTED,
     Ensemble,

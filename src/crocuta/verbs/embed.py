@@ -96,8 +96,8 @@ def make_request(source: Source, model: str, layer: str, pool: str, truncate: bo
     Raises:
         InputError: a layer that is no number and not `head`; a missing file.
     """
+    from crocuta.runs.manifest import describe
     from crocuta.train.features import HEAD
-    from crocuta.train.manifest import describe
 
     layer = HEAD if model.startswith("kmer-") else layer
 
@@ -213,7 +213,7 @@ def show_contents(output: Path) -> None:
 
 def show_cost(source: Source, request: dict[str, Any], options: dict[str, Any]) -> None:
     """Prints what embedding would take."""
-    from crocuta.report.tables import duration
+    from crocuta.runs.progress import duration
     from crocuta.train.embed_cost import estimate
 
     cost = estimate(make_embedder(request), source.pieces(), **options)

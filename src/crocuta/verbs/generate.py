@@ -80,7 +80,7 @@ def show_cost(generator, prompts, length: int, samples: int) -> None:
     """Prints what the generation would take."""
     from crocuta.models.hyena_continue import check_prompts
     from crocuta.models.hyena_generate_cost import check_memory, estimate
-    from crocuta.report.tables import duration
+    from crocuta.runs.progress import duration
 
     check_prompts(generator, prompts, length)
     cost = estimate(generator, [len(prompt.sequence) for prompt in prompts], length, samples)

@@ -66,8 +66,8 @@ def train(
 
     prepare()
     from crocuta.data.image_jitter import Jitter
+    from crocuta.runs.recipe import Recipe
     from crocuta.train.images import ImageRun, train_images
-    from crocuta.train.recipe import Recipe
 
     recipe = Recipe(
         learning_rate=learning_rate,

@@ -138,7 +138,7 @@ def _config(size: str, length: int, dropout: float, spread: float | None):
 
 
 def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, **settings: Any):
-    from crocuta.train.finetuning import has_fast_bfloat16
+    from crocuta.runs.device import has_fast_bfloat16
     from crocuta.train.pretraining_recipe import PRECISIONS, Pretraining
     from crocuta.train.pretraining_run import step_size
 
@@ -156,7 +156,7 @@ def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, 
 
 
 def _show_cost(genome, parts, learner, recipe, size, output, markov_order, resume) -> None:
-    from crocuta.report.tables import duration
+    from crocuta.runs.progress import duration
     from crocuta.train.pretraining_cost import check_memory
     from crocuta.train.pretraining_run import cost
 

@@ -1,0 +1,64 @@
+"""Run folders that are there: of any kind, finished or not, of this version or of 0.1.0."""
+
+import json
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from crocuta.errors import InputError
+
+#: What tells a run of 0.1.0, which wrote no "kind", from the others: a key of its configuration.
+OLD_KINDS = {"models": "train", "genome": "pretrain", "image_size": "image train", "config": "graph train",
+             "language_model": "rag train", "panel": "ancestry train"}  # fmt: skip
+
+
+class SavedRun:
+    """Opens a finished run.
+
+    Raises:
+        InputError: `path` is no run folder, its training has not ended, or its files are damaged.
+    """
+
+    def __init__(self, path: str | PathLike, *kinds: str):
+        self.path = Path(path)
+        if not (self.path / "config.json").exists():
+            raise InputError(f"{path}: not a run folder (no config.json)")
+        if not (self.path / "metrics.json").exists():
+            raise InputError(f"{path}: this run has not ended (no metrics.json); finish it with `--resume`")
+        if kinds and self.kind not in kinds:
+            raise InputError(f"{path}: a run of `crocuta {self.kind}`; expected one of {', '.join(kinds)}")
+
+    @property
+    def kind(self) -> str:
+        """Which command made it, such as "graph train"."""
+        if "kind" in self.config:
+            kind = str(self.config["kind"])
+            return {"pretraining": "pretrain", "words": "words train"}.get(kind, kind)
+        known = [kind for key, kind in OLD_KINDS.items() if key in self.config]
+        return known[0] if known else "another program"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What was asked for."""
+        return read_json(self.path / "config.json")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """What came out."""
+        return read_json(self.path / "metrics.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a run folder.
+
+    Raises:
+        InputError: the file is damaged, or is none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: damaged, no JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(found).__name__}")
+    return found
