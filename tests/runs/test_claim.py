@@ -233,3 +233,11 @@ def test_permissions_follow_the_umask(tmp_path, data):
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "run").rglob("*")} == {0}
+
+
+def test_a_changed_file_is_named_before_what_follows_from_it(tmp_path, data):
+    run = tmp_path / "run"
+    begin(run, data, finish=False, letters=1)
+    data.write_text("longer")
+    with pytest.raises(InputError, match=r"data.tsv \(data\) has changed"):
+        begin(run, data, resume=True, letters=2)

@@ -144,3 +144,19 @@ def test_several_optimisers_share_a_step():
     before = weights(model)
     fit(model, halves, Line(), Course(3))
     assert (weights(model) != before).all()
+
+
+def test_the_last_weights_may_be_kept_instead_of_the_best():
+    scores = [5, 1]
+    last, _ = train(Course(4, evaluate=(2, 4), keep_best=False), Line(scores=scores))
+    unscored, _ = train(Course(4))
+    assert torch.equal(weights(last), weights(unscored))
+
+
+def test_a_training_is_where_its_course_says(monkeypatch):
+    """A process's state outlives a training; the next one may ask for another device."""
+    from accelerate import PartialState
+
+    monkeypatch.setattr(PartialState(), "device", torch.device("meta"))
+    model, _ = train(Course(2, device="cpu"))
+    assert next(model.parameters()).device.type == "cpu"

@@ -92,7 +92,8 @@ def claim(
         resume: go on with an unfinished run of the same settings and inputs; a finished one is `finished`.
         grows: settings that a finished run may be given more of, such as seeds: it is unfinished then.
         file: `output` is a file.
-        main: False in all but the first of several processes, which wait for the first themselves.
+        main: False in all but the first of several processes, which wait for the first themselves (or use
+            `crocuta.runs.processes.claim_together`).
 
     Raises:
         InputError: the output may not be taken; see the module's docstring.
@@ -175,18 +176,21 @@ def _check(output: Path, folder: Path, asked: dict, resume: bool, grows: Collect
 
 
 def _check_same(output: Path, before: Any, now: Any, grows: Collection[str], name: str = "") -> None:
-    """Raises InputError at the first setting or input that differs from those that a run began with."""
-    if name == "inputs":
-        return _check_inputs(output, before or {}, now or {})
+    """Raises InputError at the first input or setting that differs from those that a run began with.
+
+    Inputs come first: where a file has changed, so have settings that follow from it.
+    """
     if isinstance(before, dict) and isinstance(now, dict):
+        if not name:
+            _check_inputs(output, before.get("inputs", {}), now.get("inputs", {}))
         for key in dict.fromkeys((*before, *now)):
-            _check_same(output, before.get(key), now.get(key), grows, f"{name}.{key}" if name else key)
+            if name or key != "inputs":
+                _check_same(output, before.get(key), now.get(key), grows, f"{name}.{key}" if name else key)
     elif before != now and name not in grows:
         raise InputError(
             f"{output}: cannot go on: it began with {name} = {_short(before)}, now it is {_short(now)}; repeat the"
             f" first command, or {WAY_OUT}"
         )
-    return None
 
 
 def _check_inputs(output: Path, before: dict[str, list], now: dict[str, list]) -> None:

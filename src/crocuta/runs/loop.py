@@ -21,6 +21,7 @@ from crocuta.errors import InputError
 from crocuta.runs.checkpoint import join_state, read_checkpoint, save_checkpoint, split_state
 from crocuta.runs.device import AUTO, choose_device, memory_mb
 from crocuta.runs.optimisation import curvatures, first_non_finite, learning_rate_factor
+from crocuta.runs.processes import processes
 from crocuta.runs.progress import Stage
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
@@ -35,8 +36,8 @@ class Course:
         warm_up: share of the steps over which the learning rates rise.
         floor: share of the learning rates where their cosine ends; 1: they do not fall.
         clip: largest norm of the gradient; None: any.
-        evaluate: steps after which the learner scores the model (0: before the first); the best one's weights are
-            kept, of equals the first.
+        evaluate: steps after which the learner scores the model (0: before the first).
+        keep_best: the training ends with the weights that scored best, of equals the first; False: with the last ones.
         patience: steps without a better score after which training stops; None: never.
         log_every: steps between two moments that are told beside those of `evaluate`.
         checkpoint_seconds: between two checkpoints; 0: one after every evaluation, and after every told step.
@@ -50,6 +51,7 @@ class Course:
     floor: float = 0.1
     clip: float | None = 1.0
     evaluate: Collection[int] = ()
+    keep_best: bool = True
     patience: int | None = None
     log_every: int | None = None
     checkpoint_seconds: float = 60.0
@@ -85,7 +87,7 @@ class Learner:
         raise NotImplementedError
 
     def score(self, model: Any) -> Score:
-        """Called in evaluation mode, without gradients, where the course asks for evaluations."""
+        """Called in evaluation mode, without gradients, in every process, where the course asks for evaluations."""
         raise NotImplementedError
 
 
@@ -114,11 +116,12 @@ class Fitted:
 
 def accelerator(course: Course) -> Accelerator:
     """The accelerate of a course; processes are those of the launcher."""
+    processes(course.device)
     AcceleratorState._reset_state(
         reset_partial_state=False
     )  # an earlier training may have had another precision
-    device = choose_device(course.device)
-    return Accelerator(mixed_precision=PRECISIONS[course.precision], cpu=device.type == "cpu")
+    cpu = choose_device(course.device).type == "cpu"
+    return Accelerator(mixed_precision=PRECISIONS[course.precision], cpu=cpu)
 
 
 def mixed(*numbers: int) -> int:
@@ -138,7 +141,7 @@ def fit(
     keep: Callable[[], object] = lambda: None,
     clipped: Sequence[nn.Parameter] | None = None,
 ) -> Fitted:
-    """Trains a model in place; it ends with the best evaluated weights (without evaluations: the last), in eval mode.
+    """Trains a model in place; it ends with the best evaluated weights, or the last ones (see `Course`), in eval mode.
 
     Args:
         model: moved to the course's device.
@@ -284,12 +287,14 @@ class _Training:
     def evaluate(self) -> Score:
         self.model.eval()
         with torch.no_grad():
-            score = self.learner.score(self.model)
+            # the model itself: what processes share wants as many calls from each
+            score = self.learner.score(self.bare)
         if not self.at.best or list(score.rank) > self.at.best:
             self.at.best, self.at.best_step = list(score.rank), self.at.step
-            self.best_weights = {
-                name: value.detach().clone() for name, value in self.bare.state_dict().items()
-            }
+            if self.course.keep_best:
+                self.best_weights = {
+                    name: value.detach().clone() for name, value in self.bare.state_dict().items()
+                }
         return score
 
     def say(self, loss: Tensor, score: Score | None) -> None:
