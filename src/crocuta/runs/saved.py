@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crocuta.errors import InputError
+from crocuta.runs.manifest import describe
 
 #: What tells a run of 0.1.0, which wrote no "kind", from the others: a key of its configuration.
 OLD_KINDS = {"models": "train", "genome": "pretrain", "image_size": "image train", "config": "graph train",
@@ -47,6 +48,35 @@ class SavedRun:
     def metrics(self) -> dict[str, Any]:
         """What came out."""
         return read_json(self.path / "metrics.json")
+
+    @cached_property
+    def inputs(self) -> dict[str, list[dict[str, Any]]]:
+        """Path, digest and size of what was read, by role; 0.1.0 kept them in manifest.json, without roles."""
+        if "inputs" in self.config:
+            return self.config["inputs"]
+        return {"data": read_json(self.path / "manifest.json")["data"]}
+
+    def input(self, role: str, given: str | PathLike | None = None) -> Path:
+        """The file or folder that the run read in a role, made sure to be the same still.
+
+        Args:
+            given: where it lies now; None: where it lay then.
+
+        Raises:
+            InputError: it is not there, or its content is another.
+        """
+        record = self.inputs[role][0]
+        path = Path(record["path"] if given is None else given)
+        if not path.exists():
+            raise InputError(
+                f"{path}: no such file or folder; the run {self.path} was made of it: give its place by `{role}`"
+            )
+        if (now := describe(path)["sha256"]) != record["sha256"]:
+            raise InputError(
+                f"{path}: not what the run {self.path} was made of: its content has sha256 {now[:12]}..., then it was"
+                f" {record['sha256'][:12]}...; give the place of the same one by `{role}`"
+            )
+        return path
 
 
 def read_json(path: Path) -> dict[str, Any]:
