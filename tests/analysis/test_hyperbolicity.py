@@ -55,6 +55,63 @@ def test_exact_delta_is_that_of_all_quadruples_and_of_all_base_points(D):
     np.testing.assert_array_equal(four_point(D, np.array(found.quadruple)[:, None]), found.delta)
 
 
+def tied(D):
+    """D with its third part moved onto its first: many distances of 0."""
+    place = np.arange(len(D))
+    place[-(len(D) // 3) :] = place[: len(D) // 3]
+    return D[np.ix_(place, place)]
+
+
+def noisy(D, seed, direction):
+    """D with each distance up, down, or either way by a few units in the last place, symmetric."""
+    steps = np.random.default_rng(seed).integers(0, 4, D.shape) * direction
+    if direction == 0:
+        steps = np.random.default_rng(seed).integers(-3, 4, D.shape)
+    moved = np.triu(D * (1 + np.finfo(float).eps * steps), 1)
+    return moved + moved.T
+
+
+WITHOUT_DELTA = {
+    "tree": tree_metric(24),
+    "another tree": tree_metric(17, seed=3),
+    "small tree": tree_metric(4, seed=1),
+    "star": (lambda legs: np.add.outer(legs, legs) * (1 - np.eye(15)))(np.linspace(0.1, 1, 15)),
+    "line": euclidean(np.random.default_rng(0).random((20, 1))),
+    "ultrametric": 1.0 - np.eye(9),
+    "tree with duplicates": tied(tree_metric(18)),
+    "one place": np.zeros((7, 7)),
+    "two places": np.kron([[0.0, 0.3], [0.3, 0.0]], np.ones((4, 4))),
+}
+
+
+@pytest.mark.parametrize("direction", [0, 1, -1])
+@pytest.mark.parametrize("D", WITHOUT_DELTA.values(), ids=WITHOUT_DELTA)
+def test_worst_is_four_different_points_where_only_rounding_tells_them_apart(D, direction):
+    """Three points and one of them twice have delta 0: as much as any quadruple of these."""
+    for seed in range(10):
+        moved = D if seed == 0 else noisy(D, seed, direction)
+        found = worst(moved)
+        assert len(set(found.quadruple)) == 4
+        np.testing.assert_array_equal(four_point(moved, np.array(found.quadruple)[:, None]), found.delta)
+        assert 0 <= found.delta <= four_point(moved, all_quadruples(len(D))).max() <= 1e-14
+
+
+def test_worst_is_four_different_points_without_the_triangle_inequality():
+    """A point twice may then have a larger delta than any four points."""
+    D = 1.0 - np.eye(8)
+    D[2, 5] = D[5, 2] = 10
+    found = worst(D)
+    assert len(set(found.quadruple)) == 4
+    assert found.delta == four_point(D, all_quadruples(8)).max() == 4.5
+
+
+@pytest.mark.parametrize("tile", [1, 7, 10**6])
+def test_tiles_never_find_a_point_twice(monkeypatch, tile):
+    monkeypatch.setattr("crocuta.analysis.hyperbolicity.TILE", tile)
+    for seed in range(5):
+        assert len(set(worst(tree_metric(20, seed)).quadruple)) == 4
+
+
 def test_known_values():
     assert worst(tree_metric(40)).delta < 1e-12
     assert worst(cycle(4)).delta == 1  # a square of side 1

@@ -332,3 +332,19 @@ def test_decoder_arguments_are_checked():
         FermiDiracDecoder(Poincare(), chordal=True)
     with pytest.raises(ValueError, match="temperature must be positive"):
         FermiDiracDecoder(Lorentz(), temperature=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("factor", [1e-12, 1e-30, 1e12])
+def test_a_common_factor_of_a_node_s_weights_changes_nothing(factor, dtype):
+    """Attention among points far apart gives all of a node's neighbours weights whose squares float32 has not."""
+    m, generator = Lorentz(0.5), torch.Generator().manual_seed(0)
+    graph = Graph(torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]]), 4, undirected=True)
+    s = torch.randn(4, 5, generator=generator, dtype=F64).to(dtype).requires_grad_()
+    weight = torch.rand(len(graph.source), generator=generator, dtype=F64).to(dtype).requires_grad_()
+    slopes, points = [], []
+    for scale in (1.0, factor):
+        points.append(LorentzAggregation(m)(m.expmap0(s), graph, weight * scale))
+        slopes.append(torch.autograd.grad(points[-1].square().sum(), [s, weight]))
+    torch.testing.assert_close(points[1], points[0])
+    torch.testing.assert_close(slopes[1], slopes[0], rtol=1e-4, atol=1e-5)

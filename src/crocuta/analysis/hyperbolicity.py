@@ -88,7 +88,7 @@ def worst(D: np.ndarray) -> Worst:
 
     Every quadruple is looked at from its first point p, so each product runs over the points behind p, and, being
     symmetric, over half of its entries: n^4 / 8 steps, tile by tile. The product is in float32; the quadruple it
-    finds is evaluated in D's own precision, so the value is that of a real quadruple and at most 1e-6 of the
+    finds is evaluated in D's own precision, so the value is that of four different points and at most 1e-6 of the
     diameter below the largest.
     """
     n = len(D)
@@ -97,7 +97,7 @@ def worst(D: np.ndarray) -> Worst:
     scale = D.max() or 1.0
     small = (D / scale).astype(np.float32)
     _, p, x, y = max(_worst_behind(small, p) for p in range(n - 3))
-    G = gromov_product(D[np.ix_([p, *range(p + 1, n)], [p, *range(p + 1, n)])])[1:, 1:]
+    G = _products_of_different(D[p:, p:])
     z = int(np.minimum(G[x], G[y]).argmax())
     a, b, c, d = p, p + 1 + x, p + 1 + y, p + 1 + z
     return Worst(float(four_point(D, np.array([[a], [b], [c], [d]]))[0]), (a, b, c, d))
@@ -105,15 +105,27 @@ def worst(D: np.ndarray) -> Worst:
 
 def _worst_behind(D: np.ndarray, p: int) -> tuple[float, int, int, int]:
     """Largest delta at base p among the points behind it, with p, x and y (numbered from p + 1)."""
-    G = gromov_product(D[p:, p:])[1:, 1:]
-    m, x, best = len(G), 0, (-1.0, p, 0, 0)
+    G = _products_of_different(D[p:, p:])
+    m, x, best = len(G), 0, (-np.inf, p, 0, 1)
     while x < m:
         rows = max(1, TILE // (m - x))
         deltas = max_min_product(np.asfortranarray(G[x : x + rows]), G[:, x:]) - G[x : x + rows, x:]
+        np.fill_diagonal(deltas, -np.inf)  # x = y: the tile's columns start where its rows do
         i = int(deltas.argmax())
         best = max(best, (float(deltas.flat[i]), p, x + i // (m - x), x + i % (m - x)))
         x += rows
     return best
+
+
+def _products_of_different(D: np.ndarray) -> np.ndarray:
+    """`(x|y)` at the first point of the others, `-inf` on the diagonal: x or y is then never the z of the largest min.
+
+    With the diagonal, three points and one of them twice have delta 0, which is as much as a tree's quadruples have:
+    rounding would decide which of the two is found.
+    """
+    G = gromov_product(D)[1:, 1:]
+    np.fill_diagonal(G, -np.inf)
+    return G
 
 
 def four_point(D: np.ndarray, quadruples: np.ndarray) -> np.ndarray:

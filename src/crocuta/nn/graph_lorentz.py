@@ -65,6 +65,9 @@ class LorentzAggregation(nn.Module):
             weight = weight.to(x.dtype)
             total_weight = segment_sum(weight[:, None], graph)
         total = propagate(x, weight, graph)
+        # attention far apart gives weights of 1e-12 to all of a node's neighbours: their squares are below TINY
+        size = total_weight.detach().clamp_min(torch.finfo(total.dtype).tiny)
+        total, total_weight = total / size, total_weight / size
         return _Normalise.apply(total, total_weight, c).to(dtype)  # type: ignore[union-attr]
 
 

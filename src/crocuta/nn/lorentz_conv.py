@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from crocuta.manifolds import Lorentz
 from crocuta.manifolds.numerics import Scalar, in_float32
 from crocuta.manifolds.radial import sum_to_scalar
+from crocuta.nn.convolution import convolve_windows
 from crocuta.nn.linear import fan_in_uniform, positive
 
 Size = int | tuple[int, ...]
@@ -222,7 +223,7 @@ class LorentzConv1d(_Forward):
     torch.Size([2, 20, 9])
     """
 
-    convolve, axes = F.conv2d, 1
+    convolve, axes = convolve_windows, 1
 
 
 class LorentzConv2d(_Forward):
@@ -235,7 +236,7 @@ class LorentzConv2d(_Forward):
     torch.Size([2, 4, 4, 9])
     """
 
-    convolve, axes = F.conv2d, 2
+    convolve, axes = convolve_windows, 2
 
 
 class LorentzConvTranspose1d(_Transposed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 
 from crocuta.manifolds import Poincare, lorentz_to_poincare
 from crocuta.manifolds.numerics import TINY, in_float32, norm, sinhc, sqrt
+from crocuta.nn.convolution import convolve_windows
 from crocuta.nn.linear import positive
 from crocuta.nn.poincare_linear import from_hyperplanes
 
@@ -30,7 +30,6 @@ class _PoincareConv(nn.Module):
     convolution of the tangents, its length is a box sum of squares.
     """
 
-    convolve: Callable
     axes: int
 
     def __init__(
@@ -78,9 +77,9 @@ class _PoincareConv(nn.Module):
         u = (self.ratio * self.manifold.logmap0(x)).movedim(-1, 1)
         length = norm(weight.flatten(1))
         unit = weight / length.clamp_min(TINY).reshape(-1, 1, *(1,) * self.axes)
-        along = type(self).convolve(u, unit, **self.window).movedim(1, -1)
+        along = convolve_windows(u, unit, None, **self.window).movedim(1, -1)
         box = u.new_ones((1, 1, *self.kernel_size))
-        square = type(self).convolve(u.square().sum(1, keepdim=True), box, **self.window).movedim(1, -1)
+        square = convolve_windows(u.square().sum(1, keepdim=True), box, None, **self.window).movedim(1, -1)
         # the window's point on the hyperboloid: x_s = sinh(t) / t * 2u, t = 2 sqrt(c) |u| its scaled radius
         t = 2 * (c * square.clamp_min(TINY**1.5)).sqrt()
         held = t.clamp(max=REACH)
@@ -100,7 +99,7 @@ class PoincareConv1d(_PoincareConv):
     torch.Size([2, 20, 8])
     """
 
-    convolve, axes = F.conv1d, 1
+    axes = 1
 
 
 class PoincareConv2d(_PoincareConv):
@@ -111,4 +110,4 @@ class PoincareConv2d(_PoincareConv):
     torch.Size([2, 7, 7, 8])
     """
 
-    convolve, axes = F.conv2d, 2
+    axes = 2
