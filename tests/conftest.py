@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+GOLDEN = Path(__file__).resolve().parent / "golden"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -16,8 +17,8 @@ def shared_folder(*parts: str) -> Path:
 
 @pytest.fixture(scope="session")
 def golden():
-    """Folder of numeric oracles by name; skips where the oracles are absent."""
-    return lambda name: shared_folder("golden", name)
+    """Folder of golden numbers by name (`tests/golden/README.md`)."""
+    return lambda name: GOLDEN / name
 
 
 @pytest.fixture(scope="session")
