@@ -1,9 +1,14 @@
 """Fixtures shared by all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread a worker, set before torch and OpenMP are loaded
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -16,8 +21,8 @@ def shared_folder(*parts: str) -> Path:
 
 @pytest.fixture(scope="session")
 def golden():
-    """Folder of numeric oracles by name; skips where the oracles are absent."""
-    return lambda name: shared_folder("golden", name)
+    """Folder of golden numbers by name (`tests/golden/README.md`)."""
+    return lambda name: GOLDEN / name
 
 
 @pytest.fixture(scope="session")

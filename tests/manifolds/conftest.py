@@ -1,22 +1,15 @@
-"""The mpmath oracle's files, which live beside the project."""
-
-from pathlib import Path
+"""The mpmath oracle's files."""
 
 import numpy as np
 import pytest
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "manifolds"
-
 
 @pytest.fixture
-def oracle():
-    """Load `oracle_<model>_<precision>.npz`, or skip where the golden folder is absent."""
+def oracle(golden):
+    """Loads `oracle_<model>_<precision>.npz`."""
 
     def load(model: str, precision: str) -> dict[str, np.ndarray]:
-        path = GOLDEN / f"oracle_{model}_{precision}.npz"
-        if not path.exists():
-            pytest.skip(f"golden numbers are absent: {path}")
-        with np.load(path) as archive:
+        with np.load(golden("manifolds") / f"oracle_{model}_{precision}.npz") as archive:
             return dict(archive)
 
     return load
