@@ -44,6 +44,16 @@ def test_stretches_join_without_a_seam(examples, monkeypatch):
     np.testing.assert_allclose(network._predict(untrained, channels), whole, atol=1e-5)
 
 
+def test_examples_are_renamed_with_their_labels():
+    """Evidence that names the truth still does once populations have other names; of three, some orders go round."""
+    truth = np.random.default_rng(0).integers(0, 3, (8, 100))
+    evidence = np.tile(np.eye(3, dtype=np.float32)[truth], 4)
+    for seed in range(12):
+        stretch, labels = network._batch([(evidence, truth)], np.random.default_rng(seed))
+        for kind in stretch.split(3, dim=2):
+            np.testing.assert_array_equal(kind.argmax(2), labels)
+
+
 def test_training_mends_what_the_chain_gets_wrong(examples, tmp_path):
     steps = []
     chain = ChainSettings()

@@ -11,7 +11,7 @@ from crocuta.cli import app
 from crocuta.data.records import read_records
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
-from crocuta.train.words import WordsRecipe, fit_words, judged, split
+from crocuta.train.words import Ensemble, WordsRecipe, fit_words, judged, split
 from crocuta.train.words_run import find_sequences, load_words, name_sequences, read_described, train_words
 
 KINDS = {"LTR/Gypsy": "ACGT", "Satellite": "AAATTG", "DNA/TcMar-Tc1": "CCCGGA"}
@@ -67,6 +67,16 @@ def test_asked_both_ways(run, library):
         assert (np.diff(odds) <= 0).all()
     with pytest.raises(InputError, match="has learnt none of these words; it knows"):
         find_sequences(ensemble, "purple zebra", sequences)
+
+
+def test_what_is_common_is_likelier(run, library):
+    """A caption that was e^2 times as common is e^2 times as likely, to each member."""
+    ensemble, sequences = load_words(run), read(library)
+    common = ensemble.words.prior + np.array([2, 0, 0], np.float32)
+    changed = Ensemble(ensemble.models, ensemble.words._replace(prior=common))
+    (before, _), (after, _) = ensemble.likeness(sequences), changed.likeness(sequences)
+    odds = [found[:, 0] - found[:, 1] for found in (before, after)]
+    np.testing.assert_allclose(odds[1] - odds[0], 2 * len(ensemble.models), rtol=1e-4)
 
 
 def test_a_saved_ensemble_is_the_same(library, tmp_path):
