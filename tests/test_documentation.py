@@ -1,8 +1,9 @@
 """What users copy runs: README's Python, and the examples in reduced form."""
 
 import re
-import subprocess
+import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -29,78 +30,90 @@ EXAMPLES = {
 }
 
 
-def python_blocks(path: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
+def python_blocks(page: str) -> str:
+    text = (ROOT / page).read_text()
+    return "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs a program in an empty folder and returns what it prints.
+
+    In this process: one of its own would spend most of its time on importing torch and transformers.
+    """
+
+    def program(path: Path, *arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        monkeypatch.syspath_prepend(path.parent)  # as `python FILE` does
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return program
+
+
+@pytest.fixture
+def run_code(run, tmp_path):
+    """Runs Python text, from a file so that a failure shows its line."""
+
+    def code(text: str) -> str:
+        path = tmp_path / "page.py"
+        path.write_text(text)
+        return run(path)
+
+    return code
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/embeddings.md"])
-def test_python_in_the_documentation_runs(page, tmp_path):
+def test_python_in_the_documentation_runs(page, run_code, tmp_path):
     (tmp_path / "data.csv").write_text(DATA)
-    code = "\n".join(python_blocks(ROOT / page)).replace("...", "")
+    code = python_blocks(page).replace("...", "")
     code = code.replace('"run", seeds=3)', '"run", seeds=1, epochs=1)')
     if "presets.train" not in code:
         train = 'from crocuta import presets\npresets.train("data.csv", ["cnn"], "run", seeds=1, epochs=1)\n'
         code = train + code
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_code(code)
 
 
-def test_python_of_the_layers_page_runs(tmp_path):
-    code = "\n".join(python_blocks(ROOT / "docs" / "layers.md"))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("torch.Size([32, 21])")
+def test_python_of_the_layers_page_runs(run_code):
+    assert run_code(python_blocks("docs/layers.md")).startswith("torch.Size([32, 21])")
 
 
-def test_python_of_the_graphs_page_runs():
-    code = "\n".join(python_blocks(ROOT / "docs" / "graphs.md"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "torch.Size([2])\ntorch.Size([6, 9])\n"
+def test_python_of_the_graphs_page_runs(run_code):
+    assert run_code(python_blocks("docs/graphs.md")) == "torch.Size([2])\ntorch.Size([6, 9])\n"
 
 
-def test_python_of_the_hyplora_page_runs(tmp_path):
-    code = "\n".join(python_blocks(ROOT / "docs" / "hyplora.md"))
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_python_of_the_hyplora_page_runs(run_code, tmp_path):
+    run_code(python_blocks("docs/hyplora.md"))
     assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
 
 
-def test_python_of_the_vision_page_runs():
-    code = "\n".join(python_blocks(ROOT / "docs" / "vision.md"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("torch.Size([8, 10])\ntorch.Size([8, 16, 65])\n")
-    assert done.stdout.endswith("torch.Size([1, 10])\n")
+def test_python_of_the_vision_page_runs(run_code):
+    printed = run_code(python_blocks("docs/vision.md"))
+    assert printed.startswith("torch.Size([8, 10])\ntorch.Size([8, 16, 65])\n")
+    assert printed.endswith("torch.Size([1, 10])\n")
 
 
-def test_python_of_the_retrieval_page_runs(tmp_path):
-    code = "\n".join(python_blocks(ROOT / "docs" / "retrieval.md"))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "1\n['AluSx is a SINE']\ntorch.Size([3, 5])\n"
+def test_python_of_the_retrieval_page_runs(run_code):
+    printed = run_code(python_blocks("docs/retrieval.md"))
+    assert printed == "1\n['AluSx is a SINE']\ntorch.Size([3, 5])\n"
 
 
 @pytest.mark.parametrize("page", ["lclip", "lorentz_language"])
-def test_python_of_the_pages_of_language_runs(page):
-    code = "\n".join(python_blocks(ROOT / "docs" / f"{page}.md"))
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout in ("torch.Size([2, 1])\n", "torch.Size([1, 25])\n")
+def test_python_of_the_pages_of_language_runs(page, run_code):
+    printed = run_code(python_blocks(f"docs/{page}.md"))
+    assert printed in ("torch.Size([2, 1])\n", "torch.Size([1, 25])\n")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_example_runs(example, tmp_path):
+def test_example_runs(example, run, tmp_path):
     path = ROOT / "examples" / example
     task = tmp_path / "GUE" / "prom" / "prom_core_tata"
     task.mkdir(parents=True)
     for part in ("train", "dev", "test"):
         (task / f"{part}.csv").write_text(DATA)
     assert len(path.read_text().splitlines()) <= 120
-    command = [sys.executable, "-W", "ignore", str(path), *EXAMPLES[example]]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert run(path, *EXAMPLES[example])
