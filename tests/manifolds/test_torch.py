@@ -26,7 +26,7 @@ def everything(m, s, t):
 @pytest.mark.filterwarnings(
     "ignore:.*should not be instantiated:DeprecationWarning"
 )  # torch's tracer does so
-@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("learnable", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("kind", [Lorentz, Poincare])
 def test_compiles_whole_also_under_autocast(kind, learnable):
     m = kind(0.7, learnable)

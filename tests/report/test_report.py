@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from crocuta.errors import InputError
-from crocuta.report import compare, words, write_report
-from crocuta.report.run import read_run
-from crocuta.report.style import PALETTE
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global compare, words, write_report, read_run, PALETTE
+    from crocuta.report import compare, words, write_report
+    from crocuta.report.run import read_run
+    from crocuta.report.style import PALETTE
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +193,7 @@ def test_themes_reach_into_the_figures(page):
 
 def test_names_from_users_cannot_become_markup(write_run, tmp_path):
     classes = ("<script>alert(1)</script>", "$\\alpha$ & 遺伝子")
-    run = write_run(tmp_path / "run", classes=classes, n=60, task="<b>mine</b>")
+    run = write_run(tmp_path / "run", classes=classes, n=60, seeds=1, models=["cnn"], task="<b>mine</b>")
     html = write_report([run], tmp_path / "out").read_text(encoding="utf-8")
     assert "<script" not in html
     assert "<b>mine" not in html
@@ -195,11 +201,15 @@ def test_names_from_users_cannot_become_markup(write_run, tmp_path):
     assert "$\\alpha$ &amp; 遺伝子" in html
 
 
+TWO = ["cnn", "kmer"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {"classes": tuple(f"family {i}" for i in range(7)), "metric": "accuracy"},
-        {"classes": tuple(f"mark {i}" for i in range(5)), "metric": "auroc", "multi_label": True},
+        {"classes": tuple(f"family {i}" for i in range(7)), "metric": "accuracy", "seeds": 2, "models": TWO},
+        {"classes": tuple(f"mark {i}" for i in range(5)), "metric": "auroc", "multi_label": True}
+        | {"seeds": 2, "models": TWO},
         {"seeds": 1, "models": ["cnn"], "task": None, "one_length": True},
         {"seeds": 1, "models": ["kmer", "length"]},
     ],
@@ -213,7 +223,7 @@ def test_every_kind_of_run_has_a_report(write_run, tmp_path, options):
 
 
 def test_undefined_scores_are_dashes(write_run, tmp_path):
-    run = write_run(tmp_path / "run", n=50)
+    run = write_run(tmp_path / "run", n=50, seeds=2, models=["cnn", "kmer"])
     metrics = json.loads((run / "metrics.json").read_text())
     undefined = {"mean": None, "sd": None, "low": None, "high": None}
     metrics["models"]["cnn"]["test"]["mcc"] = undefined
@@ -238,10 +248,10 @@ def test_a_page_of_two_runs_tells_folders_of_one_name_apart(pair):
     assert "CNN (first #2) − CNN (first #1)" in html
 
 
-def test_runs_with_different_test_sets_stand_side_by_side_only(write_run, run, tmp_path):
-    other = write_run(tmp_path / "other", n=150)
-    assert compare.across([read_run(run), read_run(other)]) == []
-    html = write_report([run, other], tmp_path / "page.html").read_text()
+def test_runs_with_different_test_sets_stand_side_by_side_only(write_run, tmp_path):
+    runs = [write_run(tmp_path / str(n), n=n, seeds=1, models=["cnn"]) for n in (50, 60)]
+    assert compare.across([read_run(run) for run in runs]) == []
+    html = write_report(runs, tmp_path / "page.html").read_text()
     assert "different test sequences" in html
 
 
