@@ -10,7 +10,14 @@ import pytest
 import crocuta.manifolds
 import crocuta.nn
 import crocuta.optim
-import crocuta.retrieval
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global crocuta
+    import crocuta.retrieval
+
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,10 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from crocuta.analysis.bootstrap import bootstrap_interval, mean_sd, paired_difference
 from crocuta.analysis.summary import summarise
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global stats
+    from scipy import stats
 
 
 def binary(n, right, seed=0):

@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
-from sklearn import metrics as oracle
 
 from crocuta.analysis.curves import mean_precision_recall, mean_roc, precision_recall, reliability, roc
 from crocuta.analysis.scores import scores
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global oracle
+    from sklearn import metrics as oracle
 
 
 @pytest.fixture(params=[None, 1], ids=["distinct", "tied"])

@@ -3,17 +3,23 @@
 import sys
 import warnings
 
-import anndata
 import numpy as np
-import pandas
 import pytest
 import torch
-from scipy import sparse
 
 from crocuta.analysis.embeddings import Embeddings, read_embeddings
 from crocuta.analysis.maps import make_map, principal
 from crocuta.errors import InputError
 from crocuta.manifolds import Lorentz, lorentz_to_poincare
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global anndata, pandas, sparse
+    import anndata
+    import pandas
+    from scipy import sparse
 
 
 def hyperbolic(v, c=0.5, manifold="lorentz"):

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
-from scipy.stats import friedmanchisquare
 
-from crocuta.analysis.ranks import Ranks, cliques, mean_ranks
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global friedmanchisquare, Ranks, cliques, mean_ranks
+    from scipy.stats import friedmanchisquare
+
+    from crocuta.analysis.ranks import Ranks, cliques, mean_ranks
+
 
 DEMSAR = np.array(
     [

@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
-from sklearn import metrics as oracle
 
 from crocuta.analysis.scores import METRICS, confusion, scores, statistic
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global oracle
+    from sklearn import metrics as oracle
 
 
 def softmax(x):

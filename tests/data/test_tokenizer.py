@@ -2,10 +2,18 @@ import json
 
 import pytest
 import torch
-from transformers import AutoTokenizer
 
 from crocuta.data.encoding import VOCABULARY, encode
-from crocuta.data.tokenizer import DNATokenizer
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoTokenizer, DNATokenizer
+    from transformers import AutoTokenizer
+
+    from crocuta.data.tokenizer import DNATokenizer
+
 
 PORT = {  # the tokenizer_config.json that HyenaDNA's Hugging Face port publishes
     "add_prefix_space": False,

@@ -1,8 +1,16 @@
 """The word tokenizer of captions."""
 
-from transformers import AutoTokenizer
+import pytest
 
-from crocuta.data.words import word_tokenizer
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoTokenizer, word_tokenizer
+    from transformers import AutoTokenizer
+
+    from crocuta.data.words import word_tokenizer
+
 
 CAPTIONS = ["a photo of the digit three", "a three to the left of a seven"]
 

@@ -4,27 +4,42 @@ import pytest
 import torch
 
 from crocuta.data.encoding import VOCABULARY, encode
-from crocuta.models.adapters import (
-    HyenaInContextConfig,
-    HyenaInContextForSequenceClassification,
-    HyenaLabelPromptConfig,
-    HyenaLabelPromptForSequenceClassification,
-    HyenaPromptConfig,
-    HyenaPromptForSequenceClassification,
-    prepend,
-)
-from crocuta.models.hyena import HyenaForCausalLM
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global HyenaInContextConfig, HyenaInContextForSequenceClassification, HyenaLabelPromptConfig
+    global HyenaLabelPromptForSequenceClassification, HyenaPromptConfig
+    global HyenaPromptForSequenceClassification, prepend, HyenaForCausalLM
+    from crocuta.models.adapters import (
+        HyenaInContextConfig,
+        HyenaInContextForSequenceClassification,
+        HyenaLabelPromptConfig,
+        HyenaLabelPromptForSequenceClassification,
+        HyenaPromptConfig,
+        HyenaPromptForSequenceClassification,
+        prepend,
+    )
+    from crocuta.models.hyena import HyenaForCausalLM
+
 
 SMALL = {"d_model": 16, "n_layer": 2, "filter_order": 16, "max_seq_len": 80, "initializer_range": 0.2}
-KINDS = (
-    (HyenaPromptForSequenceClassification, HyenaPromptConfig(**SMALL, prompt_tokens=5)),
-    (HyenaPromptForSequenceClassification, HyenaPromptConfig(**SMALL, prompt_tokens=5, bidirectional=True)),
-    (HyenaLabelPromptForSequenceClassification, HyenaLabelPromptConfig(**SMALL, prompt_tokens=5)),
-    (
+KINDS = {
+    "prompt": lambda: (HyenaPromptForSequenceClassification, HyenaPromptConfig(**SMALL, prompt_tokens=5)),
+    "prompt, bidirectional": lambda: (
+        HyenaPromptForSequenceClassification,
+        HyenaPromptConfig(**SMALL, prompt_tokens=5, bidirectional=True),
+    ),
+    "label prompt": lambda: (
+        HyenaLabelPromptForSequenceClassification,
+        HyenaLabelPromptConfig(**SMALL, prompt_tokens=5),
+    ),
+    "in context": lambda: (
         HyenaInContextForSequenceClassification,
         HyenaInContextConfig(**SMALL, shots=2, pool_size=3, pool_length=7),
     ),
-)
+}
 
 
 def build(kind, config):
@@ -46,9 +61,9 @@ def test_a_prompt_stands_after_padding_and_before_the_sequence():
     assert found.own.tolist() == [[0, 0, 0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0]]
 
 
-@pytest.mark.parametrize(("kind", "config"), KINDS)
-def test_padding_tells_nothing(kind, config):
-    model = build(kind, config)
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_tells_nothing(kind):
+    model = build(*KINDS[kind]())
     alone = torch.tensor([[7, 8, 9, 10, 10, 1]])
     padded = torch.tensor([[4, 4, 7, 8, 9, 10, 10, 1]])
     with torch.no_grad():
@@ -57,8 +72,9 @@ def test_padding_tells_nothing(kind, config):
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize(("kind", "config"), KINDS)
-def test_the_prompt_matters_and_survives_saving(kind, config, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_prompt_matters_and_survives_saving(kind, tmp_path):
+    kind, config = KINDS[kind]()
     model = build(kind, config)
     ids = torch.tensor([[7, 8, 9, 10, 10, 1]])
     with torch.no_grad():
@@ -72,8 +88,8 @@ def test_the_prompt_matters_and_survives_saving(kind, config, tmp_path):
 
 
 def test_label_tokens_answer_as_the_language_model_does():
-    _, config = KINDS[2]
-    model = build(HyenaLabelPromptForSequenceClassification, config)
+    kind, config = KINDS["label prompt"]()
+    model = build(kind, config)
     language = HyenaForCausalLM(config).eval()
     language.hyena.load_state_dict(model.hyena.state_dict())
     ids = torch.tensor([[7, 8, 9, 10, 10, 1]])

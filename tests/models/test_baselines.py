@@ -7,12 +7,18 @@ import torch
 
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import encode
-from crocuta.models.baselines import (
-    KmerConfig,
-    KmerForSequenceClassification,
-    LengthConfig,
-    LengthForSequenceClassification,
-)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global KmerConfig, KmerForSequenceClassification, LengthConfig, LengthForSequenceClassification
+    from crocuta.models.baselines import (
+        KmerConfig,
+        KmerForSequenceClassification,
+        LengthConfig,
+        LengthForSequenceClassification,
+    )
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
 
-from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification, convert
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModelForSequenceClassification, CNNConfig, CNNForSequenceClassification, convert
+    from transformers import AutoModelForSequenceClassification
+
+    from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification, convert
+
 
 ORIGINAL_SYMBOLS = torch.tensor([7, 8, 10, 9, 11])  # A, C, T, G, N as our token ids
 

@@ -6,19 +6,28 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from crocuta.errors import InputError
-from crocuta.models.hyena import (
-    RELEASED,
-    HyenaConfig,
-    HyenaForCausalLM,
-    HyenaForSequenceClassification,
-    HyenaForTokenClassification,
-    HyenaModel,
-    convert,
-)
 from crocuta.nn.pool import POOLS
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModelForCausalLM, RELEASED, HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+    global HyenaForTokenClassification, HyenaModel, convert
+    from transformers import AutoModelForCausalLM
+
+    from crocuta.models.hyena import (
+        RELEASED,
+        HyenaConfig,
+        HyenaForCausalLM,
+        HyenaForSequenceClassification,
+        HyenaForTokenClassification,
+        HyenaModel,
+        convert,
+    )
+
 
 MODELS = ["tiny1k_d128_n2", "small4_d64_n4"]
 VARIANTS = {
@@ -233,9 +242,10 @@ def test_folder_of_the_port_loads_through_auto_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", [HyenaForCausalLM, HyenaForSequenceClassification, HyenaForTokenClassification]
+    "kind", ["HyenaForCausalLM", "HyenaForSequenceClassification", "HyenaForTokenClassification"]
 )
 def test_save_and_load_round_trip(tmp_path, kind):
+    kind = globals()[kind]
     model = kind(HyenaConfig(**SMALL, num_labels=3)).eval()
     model.save_pretrained(tmp_path)
     again = kind.from_pretrained(tmp_path).eval()

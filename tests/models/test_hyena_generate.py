@@ -7,9 +7,17 @@ from typer.testing import CliRunner
 from crocuta.cli import app
 from crocuta.data.encoding import decode
 from crocuta.data.records import read_records
-from crocuta.models import hyena_generate_cost, hyena_lean
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
-from crocuta.models.hyena_generate import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global hyena_generate_cost, hyena_lean, HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+    global HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+    from crocuta.models import hyena_generate_cost, hyena_lean
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+    from crocuta.models.hyena_generate import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 260, "initializer_range": 0.3}
 

@@ -5,12 +5,20 @@ from itertools import product
 import pytest
 import torch
 
-from crocuta import presets
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import encode
-from crocuta.models.base import load_classifier
-from crocuta.models.hyena import HyenaForSequenceClassification
-from crocuta.models.hyena_kmer import KmerHyenaConfig, KmerHyenaForSequenceClassification, kmer_tokens
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global presets, load_classifier, HyenaForSequenceClassification, KmerHyenaConfig
+    global KmerHyenaForSequenceClassification, kmer_tokens
+    from crocuta import presets
+    from crocuta.models.base import load_classifier
+    from crocuta.models.hyena import HyenaForSequenceClassification
+    from crocuta.models.hyena_kmer import KmerHyenaConfig, KmerHyenaForSequenceClassification, kmer_tokens
+
 
 SMALL = {"d_model": 16, "n_layer": 2, "filter_order": 16, "max_seq_len": 20, "initializer_range": 0.2}
 

@@ -2,21 +2,31 @@
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from crocuta.data.encoding import encode
 from crocuta.data.encoding import reverse_complement as reverse_complement_bytes
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.models.hyena_rc import (
-    RCHyenaConfig,
-    RCHyenaForMaskedLM,
-    RCHyenaForSequenceClassification,
-    RCHyenaModel,
-    complement,
-    reverse_complement,
-)
 from crocuta.nn.pool import POOLS
-from crocuta.presets import PRESETS
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, HyenaConfig
+    global HyenaForCausalLM, RCHyenaConfig, RCHyenaForMaskedLM, RCHyenaForSequenceClassification
+    global RCHyenaModel, complement, reverse_complement, PRESETS
+    from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.models.hyena_rc import (
+        RCHyenaConfig,
+        RCHyenaForMaskedLM,
+        RCHyenaForSequenceClassification,
+        RCHyenaModel,
+        complement,
+        reverse_complement,
+    )
+    from crocuta.presets import PRESETS
+
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 40, "initializer_range": 0.2}
 PADDING, MASK = 4, 3
@@ -102,12 +112,13 @@ def test_masked_logits_are_equivariant():
 @pytest.mark.parametrize(
     ("kind", "auto"),
     [
-        (RCHyenaModel, AutoModel),
-        (RCHyenaForMaskedLM, AutoModelForMaskedLM),
-        (RCHyenaForSequenceClassification, AutoModelForSequenceClassification),
+        ("RCHyenaModel", "AutoModel"),
+        ("RCHyenaForMaskedLM", "AutoModelForMaskedLM"),
+        ("RCHyenaForSequenceClassification", "AutoModelForSequenceClassification"),
     ],
 )
 def test_save_and_load_through_auto_classes(kind, auto, tmp_path):
+    kind, auto = globals()[kind], globals()[auto]
     model = build(kind).float()
     model.save_pretrained(tmp_path)
     again = auto.from_pretrained(tmp_path).eval()

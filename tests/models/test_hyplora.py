@@ -2,24 +2,35 @@
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
-from transformers import (
-    AutoModelForSequenceClassification,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
 
 from crocuta.manifolds import Lorentz
-from crocuta.models import hyena_lean
-from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
-from crocuta.models.hyplora import HypLoraConfig, HypLoraLayer, build_in, is_built_in
 from crocuta.nn import LorentzLayerNorm, LorentzLinear
 from crocuta.optim import parameter_groups
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global PeftModel, get_peft_model, AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel
+    global LlamaConfig, LlamaForCausalLM, hyena_lean, CNNConfig, CNNForSequenceClassification, HyenaConfig
+    global HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel, HypLoraConfig, HypLoraLayer
+    global build_in, is_built_in
+    from peft import PeftModel, get_peft_model
+    from transformers import (
+        AutoModelForSequenceClassification,
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
+
+    from crocuta.models import hyena_lean
+    from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
+    from crocuta.models.hyplora import HypLoraConfig, HypLoraLayer, build_in, is_built_in
+
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"  # peft's

@@ -6,10 +6,16 @@ import sys
 import numpy as np
 import pytest
 import torch
-from transformers import AutoImageProcessor
 
-from crocuta.models.image_processor import CrocutaImageProcessor
-from crocuta.models.lvit import LViTConfig, LViTModel
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoImageProcessor, CrocutaImageProcessor, LViTConfig, LViTModel
+    from transformers import AutoImageProcessor
+
+    from crocuta.models.image_processor import CrocutaImageProcessor
+    from crocuta.models.lvit import LViTConfig, LViTModel
 
 
 def colours(height=10, width=12):

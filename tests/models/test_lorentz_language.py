@@ -3,27 +3,37 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSequenceClassification,
-    DynamicCache,
-)
 
-from crocuta.models.lorentz_language import (
-    LorentzTransformerConfig,
-    LorentzTransformerForCausalLM,
-    LorentzTransformerForMaskedLM,
-    LorentzTransformerForSequenceClassification,
-    LorentzTransformerModel,
-)
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+    global DynamicCache, LorentzTransformerConfig, LorentzTransformerForCausalLM
+    global LorentzTransformerForMaskedLM, LorentzTransformerForSequenceClassification
+    global LorentzTransformerModel
+    from transformers import (
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForMaskedLM,
+        AutoModelForSequenceClassification,
+        DynamicCache,
+    )
+
+    from crocuta.models.lorentz_language import (
+        LorentzTransformerConfig,
+        LorentzTransformerForCausalLM,
+        LorentzTransformerForMaskedLM,
+        LorentzTransformerForSequenceClassification,
+        LorentzTransformerModel,
+    )
+
 
 HEADS = {
-    AutoModel: LorentzTransformerModel,
-    AutoModelForMaskedLM: LorentzTransformerForMaskedLM,
-    AutoModelForCausalLM: LorentzTransformerForCausalLM,
-    AutoModelForSequenceClassification: LorentzTransformerForSequenceClassification,
+    "AutoModel": "LorentzTransformerModel",
+    "AutoModelForMaskedLM": "LorentzTransformerForMaskedLM",
+    "AutoModelForCausalLM": "LorentzTransformerForCausalLM",
+    "AutoModelForSequenceClassification": "LorentzTransformerForSequenceClassification",
 }
 
 
@@ -47,10 +57,10 @@ def test_states_are_points_and_gradients_finite(c):
     assert all(torch.isfinite(p.grad).all() and p.grad.abs().max() > 0 for p in model.parameters())
 
 
-@pytest.mark.parametrize("kind", [LorentzTransformerForMaskedLM, LorentzTransformerForCausalLM])
+@pytest.mark.parametrize("kind", ["LorentzTransformerForMaskedLM", "LorentzTransformerForCausalLM"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(kind, side):
-    model, ids = small(kind), letters(1, 7)
+    model, ids = small(globals()[kind]), letters(1, 7)
     pad = (5, 0) if side == "left" else (0, 5)
     padded = model(torch.nn.functional.pad(ids, pad, value=4), torch.nn.functional.pad(torch.ones(1, 7), pad))
     inside = padded.logits[:, 5:] if side == "left" else padded.logits[:, :7]
@@ -94,9 +104,10 @@ def test_generation_with_and_without_cache_agree_and_batches_do_not_matter():
     assert torch.equal(found[0, 3:], plain[0])
 
 
-@pytest.mark.parametrize("auto", HEADS, ids=lambda auto: auto.__name__)
+@pytest.mark.parametrize("auto", HEADS)
 def test_round_trip_saves_the_curvature_once(auto, tmp_path):
-    model = small(HEADS[auto])
+    auto, kind = globals()[auto], globals()[HEADS[auto]]
+    model = small(kind)
     base = model.base_model
     base.manifold.log_c.data.fill_(0.7)
     model.save_pretrained(tmp_path)
@@ -104,7 +115,7 @@ def test_round_trip_saves_the_curvature_once(auto, tmp_path):
         "manifold.log_c" if model is base else "transformer.manifold.log_c"
     ]
     again = auto.from_pretrained(tmp_path).eval()
-    assert type(again) is HEADS[auto]
+    assert type(again) is kind
     ids = letters(2, 9)
     for first, second in zip(model(ids).to_tuple(), again(ids).to_tuple(), strict=True):
         assert torch.equal(first, second)

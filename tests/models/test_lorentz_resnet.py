@@ -5,11 +5,19 @@ import math
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForImageClassification
 
 from crocuta import optim
-from crocuta.models.lorentz_resnet import LorentzResNetConfig, LorentzResNetForImageClassification
 from crocuta.nn import LorentzConv2d
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModel, AutoModelForImageClassification, LorentzResNetConfig
+    global LorentzResNetForImageClassification
+    from transformers import AutoModel, AutoModelForImageClassification
+
+    from crocuta.models.lorentz_resnet import LorentzResNetConfig, LorentzResNetForImageClassification
 
 
 def small(**options):

@@ -7,10 +7,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
-from transformers import AutoModel, AutoModelForImageClassification
 
 from crocuta import optim
-from crocuta.models.lvit import LViTConfig, LViTForImageClassification, LViTModel
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModel, AutoModelForImageClassification, LViTConfig, LViTForImageClassification, LViTModel
+    from transformers import AutoModel, AutoModelForImageClassification
+
+    from crocuta.models.lvit import LViTConfig, LViTForImageClassification, LViTModel
+
 
 SMALL = {"image_size": 8, "patch_size": 4, "num_channels": 3, "hidden_size": 16, "num_hidden_layers": 2}
 SMALL |= {"num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}

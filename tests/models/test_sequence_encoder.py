@@ -5,24 +5,33 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel
 
 from crocuta.data.encoding import encode, reverse_complement
 from crocuta.data.sequences import Sequences
-from crocuta.models.hyena_kmer import KmerHyenaConfig
-from crocuta.models.sequence_encoder import (
-    SequenceEncoder,
-    SequenceEncoderConfig,
-    as_row,
-    kmer_counts,
-    length_counts,
-    peptide_counts,
-    prefix_counts,
-)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModel, KmerHyenaConfig, SequenceEncoder, SequenceEncoderConfig, as_row, kmer_counts
+    global length_counts, peptide_counts, prefix_counts
+    from transformers import AutoModel
+
+    from crocuta.models.hyena_kmer import KmerHyenaConfig
+    from crocuta.models.sequence_encoder import (
+        SequenceEncoder,
+        SequenceEncoderConfig,
+        as_row,
+        kmer_counts,
+        length_counts,
+        peptide_counts,
+        prefix_counts,
+    )
+
 
 LETTERS = "ATGGCCTTTAAACGATCGATTNCGTAGCTAGCTTTAGGCCCAAATGACCGATAGCA"
 WHOLE = {"kmers": [2, 3], "peptide": 2, "prefixes": [2, 3], "length_bins": 20}
-HYENA = KmerHyenaConfig(d_model=8, n_layer=1, k=3, max_seq_len=12, embed_dropout=0.0)
+HYENA = {"d_model": 8, "n_layer": 1, "k": 3, "max_seq_len": 12, "embed_dropout": 0.0}
 
 
 def turned(letters):
@@ -71,9 +80,10 @@ def test_length_is_told_in_half_octaves():
     assert length_counts(torch.full((1, 999), 7), None, 3)[0].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("hyena", [None, HYENA])
+@pytest.mark.parametrize("hyena", [None, HYENA], ids=["counts", "hyena"])
 def test_padding_changes_nothing(hyena):
     torch.manual_seed(0)
+    hyena = hyena and KmerHyenaConfig(**hyena)
     encoder = SequenceEncoder(SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8, hyena=hyena)).eval()
     ids = as_row(encode(LETTERS))
     longer = torch.nn.functional.pad(ids, (0, 9), value=4)
@@ -103,7 +113,9 @@ def test_components_are_the_principal_ones():
 
 def test_round_trip(tmp_path):
     torch.manual_seed(0)
-    config = SequenceEncoderConfig(kmers=[2], peptide=0, components=4, hidden_size=8, hyena=HYENA)
+    config = SequenceEncoderConfig(
+        kmers=[2], peptide=0, components=4, hidden_size=8, hyena=KmerHyenaConfig(**HYENA)
+    )
     encoder = SequenceEncoder(config).eval()
     encoder.fit(Sequences.from_strings([LETTERS, LETTERS[:30], LETTERS[10:50], "ACGTTTGC"]))
     encoder.save_pretrained(tmp_path)

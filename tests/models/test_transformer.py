@@ -1,13 +1,22 @@
 """The Transformer baseline: rotary positions, masks, round trip."""
 
 import numpy as np
+import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
 
-from crocuta.models.transformer import TransformerConfig, TransformerForSequenceClassification
 from crocuta.nn.attention import rotate
 
-SMALL = TransformerConfig(d_model=16, n_head=2, d_inner=32)
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModelForSequenceClassification, TransformerConfig, TransformerForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
+
+    from crocuta.models.transformer import TransformerConfig, TransformerForSequenceClassification
+
+
+SMALL = {"d_model": 16, "n_head": 2, "d_inner": 32}
 
 
 def test_rotary_scores_depend_on_distance_only():
@@ -20,7 +29,7 @@ def test_rotary_scores_depend_on_distance_only():
 
 def test_prediction_does_not_depend_on_the_batch():
     torch.manual_seed(0)
-    model = TransformerForSequenceClassification(SMALL)
+    model = TransformerForSequenceClassification(TransformerConfig(**SMALL))
     alone = model.predict(["ACGTTGCA"]).probabilities[0]
     beside = model.predict(["ACGTTGCA", "ACGTACGTACGTACGTACGT"]).probabilities[0]
     np.testing.assert_allclose(beside, alone, atol=1e-6)
@@ -28,13 +37,13 @@ def test_prediction_does_not_depend_on_the_batch():
 
 def test_order_of_letters_matters():
     torch.manual_seed(0)
-    model = TransformerForSequenceClassification(SMALL)
+    model = TransformerForSequenceClassification(TransformerConfig(**SMALL))
     first, second = model.predict(["AACCGGTT", "TTGGCCAA"]).probabilities
     assert np.abs(first - second).max() > 1e-6
 
 
 def test_round_trip_through_auto_model(tmp_path):
-    model = TransformerForSequenceClassification(SMALL).eval()
+    model = TransformerForSequenceClassification(TransformerConfig(**SMALL)).eval()
     model.save_pretrained(tmp_path)
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     ids = torch.randint(7, 12, (2, 20))

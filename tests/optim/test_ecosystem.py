@@ -6,39 +6,43 @@ import sys
 import pytest
 import torch
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from crocuta.manifolds import Lorentz
 from crocuta.optim import RiemannianAdam, RiemannianSGD, parameter_groups, trainer_optimizer
 
 
-class Config(PretrainedConfig):
-    model_type = "lorentz-embedding-for-tests"
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global Config, Classifier, Trainer, TrainingArguments
+    from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments
+    from transformers.modeling_outputs import SequenceClassifierOutput
 
+    class Config(PretrainedConfig):
+        model_type = "lorentz-embedding-for-tests"
 
-class Classifier(PreTrainedModel):
-    """Labels of items from learned points."""
+    class Classifier(PreTrainedModel):
+        """Labels of items from learned points."""
 
-    config_class = Config
-    on_manifold = {"points": "manifold"}  # noqa: RUF012
+        config_class = Config
+        on_manifold = {"points": "manifold"}  # noqa: RUF012
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.manifold = Lorentz(learnable=True)
-        self.points = nn.Parameter(torch.zeros(8, 4))
-        self.head = nn.Linear(3, 2)
-        self.post_init()
+        def __init__(self, config):
+            super().__init__(config)
+            self.manifold = Lorentz(learnable=True)
+            self.points = nn.Parameter(torch.zeros(8, 4))
+            self.head = nn.Linear(3, 2)
+            self.post_init()
 
-    def _init_weights(self, module):
-        if module is self:
-            generator = torch.Generator().manual_seed(0)
-            module.points.data = Lorentz().random((8, 3), generator=generator)
+        def _init_weights(self, module):
+            if module is self:
+                generator = torch.Generator().manual_seed(0)
+                module.points.data = Lorentz().random((8, 3), generator=generator)
 
-    def forward(self, input_ids, labels=None):
-        logits = self.head(self.manifold.logmap0(self.points[input_ids]))
-        loss = nn.functional.cross_entropy(logits, labels) if labels is not None else None
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        def forward(self, input_ids, labels=None):
+            logits = self.head(self.manifold.logmap0(self.points[input_ids]))
+            loss = nn.functional.cross_entropy(logits, labels) if labels is not None else None
+            return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
 BATCH = {"input_ids": torch.arange(8), "labels": torch.arange(8) % 2}

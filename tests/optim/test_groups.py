@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel
 
 from crocuta.manifolds import Lorentz, Manifold
 from crocuta.optim import parameter_groups, placement
@@ -34,20 +33,25 @@ class Model(nn.Module):
         return self.linear(self.manifold.logmap0(self.points.weight[index]))
 
 
-class PointsConfig(PretrainedConfig):
-    model_type = "points-for-tests"
+@pytest.fixture
+def pretrained_points():
+    from transformers import PretrainedConfig, PreTrainedModel
 
+    class PointsConfig(PretrainedConfig):
+        model_type = "points-for-tests"
 
-class PretrainedPoints(PreTrainedModel):
-    config_class = PointsConfig
+    class PretrainedPoints(PreTrainedModel):
+        config_class = PointsConfig
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.points = Points(Lorentz(learnable=True))
-        self.post_init()
+        def __init__(self, config):
+            super().__init__(config)
+            self.points = Points(Lorentz(learnable=True))
+            self.post_init()
 
-    def _init_weights(self, module):
-        pass
+        def _init_weights(self, module):
+            pass
+
+    return PretrainedPoints(PointsConfig())
 
 
 def test_placement_reads_declarations():
@@ -63,11 +67,11 @@ def test_placement_survives_wrapping(wrap):
     assert any(manifold is module for module in wrapped.modules())
 
 
-def test_placement_survives_from_pretrained(tmp_path):
-    saved = PretrainedPoints(PointsConfig())
+def test_placement_survives_from_pretrained(pretrained_points, tmp_path):
+    saved = pretrained_points
     saved.points.weight.data = Lorentz().random((5, 3))
     saved.save_pretrained(tmp_path)
-    model = PretrainedPoints.from_pretrained(tmp_path)
+    model = type(saved).from_pretrained(tmp_path)
     assert placement(model) == {model.points.weight: model.points.manifold}
     assert torch.equal(model.points.weight, saved.points.weight)
 

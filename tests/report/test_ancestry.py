@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
-from matplotlib.collections import PatchCollection, PathCollection
-from matplotlib.colors import to_rgb
 
 from crocuta.data.variants.tracts import Segments, Tracts
-from crocuta.report.ancestry import accuracy_by_context, geography, hidden_states
-from crocuta.report.style import colour, styled
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global PatchCollection, PathCollection, to_rgb, accuracy_by_context, geography, hidden_states, colour
+    global styled
+    from matplotlib.collections import PatchCollection, PathCollection
+    from matplotlib.colors import to_rgb
+
+    from crocuta.report.ancestry import accuracy_by_context, geography, hidden_states
+    from crocuta.report.style import colour, styled
 
 
 def test_hidden_states_stand_side_by_side():

@@ -3,10 +3,17 @@
 import pytest
 
 from crocuta.data.tasks import TASKS
-from crocuta.report.bench import figures
-from crocuta.report.grid import make_grid, markdown
-from crocuta.report.published import PUBLISHED, published
-from crocuta.report.style import styled
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global figures, make_grid, markdown, PUBLISHED, published, styled
+    from crocuta.report.bench import figures
+    from crocuta.report.grid import make_grid, markdown
+    from crocuta.report.published import PUBLISHED, published
+    from crocuta.report.style import styled
+
 
 SCORES = {
     ("gue/prom_core_tata", "cnn"): [0.7, 0.8],

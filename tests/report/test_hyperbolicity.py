@@ -1,11 +1,18 @@
 """The pictures of delta, and the manifolds that stand beside the data."""
 
 import numpy as np
+import pytest
 
 from crocuta.analysis.distances import Points
 from crocuta.analysis.hyperbolicity import four_point, measure, random_quadruples
-from crocuta.report.hyperbolicity import Line, as_json, distributions, overview, references, summary_rows
-from crocuta.report.style import styled
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global Line, as_json, distributions, overview, references, summary_rows, styled
+    from crocuta.report.hyperbolicity import Line, as_json, distributions, overview, references, summary_rows
+    from crocuta.report.style import styled
 
 
 def test_reference_manifolds_are_ordered():

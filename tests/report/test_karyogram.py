@@ -3,12 +3,20 @@ import re
 
 import numpy as np
 import pytest
-from matplotlib.collections import PolyCollection
 
 from crocuta.data.variants.tracts import Segments, Tract, Tracts, write_bed
 from crocuta.errors import InputError
-from crocuta.report.karyogram import Person, check_suffixes, draw, read_people, write_karyogram
-from crocuta.report.style import styled
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global PolyCollection, Person, check_suffixes, draw, read_people, write_karyogram, styled
+    from matplotlib.collections import PolyCollection
+
+    from crocuta.report.karyogram import Person, check_suffixes, draw, read_people, write_karyogram
+    from crocuta.report.style import styled
+
 
 TRACTS = (
     Tract("chr1", 0, 60_000_000, "AFR", 0.99, 0),

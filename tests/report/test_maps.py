@@ -4,13 +4,20 @@ import json
 import re
 
 import numpy as np
-import pandas
 import pytest
 
 from crocuta.analysis.embeddings import Embeddings
 from crocuta.analysis.maps import make_map
 from crocuta.errors import InputError
-from crocuta.report.maps import MOST_CLASSES, colouring, disk_reach, rings, write_map
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global pandas, MOST_CLASSES, colouring, disk_reach, rings, write_map
+    import pandas
+
+    from crocuta.report.maps import MOST_CLASSES, colouring, disk_reach, rings, write_map
 
 
 @pytest.fixture

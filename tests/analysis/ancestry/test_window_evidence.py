@@ -1,13 +1,20 @@
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
 
 from crocuta.analysis.ancestry.copying import CopyingModel
 from crocuta.analysis.ancestry.frequency import FrequencyModel
 from crocuta.analysis.ancestry.regression import RegressionModel, _principal, solve
 from crocuta.analysis.ancestry.windows import log_softmax, window_edges
 from crocuta.data.variants import MISSING
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global minimize
+    from scipy.optimize import minimize
+
 
 LABELS = np.repeat([0, 1, 2], 20)
 

@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
-from scipy import stats
-from scipy.linalg import expm
 
 from crocuta.data.phylogeny import GTR, HKY, Tree, birth_death_tree, evolve
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global stats, expm
+    from scipy import stats
+    from scipy.linalg import expm
+
 
 FREQUENCIES = (0.1, 0.2, 0.3, 0.4)
 MODELS = {
