@@ -30,7 +30,7 @@ from crocuta.presets import SCRATCH_INITIALIZER
 from crocuta.quiet import prepare
 from crocuta.report.pretraining import Curve, curves, read_pretraining
 from crocuta.report.style import styled
-from crocuta.train.pretraining_progress import PretrainingBar
+from crocuta.runs.progress import shown
 from crocuta.train.pretraining_recipe import Pretraining
 from crocuta.train.pretraining_run import run_pretraining
 
@@ -95,21 +95,12 @@ def read_yeast(data_root: Path) -> tuple[Genome, dict]:
 
 
 def train(data_root: Path, recipe: Pretraining, output: Path, markov_order: int) -> None:
-    from rich.console import Console
-
     genome, parts = read_yeast(data_root)
     sizes: dict[str, Any] = RELEASED["tiny-1k"] | {"max_seq_len": recipe.length + 2}
     config = HyenaConfig(**sizes, embed_dropout=0.0, initializer_range=SCRATCH_INITIALIZER)
-    with PretrainingBar(Console(highlight=False), recipe.plan.steps) as bar:
+    with shown() as progress:
         run_pretraining(
-            genome,
-            parts,
-            config,
-            recipe,
-            output,
-            markov_order=markov_order,
-            resume=output.exists(),
-            watcher=bar,
+            genome, parts, config, recipe, output, markov_order=markov_order, resume=True, progress=progress
         )
 
 

@@ -147,9 +147,7 @@ def pretrain(sampler: Sampler, config: HyenaConfig, recipe: Pretraining, output:
         ]
         parts[part] = Intervals.build(*zip(*found, strict=True))
     folder = output / "pretraining"
-    run_pretraining(
-        Genome(fasta, output), parts, config, recipe, folder, markov_order=-1, resume=folder.exists()
-    )
+    run_pretraining(Genome(fasta, output), parts, config, recipe, folder, markov_order=-1, resume=True)
     return folder / "model"
 
 

@@ -35,9 +35,10 @@ def test_pretrain_to_report(genome, tmp_path):
     assert code == 0, said
     assert "letters other than ACGTN were read as N" in said
     assert "Markov, order 1" in said
-    assert {"model", "metrics.json", "history.jsonl", "report.html", "curve.png", "curve.svg"} <= {
+    assert {"model", "metrics.json", "history.jsonl", "report.html", "manifest.json"} <= {
         path.name for path in output.iterdir()
     }
+    assert {path.name for path in (output / "figures").iterdir()} == {"curve.png", "curve.svg"}
     page = (output / "report.html").read_text()
     assert "<svg" in page
     assert "HyenaDNA-tiny-1k" in page
@@ -45,7 +46,7 @@ def test_pretrain_to_report(genome, tmp_path):
     assert code == 0, said
     code, said = call("pretrain", genome, *options)
     assert code == 2
-    assert "holds a run" in said
+    assert "holds a finished run already; go on with it by --resume" in said
 
 
 def test_dry_run_makes_nothing(genome, tmp_path):
@@ -53,13 +54,13 @@ def test_dry_run_makes_nothing(genome, tmp_path):
         "pretrain", genome, "--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run", "--dry-run"
     )
     assert code == 0, said
-    assert "train 2,000 letters in 2 intervals" in said
+    assert "train 2,000 nucleotides in 2 intervals" in said
     assert "MB available" in said
-    assert not (tmp_path / "run").exists()
+    assert list(tmp_path.iterdir()) == [genome]
 
 
 def test_memory_that_does_not_suffice(genome, tmp_path, monkeypatch):
-    monkeypatch.setattr("crocuta.train.pretraining_cost._available", lambda device: 10.0)
+    monkeypatch.setattr("crocuta.train.pretraining_cost.available_mb", lambda device: 10.0)
     for more in ([], ["--dry-run"]):
         code, said = call(
             "pretrain", genome, "--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run", *more
@@ -69,22 +70,31 @@ def test_memory_that_does_not_suffice(genome, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_another_genome_under_the_same_name(genome, tmp_path):
+    options = ["--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run"]
+    assert call("pretrain", genome, *options)[0] == 0
+    genome.write_bytes(gzip.compress(gzip.decompress(genome.read_bytes()).replace(b"A", b"C", 1)))
+    code, said = call("pretrain", genome, *options, "--resume")
+    assert (code, "genome.fa.gz (genome) has changed since" in said) == (2, True), said
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--valid-contigs", "2"], "no contig '2'; this genome calls it 'chr2'"),
         ([], "nothing left for validation"),
-        (["--valid-contigs", "chr2", "--size", "huge"], "no size 'huge': expected tiny-1k"),
+        (["--valid-contigs", "chr2", "--size", "huge"], "--size huge: expected tiny-1k"),
         (["--valid-contigs", "chr2", "--warm-up", "8,x"], "expected lengths such as 64,128,256, found 'x'"),
         (
             ["--valid-contigs", "chr2", "--precision", "half"],
-            "expected auto, float32, bfloat16, found 'half'",
+            "--precision half: expected auto, float32, bfloat16",
         ),
         (["--valid-contigs", "chr2", "--model", "nowhere"], "no model folder"),
         (
             ["--valid-contigs", "chr2", "--length", "1001", "--steps", "2"],
             "the longest has 1,000: give a --length",
         ),
+        (["--valid-contigs", "chr2", "--device", "cuda"], "--device cuda: cannot be used here"),
         (["--bed", "past.bed"], "past.bed, line 2: chr2:900-1,300 ends 300 past the end of chr2"),
         (
             ["--bed", "other.bed"],

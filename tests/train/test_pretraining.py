@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +17,12 @@ from crocuta.data.genome import Genome
 from crocuta.data.language import partition
 from crocuta.errors import InputError
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+from crocuta.report.pretraining import read_pretraining, write_pretraining
+from crocuta.runs.progress import Progress, Stage
 from crocuta.train import pretraining_cost
 from crocuta.train.pretraining import pretrain
 from crocuta.train.pretraining_cost import check_memory, estimate
-from crocuta.train.pretraining_recipe import Pretraining, Watcher
+from crocuta.train.pretraining_recipe import Pretraining
 from crocuta.train.pretraining_run import run_pretraining, step_size
 
 CONFIG = HyenaConfig(
@@ -30,9 +34,9 @@ RECIPE = Pretraining(
 )  # fmt: skip
 
 
-def write_genome(path):
+def write_genome(path, seed=0):
     """Codons of a skewed alphabet: what a model of the last letters can learn, on one strand."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     codons = np.array(["ATG", "GCA", "TTC", "NNN"])
     lines = []
     for name, count in (("one", 1500), ("two", 400), ("three", 400)):
@@ -96,13 +100,21 @@ def test_its_model_is_fine_tuned_by_its_folder(finished):
     )
 
 
-class Interrupts(Watcher):
+class Interrupts(Progress):
+    """Interrupts a training where its bar reaches a step."""
+
     def __init__(self, step):
         self.step = step
 
-    def moment(self, moment):
-        if moment.step == self.step:
-            raise KeyboardInterrupt
+    def stage(self, name, total=None, unit=""):
+        stage, at = Stage(name, total, unit), self.step
+
+        def show():
+            if name == "pretraining" and stage.done == at:
+                raise KeyboardInterrupt
+
+        stage.show = show
+        return stage
 
 
 @pytest.mark.parametrize("stop", [4, 7])
@@ -111,7 +123,7 @@ def test_resumed_is_as_if_never_interrupted(genome, parts, tmp_path, stop):
     through, halted, often = tmp_path / "through", tmp_path / "halted", changed(checkpoint_seconds=0)
     expected = pretrain(new_model(config), genome, parts, RECIPE, through)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(new_model(config), genome, parts, often, halted, watcher=Interrupts(stop))
+        pretrain(new_model(config), genome, parts, often, halted, progress=Interrupts(stop))
     found = pretrain(new_model(config), genome, parts, RECIPE, halted, resume=True)
     for part in ("valid", "test"):
         assert found[part] == expected[part]
@@ -164,37 +176,66 @@ def test_a_loss_that_is_no_number_stops(genome, parts, tmp_path):
     model = new_model()
     torch.nn.init.constant_(model.hyena.backbone.layers[0].mlp.fc1.bias, float("inf"))
     with pytest.raises(
-        InputError, match=r"stopped at step 1: .* first in parameter .*fc1.bias.*none yet.*lower"
+        InputError, match=r"stopped at step 1: .* first in parameter .*fc1.bias.*no checkpoint yet.*lower"
     ):
         pretrain(model, genome, parts, RECIPE, tmp_path / "run")
 
 
 def test_another_run_is_not_touched(genome, parts, tmp_path):
+    often = changed(checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(new_model(), genome, parts, RECIPE, tmp_path / "run", watcher=Interrupts(1))
-    with pytest.raises(InputError, match="holds a run; continue it with --resume"):
+        pretrain(new_model(), genome, parts, often, tmp_path / "run", progress=Interrupts(2))
+    with pytest.raises(InputError, match="holds an unfinished run already; go on with it by `resume`"):
         pretrain(new_model(), genome, parts, RECIPE, tmp_path / "run")
     with pytest.raises(InputError, match=r"began with recipe.learning_rate = 0.01, now it is 0.1"):
         pretrain(new_model(), genome, parts, changed(learning_rate=0.1), tmp_path / "run", resume=True)
+    other = partition(genome, valid=["three"], test=["two"])  # as many nucleotides
+    with pytest.raises(InputError, match=r"began with parts.valid.sha256"):
+        pretrain(new_model(), genome, other, RECIPE, tmp_path / "run", resume=True)
+    changed_genome = Genome(write_genome(tmp_path / "genome.fa", seed=1))
+    with pytest.raises(InputError, match=r"began with genome = .*genome.fa.*, now it is"):
+        pretrain(new_model(), changed_genome, parts, RECIPE, tmp_path / "run", resume=True)
+
+
+def test_what_failed_leaves_nothing_that_was_not_worth_keeping(genome, parts, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(new_model(), genome, parts, RECIPE, tmp_path / "run", progress=Interrupts(2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_follow_the_umask(finished):
+    folder, _ = finished
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    assert modes == {(folder / "config.json").stat().st_mode & 0o777}
+
+
+def test_a_run_of_the_first_version_is_read(tmp_path):
+    with tarfile.open(Path(__file__).parents[1] / "fixtures" / "runs-0.1.0.tar.xz") as archive:
+        archive.extractall(
+            tmp_path, [m for m in archive if m.name.split("/")[0] == "pretrain"], filter="data"
+        )
+    found = read_pretraining(tmp_path / "pretrain")
+    assert found.metrics["valid"]["perplexity"] > 1
+    assert found.history[-1]["step"] == found.metrics["steps"]
+    page = write_pretraining(tmp_path / "pretrain", "tiny")
+    assert found.config["genome"]["file"] in page.read_text()
 
 
 def test_memory_is_foreseen(genome, parts, tmp_path, monkeypatch):
     recipes = [changed(tokens_at_once=tokens, tokens_per_step=1 << 26) for tokens in (1 << 14, 1 << 26)]
     small, large = (estimate(new_model(), recipe) for recipe in recipes)
     assert set(small.stages) == {16, 32, 64}
-    assert small.seconds > 0
-    assert large.memory_mb > 5 * small.memory_mb
+    assert small.total.seconds > 0
+    assert large.total.memory_mb > 5 * small.total.memory_mb
     check_memory(small, RECIPE)
-    monkeypatch.setattr(pretraining_cost, "_available", lambda device: 10.0)
-    with pytest.raises(
-        InputError, match=r"for 32,768 letters .* 10 MB are available; lower --tokens-at-once"
-    ):
+    monkeypatch.setattr(pretraining_cost, "available_mb", lambda device: 10.0)
+    with pytest.raises(InputError, match=r"10 MB are available; lower `tokens_at_once` \(now 32,768\)"):
         run_pretraining(genome, parts, CONFIG, RECIPE, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_trained_is_refused(genome, parts, tmp_path):
-    with pytest.raises(InputError, match="--length 80 is 14 longer than the 66 tokens"):
+    with pytest.raises(InputError, match="`length` 80 is 14 longer than the 66 tokens"):
         run_pretraining(genome, parts, CONFIG, changed(length=80), tmp_path / "run")
     with pytest.raises(InputError, match="no model folder"):
         run_pretraining(genome, parts, tmp_path / "none", RECIPE, tmp_path / "run")

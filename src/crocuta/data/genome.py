@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import shutil
 import struct
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -66,6 +69,7 @@ class Genome:
         path: the FASTA file.
         cache: folder to keep the ids in, in place of the two above.
         progress: hears how many bytes of text were read since the last call, while the file is read.
+        keep: False: leave no file of ids behind that was not there before.
 
     Raises:
         InputError: the file is missing, broken or no FASTA, or no folder takes the ids.
@@ -76,12 +80,17 @@ class Genome:
         path: str | PathLike,
         cache: str | PathLike | None = None,
         progress: Callable[[int], None] = lambda count: None,
+        keep: bool = True,
     ):
         self.path, self._cache = Path(path), cache
         places = [Path(cache)] if cache is not None else [self.path.parent, cache_folder()]
         files = [_cache_file(self.path, folder) for folder in places]
         stamp = _stamp(self.path)
         found = next(((file, head) for file in files if (head := _read_head(file, stamp))), None)
+        if not found and not keep:
+            folder = mkdtemp(prefix="crocuta-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            files = [Path(folder) / "ids"]
         file, head = found or _build(self.path, files, stamp, progress)
         self.names: list[str] = head["names"]
         self.lengths: dict[str, int] = dict(zip(self.names, head["lengths"], strict=True))
@@ -214,7 +223,7 @@ def _build(
     places = " nor ".join(str(file.parent) for file in files)
     raise InputError(
         f"{path}: its ids ({stamp['bytes']:,} bytes or more) cannot be written to {places}"
-        f" ({refused}); set XDG_CACHE_HOME to a folder that can be written to (pretrain: or --cache)"
+        f" ({refused}); set XDG_CACHE_HOME to a folder that can be written to (or give `cache`)"
     ) from refused
 
 

@@ -26,7 +26,7 @@ class PretrainingRun(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Validation perplexities of one training against letters learnt from (or seconds)."""
+    """Validation perplexities of one training against nucleotides learnt from (or seconds)."""
 
     label: str
     x: Sequence[float]
@@ -42,7 +42,7 @@ def read_pretraining(folder: str | PathLike) -> PretrainingRun:
     folder = Path(folder)
     if not (folder / "metrics.json").exists():
         raise InputError(
-            f"{folder}: no pretraining that has ended (no metrics.json); finish it with --resume"
+            f"{folder}: no pretraining that has ended (no metrics.json); finish it with `resume`"
         )
     config, metrics = (json.loads((folder / name).read_text()) for name in ("config.json", "metrics.json"))
     history = [json.loads(text) for text in (folder / "history.jsonl").read_text().splitlines()]
@@ -50,7 +50,7 @@ def read_pretraining(folder: str | PathLike) -> PretrainingRun:
 
 
 def rows(run: PretrainingRun, title: str) -> list[tuple[str, ...]]:
-    """The table: model, perplexity on validation and test, bits of a letter on the last of them."""
+    """The table: model, perplexity on validation and test, bits of a nucleotide on the last of them."""
     from math import log2
 
     parts = [part for part in PARTS if part in run.metrics]
@@ -69,12 +69,12 @@ def rows(run: PretrainingRun, title: str) -> list[tuple[str, ...]]:
 
 
 def write_pretraining(folder: str | PathLike, title: str) -> Path:
-    """Writes `curve.png`, `curve.svg` and `report.html` into the folder of a pretraining, and returns the page."""
+    """Writes `figures/curve.png`, `.svg` and `report.html` into the folder of a pretraining; returns the page."""
     folder = Path(folder)
     run = read_pretraining(folder)
     with styled():
         figure = curve(run)
-        save(figure, folder / "curve")
+        save(figure, folder / "figures" / "curve")
         svg = Markup(inline_svg(figure, "curve"))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crocuta.report", "templates"),
@@ -87,11 +87,18 @@ def write_pretraining(folder: str | PathLike, title: str) -> Path:
         facts=_facts(run),
         recipe=run.config["recipe"],
         parts=run.config["parts"],
-        genome=run.config["genome"],
+        genome=_genome(run.config),
     )
     with replacing(folder / "report.html") as file:
         file.write(html)
     return folder / "report.html"
+
+
+def _genome(config: dict[str, Any]) -> str:
+    """The file's name; crocuta 0.1.0 kept it apart from the other inputs."""
+    if "inputs" in config:
+        return Path(config["inputs"]["genome"][0]["path"]).name
+    return config["genome"]["file"]
 
 
 def _facts(run: PretrainingRun) -> list[tuple[str, str]]:
@@ -99,14 +106,14 @@ def _facts(run: PretrainingRun) -> list[tuple[str, str]]:
     part = "test" if "test" in metrics else "valid"
     return [
         (f"{PARTS[part]} perplexity", f"{metrics[part]['perplexity']:.4f}"),
-        ("letters learnt from", f"{metrics['tokens']:,}"),
+        ("nucleotides learnt from", f"{metrics['tokens']:,}"),
         ("parameters", f"{metrics['parameters']:,}"),
-        ("letters a second", f"{metrics['tokens_per_second']:,.0f}"),
+        ("nucleotides a second", f"{metrics['tokens_per_second']:,.0f}"),
     ]
 
 
 def curve(run: PretrainingRun) -> Figure:
-    """Training and validation perplexity against letters learnt from, with the stages and a Markov model."""
+    """Training and validation perplexity against nucleotides learnt from, with the stages and a Markov model."""
     from math import exp
 
     figure, axes = canvas(3.2)
@@ -114,10 +121,10 @@ def curve(run: PretrainingRun) -> Figure:
     axes.plot(
         tokens, [exp(moment["loss"]) for moment in run.history], color=MUTED, linewidth=0.8, label="training"
     )
-    judged = [moment for moment in run.history if moment["valid_perplexity"]]
+    evaluated = [moment for moment in run.history if moment["valid_perplexity"]]
     axes.plot(
-        [moment["tokens"] / 1e6 for moment in judged],
-        [moment["valid_perplexity"] for moment in judged],
+        [moment["tokens"] / 1e6 for moment in evaluated],
+        [moment["valid_perplexity"] for moment in evaluated],
         color=colour(0), marker="o", markersize=3.5, label="validation, a sample",
     )  # fmt: skip
     whole = run.metrics["tokens"] / 1e6, run.metrics["valid"]["perplexity"]
@@ -131,7 +138,7 @@ def curve(run: PretrainingRun) -> Figure:
         if previous and moment["length"] != previous["length"]:
             axes.axvline(previous["tokens"] / 1e6, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
         previous = moment
-    axes.set(xlabel="million letters learnt from", ylabel="perplexity", ylim=(None, 4.05))
+    axes.set(xlabel="million nucleotides learnt from", ylabel="perplexity", ylim=(None, 4.05))
     axes.legend()
     return figure
 

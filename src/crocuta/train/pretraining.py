@@ -4,11 +4,9 @@ What happens in a step follows from the settings and the step's number alone; pa
 are the only state. A training that is resumed therefore gives the same losses as one that ran through.
 """
 
-import contextlib
+import hashlib
 import json
 import math
-import shutil
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from os import PathLike
@@ -17,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from crocuta.analysis.markov import fit_markov
 from crocuta.data.genome import Genome
 from crocuta.data.intervals import Intervals
 from crocuta.data.language import (
@@ -33,12 +33,19 @@ from crocuta.data.language import (
     without_n_runs,
 )
 from crocuta.errors import InputError
-from crocuta.files import replacing, write_json
-from crocuta.runs.manifest import manifest
-from crocuta.runs.optimisation import first_non_finite, learning_rate_factor, parameter_groups
+from crocuta.files import follow_umask, replacing, write_json
+from crocuta.runs.checkpoint import remove_checkpoint
+from crocuta.runs.claim import Claim
+from crocuta.runs.loop import Fitted, Learner, Moment, Score, fit
+from crocuta.runs.manifest import Inputs
+from crocuta.runs.optimisation import parameter_groups
+from crocuta.runs.processes import claim_together, processes
+from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.runs.recipe import Recipe
-from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
-from crocuta.train.pretraining_recipe import PRECISIONS, Moment, Pretraining, Score, Watcher
+from crocuta.runs.saved import read_json
+from crocuta.train.pretraining_cost import check_memory, estimate
+from crocuta.train.pretraining_recipe import Perplexity, Pretraining
+from crocuta.train.warmup import Plan
 
 
 def pretrain(
@@ -48,67 +55,84 @@ def pretrain(
     recipe: Pretraining,
     output: str | PathLike,
     *,
+    inputs: Inputs | None = None,
+    markov_order: int = -1,
     resume: bool = False,
-    watcher: Watcher | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Trains a causal language model on the part "train", and judges it on "valid" and "test".
+    """Trains a causal language model on the part "train", and evaluates it on "valid" and "test".
 
     Under `accelerate launch` or `torchrun` all processes call it alike; the first writes.
 
     Args:
         model: called with `input_ids` and `labels` (-100: not to be predicted), answers with `loss`.
-        genome: where the letters are.
+        genome: where the nucleotides are.
         parts: see `crocuta.data.language.partition`.
         recipe: see `Pretraining`.
-        output: run folder: `config.json`, `manifest.json`, `history.jsonl`, `metrics.json`, `model/`, and
+        output: run folder: `config.json`, `history.jsonl`, `metrics.json`, `model/`, `manifest.json`, and
             `checkpoint/` until the training has ended.
-        resume: go on from the checkpoint in `output`.
-        watcher: hears of progress, in the first process.
+        inputs: files that model and parts come from, by role, such as `{"bed": "splits.bed"}`; the genome is known.
+        markov_order: highest order of the Markov models that are fitted on the same nucleotides; -1: none.
+        resume: go on with an unfinished run in `output`; a finished one is shown.
+        progress: see `crocuta.runs.progress`; of the first process.
 
     Returns:
-        What `metrics.json` holds.
+        What `metrics.json` holds; in other processes than the first, without the Markov models.
 
     Raises:
-        InputError: `output` holds another training; fewer windows in a step than processes; the loss became NaN.
+        InputError: `output` may not be taken; fewer windows in a step than processes; no part for training is long
+            enough; memory would not suffice; the loss became NaN.
     """
-    output = Path(output)
-    if resume and (output / "metrics.json").exists():
-        return json.loads((output / "metrics.json").read_text())
-    run = _Run(model, genome, parts, recipe, output, watcher or Watcher())
-    run.begin(resume)
-    run.train()
-    return run.finish()
+    team = processes(recipe.device)
+    fewest = min(stage.windows for stage in recipe.plan.stages)
+    if fewest < team.num_processes:
+        raise InputError(
+            f"a step has {fewest} windows, fewer than the {team.num_processes} processes; raise `tokens_per_step`"
+        )
+    settings = _settings(model, parts, recipe, markov_order)
+    read = {"genome": genome.path, **(inputs or {})}
+    with claim_together(recipe.device, output, "pretrain", settings, read, resume=resume) as run:
+        if run.finished:
+            return read_json(run.folder / "metrics.json")
+        learner = NextNucleotide(genome, parts, recipe)
+        check_memory(estimate(model, recipe, team.num_processes), recipe)
+        fitted = _train(model, learner, recipe, run, progress)
+        metrics = _metrics(model, learner, fitted, progress)
+        if team.is_main_process:
+            model.save_pretrained(run.folder / "model")
+            follow_umask(run.folder / "model")
+        team.wait_for_everyone()
+        if team.is_main_process:
+            with progress.stage("fitting Markov models"):
+                metrics["markov"] = markov_perplexities(genome, parts, markov_order, recipe.both_strands)
+            write_json(run.folder / "metrics.json", metrics)
+            remove_checkpoint(run.folder)
+            run.finish([recipe.seed])
+        return metrics
 
 
-class _Run:
-    """One training while it goes on."""
+class NextNucleotide(Learner):
+    """The next nucleotide in windows of a genome, whose lengths follow the recipe's plan.
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        genome: Genome,
-        parts: Mapping[str, Intervals],
-        recipe: Pretraining,
-        output: Path,
-        watcher: Watcher,
-    ):
-        self.recipe, self.plan, self.output, self.watcher = recipe, recipe.plan, output, watcher
-        self.genome, self.parts = genome, parts
-        AcceleratorState._reset_state()  # an earlier training in this process may have had another precision
-        self.accelerator = Accelerator(mixed_precision=PRECISIONS[recipe.precision])
-        self.model: Any = model
+    Raises:
+        InputError: no part of the genome is long enough to train on.
+    """
+
+    parallel = True
+
+    def __init__(self, genome: Genome, parts: Mapping[str, Intervals], recipe: Pretraining):
+        self.genome, self.recipe, self.plan = genome, recipe, recipe.plan
         shortest = min(stage.length for stage in self.plan.stages)
+        run = max(2, shortest // 2)
         self.regions = {
-            part: without_n_runs(genome, intervals, max(2, shortest // 2), shortest if part == "train" else 2)
+            part: without_n_runs(genome, intervals, run, shortest if part == "train" else 2)
             for part, intervals in parts.items()
         }
         if not len(self.regions["train"]):
-            longest = int(
-                without_n_runs(genome, parts["train"], max(2, shortest // 2), 2).lengths.max(initial=0)
-            )
+            longest = int(without_n_runs(genome, parts["train"], run, 2).lengths.max(initial=0))
             raise InputError(
-                f"{genome.path}: no stretch of {shortest:,} letters without N to train on; the longest has"
-                f" {longest:,}: give a --length up to that"
+                f"{genome.path}: no stretch of {shortest:,} nucleotides without N to train on; the longest has"
+                f" {longest:,}: give a `length` up to that"
             )
         self.windows = {
             stage.length: TrainingWindows(
@@ -116,228 +140,165 @@ class _Run:
             )
             for stage in self.plan.stages
         }
-        self.step, self.tokens, self.seconds = 0, 0, 0.0
 
-    def begin(self, resume: bool) -> None:
-        """Writes the run's description, or checks that it is the same and takes up its checkpoint."""
-        fewest = min(stage.windows for stage in self.plan.stages)
-        if fewest < self.accelerator.num_processes:
-            raise InputError(
-                f"a step has {fewest} windows, fewer than the {self.accelerator.num_processes} processes;"
-                " raise --tokens-per-step"
-            )
-        config = self.config()
-        path = self.output / "config.json"
-        if not resume:
-            check_new(self.output)
-        self.accelerator.wait_for_everyone()
-        if path.exists():
-            _check_same(self.output, json.loads(path.read_text()), config)
-        elif self.accelerator.is_main_process:
-            write_json(path, config)
-            write_json(self.output / "manifest.json", manifest([self.genome.path], [self.recipe.seed]))
-        self.prepare(read_state(self.output) if resume else None)
-
-    def prepare(self, state: dict[str, Any] | None) -> None:
-        """Model and optimiser, new or from a checkpoint; the history is cut where the checkpoint was made."""
-        if state:
-            self.model = type(self.model).from_pretrained(state["folder"] / "model")
-        rates = Recipe(
-            learning_rate=self.recipe.learning_rate,
-            filter_learning_rate=self.recipe.filter_learning_rate,
-            weight_decay=self.recipe.weight_decay,
-        )
-        groups = parameter_groups(self.model, rates)
-        for group in groups:
-            group["peak"] = group["lr"]
-        self.optimizer: Any = torch.optim.AdamW(groups, fused=True)
-        if state:
-            load_checkpoint(self.optimizer, state["folder"])
-            self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
-        self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
-        if self.accelerator.is_main_process:
-            _cut_history(self.output / "history.jsonl", self.step)
-
-    def config(self) -> dict[str, Any]:
-        """What was asked, without what may change when a run is resumed."""
-        fixed = {
-            key: value
-            for key, value in asdict(self.recipe).items()
-            if not self.recipe.__dataclass_fields__[key].metadata.get("free")
-        }
-        return json.loads(
-            json.dumps(
-                {
-                    "kind": "pretraining",
-                    "recipe": fixed,
-                    "model": self.model.config.to_diff_dict(),
-                    "genome": {"file": self.genome.path.name, "letters": len(self.genome)},
-                    "parts": {
-                        part: {"intervals": len(found), "letters": int(found.lengths.sum())}
-                        for part, found in self.parts.items()
-                    },
-                }
-            )
-        )
-
-    def train(self) -> None:
-        recipe, steps = self.recipe, self.plan.steps
-        evaluations = {round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)} - {
-            steps
-        }
-        saved, losses = time.monotonic(), []
-        since = (self.tokens, self.seconds)
-        while self.step < steps:
-            start = time.perf_counter()
-            losses.append(self.train_step())
-            self.seconds += time.perf_counter() - start
-            self.step += 1
-            evaluate = self.step in evaluations
-            if evaluate or self.step % recipe.log_every == 0 or self.step == steps:
-                self.log(
-                    losses, since, self.score("valid", recipe.letters_per_validation) if evaluate else None
-                )
-                losses, since = [], (self.tokens, self.seconds)
-            if time.monotonic() - saved >= recipe.checkpoint_seconds and self.step < steps:
-                self.save()
-                saved = time.monotonic()
-
-    def train_step(self) -> torch.Tensor:
-        """One step of the optimiser; returns this process's share of the mean loss."""
-        stage, local = self.plan.at(self.step)
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        torch.manual_seed(_mixed(self.recipe.seed, self.step, process))
+    def batches(self, step: int, process: int, processes: int) -> list[Batch]:
+        stage, local = self.plan.at(step)
         indices = step_indices(local, stage.windows, process, processes)
-        batches = [self.windows[stage.length].batch(part) for part in self.portions(indices, stage.length)]
-        predicted = torch.tensor(sum(batch.predicted for batch in batches), device=self.accelerator.device)
-        total = int(self.accelerator.reduce(predicted, "sum"))  # pyright: ignore[reportArgumentType]
-        factor = learning_rate_factor(self.step, self.plan.steps, self.recipe.learning_rate_warm_up)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        self.model.train()
-        share = torch.zeros((), device=self.accelerator.device)
-        for i, batch in enumerate(batches):
-            last = i == len(batches) - 1
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-                loss = self.loss(batch) * (batch.predicted / total)
-                self.accelerator.backward(loss * processes)  # gradients are averaged over processes
-            share += loss.detach()
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        if not torch.isfinite(torch.as_tensor(norm)):
-            self.stop(batches[0])
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.tokens += stage.tokens
-        return share
+        return [self.windows[stage.length].batch(part) for part in self._portions(indices, stage.length)]
 
-    def portions(self, indices: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    def weight(self, batch: Batch) -> float:
+        return batch.predicted
+
+    def loss(self, model: Any, batch: Batch) -> Tensor:
+        """Mean negative log-likelihood of the predicted nucleotides of a batch."""
+        device = next(model.parameters()).device
+        ids, labels = (torch.from_numpy(part).to(device) for part in batch)
+        return model(input_ids=ids, labels=labels).loss
+
+    def score(self, model: Any) -> Score:
+        found = self.perplexity(model, "valid", self.recipe.letters_per_validation)
+        values = {"valid_perplexity": found.perplexity}
+        return Score((-found.loss,), values, f"validation perplexity {found.perplexity:.4f}")
+
+    @torch.no_grad()
+    def perplexity(self, model: Any, part: str, letters: int | None = None) -> Perplexity:
+        """On a part of the genome (about `letters` of it), in windows of the final length side by side."""
+        windows = thinned(tiles(self.regions[part], self.recipe.length), letters)
+        team, device = PartialState(), next(model.parameters()).device
+        total = torch.zeros(2, dtype=torch.float64)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            mine = np.arange(team.process_index, len(windows), team.num_processes)
+            for some in self._portions(mine, self.recipe.length):
+                batch = make_batch([self.genome.sequence(windows[i]) for i in some])
+                if batch.predicted:
+                    total += torch.tensor([self.loss(model, batch).item() * batch.predicted, batch.predicted])
+        loss, count = reduce(total.to(device), "sum").tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        mean = loss / max(count, 1)
+        return Perplexity(math.exp(mean), mean, int(count))
+
+    def _portions(self, indices: np.ndarray, length: int) -> Iterator[np.ndarray]:
         """Parts of a step's windows that are computed together."""
         size = max(1, self.recipe.tokens_at_once // length)
         return (indices[i : i + size] for i in range(0, len(indices), size))
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """Mean negative log likelihood of the predicted letters of a batch."""
-        device = self.accelerator.device
-        ids, labels = (torch.from_numpy(part).to(device) for part in batch)
-        return self.model(input_ids=ids, labels=labels).loss
 
-    def stop(self, batch: Batch) -> None:
-        state = read_state(self.output)
-        model = self.accelerator.unwrap_model(self.model)
-        ids = torch.from_numpy(batch.input_ids).to(self.accelerator.device)
-        raise InputError(
-            f"training stopped at step {self.step + 1:,}: the loss or its gradient is not finite, first in"
-            f" {first_non_finite(model, lambda: model(input_ids=ids))}; last good checkpoint:"
-            f" {state['folder'] if state else 'none yet'}; try a lower --learning-rate or a longer"
-            " --learning-rate-warm-up in a new folder"
+def _settings(
+    model: PreTrainedModel, parts: Mapping[str, Intervals], recipe: Pretraining, markov_order: int
+) -> dict[str, Any]:
+    """All that decides what comes out."""
+    fields = recipe.__dataclass_fields__
+    config = model.config.to_diff_dict()
+    config.pop("_name_or_path", None)  # weights are known by their content
+    return {
+        "recipe": {k: value for k, value in asdict(recipe).items() if not fields[k].metadata.get("free")},
+        "model": config,
+        "parts": {part: _described(intervals) for part, intervals in parts.items()},
+        "markov_order": markov_order,
+    }
+
+
+def _described(intervals: Intervals) -> dict[str, Any]:
+    places = "".join(f"{contig}\t{start}\t{end}\t{strand}\n" for contig, start, end, _, strand in intervals)
+    return {
+        "intervals": len(intervals),
+        "letters": int(intervals.lengths.sum()),
+        "sha256": hashlib.sha256(places.encode()).hexdigest(),
+    }
+
+
+def _train(
+    model: PreTrainedModel, learner: NextNucleotide, recipe: Pretraining, run: Claim, progress: Progress
+) -> Fitted:
+    rates = Recipe(
+        learning_rate=recipe.learning_rate,
+        filter_learning_rate=recipe.filter_learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+    optimizer = torch.optim.AdamW(parameter_groups(model, rates), fused=True)
+    with progress.stage("pretraining", recipe.plan.steps, "steps") as stage:
+        history = _History(run.folder / "history.jsonl", recipe.plan, stage)
+        return fit(
+            model, optimizer, learner, recipe.course, run.folder, stage=stage, tell=history.add, keep=run.keep
         )
 
-    def log(self, losses: list[torch.Tensor], since: tuple[int, float], score: Score | None) -> None:
-        loss = self.accelerator.reduce(torch.stack(losses).mean(), "sum")
-        seconds = max(self.seconds - since[1], 1e-9)
-        moment = Moment(
-            self.step,
-            self.plan.at(self.step - 1).stage.length,
-            float(loss),  # pyright: ignore[reportArgumentType]
-            self.optimizer.param_groups[0]["lr"],
-            self.tokens,
-            round(self.seconds, 3),
-            round((self.tokens - since[0]) / seconds, 1),
-            score.perplexity if score else None,
-        )
-        if self.accelerator.is_main_process:
-            with open(self.output / "history.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(moment._asdict()) + "\n")
-            self.watcher.moment(moment)
 
-    def score(self, part: str, letters: int | None = None) -> Score:
-        """Perplexity on a part of the genome, in windows of the final length side by side."""
-        windows = thinned(tiles(self.regions[part], self.recipe.length), letters)
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        total = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)
-        self.model.eval()
-        with torch.no_grad():
-            for some in self.portions(np.arange(process, len(windows), processes), self.recipe.length):
-                batch = make_batch([self.genome.sequence(windows[i]) for i in some])
-                if batch.predicted:
-                    total += torch.tensor([self.loss(batch).item() * batch.predicted, batch.predicted])
-        loss, count = self.accelerator.reduce(total, "sum").tolist()  # pyright: ignore[reportAttributeAccessIssue]
-        mean = loss / max(count, 1)
-        return Score(math.exp(mean), mean, int(count))
+class _History:
+    """`history.jsonl`, a line for each moment, and the same in brief on the bar."""
 
-    def save(self) -> None:
-        if self.accelerator.is_main_process:
-            state = {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
-            save_checkpoint(
-                self.output, self.accelerator.unwrap_model(self.model), self.optimizer.optimizer, state
-            )
+    def __init__(self, path: Path, plan: Plan, stage: Stage):
+        self.path, self.plan, self.stage = path, plan, stage
+        self.last: dict[str, Any] | None = None
+        self.valid = ""
 
-    def finish(self) -> dict[str, Any]:
-        """Judges the model on everything held out, saves it, and writes the metrics."""
-        scores = {part: self.score(part)._asdict() for part in ("valid", "test") if len(self.regions[part])}
-        model = self.accelerator.unwrap_model(self.model)
-        metrics = {
-            **scores,
-            "parameters": model.num_parameters(),
-            "steps": self.step,
-            "tokens": self.tokens,
-            "seconds": self.seconds,
-            "tokens_per_second": self.tokens / max(self.seconds, 1e-9),
-            "processes": self.accelerator.num_processes,
+    def add(self, moment: Moment) -> None:
+        if self.last is None:
+            self.last = self._cut(moment.step)
+        tokens, seconds = self.plan.tokens_of(moment.step), round(moment.seconds, 3)
+        spent = max(seconds - self.last["seconds"], 1e-9)
+        self.last = {
+            "step": moment.step,
+            "length": self.plan.at(moment.step - 1).stage.length,
+            "loss": moment.loss,
+            "learning_rate": moment.learning_rate,
+            "tokens": tokens,
+            "seconds": seconds,
+            "tokens_per_second": round((tokens - self.last["tokens"]) / spent, 1),
+            "valid_perplexity": moment.score.values["valid_perplexity"] if moment.score else None,
         }
-        if self.accelerator.is_main_process:
-            model.save_pretrained(self.output / "model")
-            write_json(self.output / "metrics.json", metrics)
-            shutil.rmtree(self.output / "checkpoint", ignore_errors=True)
-        self.accelerator.wait_for_everyone()
-        return metrics
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(self.last) + "\n")
+        self._show(self.last, moment.score)
 
-
-def check_new(output: Path) -> None:
-    """Raises InputError where a run lies already."""
-    if (output / "config.json").exists():
-        raise InputError(f"{output}: holds a run; continue it with --resume, or choose another folder")
-
-
-def _mixed(*numbers: int) -> int:
-    """One seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _check_same(folder: Path, before: Any, now: Any, name: str = "") -> None:
-    """Raises InputError at the first setting that differs from those that a run began with."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in before.keys() | now.keys():
-            _check_same(folder, before.get(key), now.get(key), f"{name}.{key}" if name else key)
-    elif before != now:
-        raise InputError(
-            f"{folder}: began with {name} = {before!r}, now it is {now!r}; resume with the same settings,"
-            " or choose another folder"
+    def _show(self, line: dict[str, Any], score: Score | None) -> None:
+        self.valid = f", {score.note}" if score else self.valid
+        self.stage.update(
+            note=f"windows of {line['length']:,}, {line['tokens_per_second']:,.0f} nucleotides/s,"
+            f" loss {line['loss']:.4f}{self.valid}"
         )
 
+    def _cut(self, step: int) -> dict[str, Any]:
+        """Drops what an interrupted command wrote from that step on, which comes again; returns the last that stays."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        whole = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < step]
+        with replacing(self.path) as file:
+            file.writelines(f"{line}\n" for line in whole)
+        return json.loads(whole[-1]) if whole else {"tokens": 0, "seconds": 0.0}
 
-def _cut_history(path: Path, step: int) -> None:
-    """Drops what was logged after a step."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    with replacing(path) as file:
-        file.writelines(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
+
+def _metrics(
+    model: PreTrainedModel, learner: NextNucleotide, fitted: Fitted, progress: Progress
+) -> dict[str, Any]:
+    """Perplexities on all that is held out, and what the training took."""
+    parts = [part for part in ("valid", "test") if len(learner.regions[part])]
+    with progress.stage("evaluating", len(parts), "parts") as stage:
+        scores = {}
+        for part in parts:
+            scores[part] = learner.perplexity(model, part)._asdict()
+            stage.advance()
+    tokens = learner.plan.tokens
+    return {
+        **scores,
+        "parameters": model.num_parameters(),
+        "steps": fitted.step,
+        "tokens": tokens,
+        "seconds": fitted.seconds,
+        "tokens_per_second": tokens / max(fitted.seconds, 1e-9),
+        "peak_memory_mb": fitted.peak_memory_mb,
+        "processes": PartialState().num_processes,
+    }
+
+
+def markov_perplexities(
+    genome: Genome, parts: Mapping[str, Intervals], order: int, both_strands: bool
+) -> dict[str, dict[str, float]]:
+    """Perplexity of Markov models of the training part, on the parts held out: part -> order -> perplexity."""
+    if order < 0:
+        return {}
+    train = [genome.sequence(interval) for interval in parts["train"]]
+    fitted = fit_markov(train, order, both_strands)
+    found: dict[str, dict[str, float]] = {}
+    for part in ("valid", "test"):
+        sequences = [genome.sequence(interval) for interval in parts[part]]
+        if sequences:
+            found[part] = {str(j): fitted.perplexity(sequences, j) for j in range(order + 1)}
+    return found

@@ -3,33 +3,26 @@
 import copy
 import math
 import time
-import weakref
 from typing import Any, NamedTuple
 
-import psutil
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
 from crocuta.data.encoding import VOCABULARY
-from crocuta.errors import InputError
+from crocuta.runs.cost import ALLOWANCE, Cost, LiveBytes
+from crocuta.runs.device import available_mb, choose_device, used_mb
 from crocuta.runs.optimisation import parameter_groups
 from crocuta.runs.recipe import Recipe
-from crocuta.train.pretraining_recipe import PRECISIONS, Pretraining
+from crocuta.train.pretraining_recipe import Pretraining
 
 TRIAL_TOKENS = 1 << 13  # of the larger of the two trials; what is larger is extrapolated
-ALLOWANCE = 1.25  # for scratch space inside operators and for what the allocator does not give back
 
 
 class PretrainingCost(NamedTuple):
-    """Estimates. `stages`: seconds of a step by window length; memory of the process (or on the accelerator)."""
+    """Estimates of the whole, and seconds of a step by window length."""
 
-    parameters: int
-    seconds: float
+    total: Cost
     stages: dict[int, float]
-    memory_mb: float
-    available_mb: float
 
 
 class _Trial(NamedTuple):
@@ -38,15 +31,15 @@ class _Trial(NamedTuple):
 
 
 def estimate(
-    model: PreTrainedModel, recipe: Pretraining, processes: int = 1, judged: int = 0
+    model: PreTrainedModel, recipe: Pretraining, processes: int = 1, evaluated: int = 0
 ) -> PretrainingCost:
     """Trains a throw-away copy for a few small steps of each length.
 
-    Memory grows in proportion to the letters that are computed together, and time nearly so (times the logarithm of
-    the window, for the transforms): what is larger than the trials follows from that. `judged` letters are also looked
-    at without learning, at a third of the time.
+    Memory grows in proportion to the nucleotides that are computed together, and time nearly so (times the logarithm
+    of the window, for the transforms): what is larger than the trials follows from that. Evaluations read `evaluated`
+    nucleotides, at a third of the time.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(recipe.device)
     trainee: Any = copy.deepcopy(model)
     trainee.to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(trainee, Recipe()), fused=True)
@@ -65,52 +58,18 @@ def estimate(
         stages[stage.length] = large.seconds / sizes[1] * slower * stage.tokens / processes
     seconds = sum(stages[stage.length] * stage.steps for stage in recipe.plan.stages)
     last = recipe.plan.stages[-1]
-    seconds += stages[last.length] / last.tokens * judged / 3
-    memory = _used(device) + ALLOWANCE * most
-    return PretrainingCost(model.num_parameters(), seconds, stages, memory, _available(device))
+    seconds += stages[last.length] / last.tokens * evaluated / 3
+    memory = used_mb(device) + ALLOWANCE * most
+    return PretrainingCost(Cost(seconds, memory, available_mb(device), model.num_parameters()), stages)
 
 
 def check_memory(cost: PretrainingCost, recipe: Pretraining) -> None:
     """Raises InputError where a pretraining would not fit, with the settings that make it smaller."""
-    if cost.memory_mb > cost.available_mb:
-        together = max(recipe.tokens_at_once, recipe.length)
-        smaller = (
-            f"lower --tokens-at-once (now {recipe.tokens_at_once:,})"
-            if together > recipe.length
-            else f"a window of --length {recipe.length:,} is the smallest portion: shorten it"
-        )
-        raise InputError(
-            f"training would need about {cost.memory_mb:,.0f} MB for {together:,} letters at once, and"
-            f" {cost.available_mb:,.0f} MB are available; {smaller}, or choose a smaller --size"
-        )
-
-
-class LiveBytes(TorchDispatchMode):
-    """Follows tensors as operators make them: `peak` is the most bytes that were held at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.now, self.peak = 0, 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._add(tensor.untyped_storage())
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self._known:
-            self._known.add(key)
-            self.now += size
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._drop, key, size)
-
-    def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
+    if recipe.tokens_at_once > recipe.length:
+        smaller = f"lower `tokens_at_once` (now {recipe.tokens_at_once:,})"
+    else:
+        smaller = f"a window of `length` {recipe.length:,} is the smallest portion: shorten it"
+    cost.total.check(f"{smaller}, or choose a smaller model")
 
 
 def _trial(
@@ -126,7 +85,7 @@ def _trial(
     ids = torch.randint(VOCABULARY["A"], VOCABULARY["N"], (max(1, tokens // width), width), device=device)
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=PRECISIONS[recipe.precision] == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         optimizer.step()
@@ -139,15 +98,3 @@ def _trial(
     if device.type == "cuda":
         torch.cuda.synchronize()
     return _Trial(time.perf_counter() - start, held.peak / 2**20)
-
-
-def _used(device: torch.device) -> float:
-    used = torch.cuda.memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
-    return used / 2**20
-
-
-def _available(device: torch.device) -> float:
-    """Megabytes that this process may hold in all."""
-    if device.type == "cuda":
-        return _used(device) + torch.cuda.mem_get_info()[0] / 2**20
-    return _used(device) + psutil.virtual_memory().available / 2**20

@@ -1,21 +1,21 @@
-"""How a causal model is pretrained, and what is heard of it: typed records."""
+"""How a causal model is pretrained, and how good it is: typed records."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from crocuta.runs.device import AUTO
+from crocuta.runs.loop import Course
 from crocuta.train.warmup import Plan, make_plan
-
-PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 
 
 @dataclass(frozen=True)
 class Pretraining:
     """AdamW, linear warm-up and a cosine to a tenth of the learning rate; lengths as `crocuta.train.warmup` says.
 
-    `tokens_per_step` letters are learnt from together, by all processes, in portions of up to `tokens_at_once` (at
-    least one window) that set the memory. `learning_rate_warm_up` is a share of the steps; `valid_letters` bounds the
-    letters looked at in each of `evaluations` validations while training, which together look at
-    no more letters than are learnt from; the last looks at all.
+    `tokens_per_step` nucleotides are learnt from together, by all processes, in portions of up to `tokens_at_once` (at
+    least one window) that set the memory. `learning_rate_warm_up` is a share of the steps. There are `evaluations`
+    evaluations: each while training reads at most `valid_letters` nucleotides, together no more than are learnt from;
+    the last reads all.
     """
 
     length: int = 1024
@@ -37,6 +37,7 @@ class Pretraining:
     log_every: int = field(default=10, metadata={"free": True})
     precision: str = "float32"
     seed: int = 0
+    device: str = field(default=AUTO, metadata={"free": True})
 
     @property
     def plan(self) -> Plan:
@@ -45,35 +46,34 @@ class Pretraining:
         )
 
     @property
+    def course(self) -> Course:
+        """Of `crocuta.runs.loop`; the last evaluation, of all that is held out, is not among its own."""
+        steps = self.steps
+        return Course(
+            steps=steps,
+            warm_up=self.learning_rate_warm_up,
+            clip=self.clip,
+            evaluate={round(steps * (i + 1) / self.evaluations) for i in range(self.evaluations)}
+            - {0, steps},
+            keep_best=False,
+            log_every=self.log_every,
+            checkpoint_seconds=self.checkpoint_seconds,
+            precision=self.precision,
+            device=self.device,
+            seed=self.seed,
+        )
+
+    @property
     def letters_per_validation(self) -> int:
         return min(self.valid_letters, max(self.plan.tokens // self.evaluations, self.length))
 
-    def judged_letters(self, valid: int, test: int) -> int:
-        """Letters that the validations look at and, at the end, the judgement of all that is held out."""
+    def evaluated_letters(self, valid: int, test: int) -> int:
+        """Nucleotides that all evaluations read together, where so many are held out."""
         return (self.evaluations - 1) * min(self.letters_per_validation, valid) + valid + test
 
 
-class Moment(NamedTuple):
-    """What a watcher hears after some steps: means since the last time; perplexity where the model was validated."""
-
-    step: int
-    length: int
-    loss: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    tokens_per_second: float
-    valid_perplexity: float | None = None
-
-
-class Watcher:
-    """Hears of a training; does nothing."""
-
-    def moment(self, moment: Moment) -> None: ...
-
-
-class Score(NamedTuple):
-    """Perplexity: exp of the mean negative log likelihood of `letters` letters in nats."""
+class Perplexity(NamedTuple):
+    """`perplexity` is exp of `loss`, the mean negative log-likelihood (nats) of `letters` nucleotides."""
 
     perplexity: float
     loss: float

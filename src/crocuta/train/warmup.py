@@ -1,4 +1,4 @@
-"""Length warm-up: training that begins with short windows (Nguyen et al. 2023, section 3.2); its learning rate."""
+"""Length warm-up: training that begins with short windows (Nguyen et al. 2023, section 3.2)."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from crocuta.errors import InputError
 
 @dataclass(frozen=True)
 class Stage:
-    """So many steps on so many windows of one length; `first` is the number of its first step."""
+    """`steps` steps on `windows` windows of one length each; `first` is the number of its first step."""
 
     length: int
     windows: int
@@ -19,7 +19,7 @@ class Stage:
 
     @property
     def tokens(self) -> int:
-        """Letters of a step."""
+        """Nucleotides of a step."""
         return self.length * self.windows
 
 
@@ -42,7 +42,11 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        return sum(stage.steps * stage.tokens for stage in self.stages)
+        return self.tokens_of(self.steps)
+
+    def tokens_of(self, steps: int) -> int:
+        """Nucleotides that the first `steps` steps learn from."""
+        return sum(min(max(steps - s.first, 0), s.steps) * s.tokens for s in self.stages)
 
     def at(self, step: int) -> Place:
         """Where a step, counted from 0, lies."""
@@ -61,12 +65,12 @@ def make_plan(
     """Stages of the lengths `warm_up` and then `length`.
 
     Args:
-        length: letters of a window at the end.
+        length: nucleotides of a window at the end.
         steps: of all stages together.
-        tokens_per_step: letters of a step of the last stage.
+        tokens_per_step: nucleotides of a step of the last stage.
         warm_up: shorter lengths, growing.
         warm_up_share: share of the steps that the stages of `warm_up` take together, in equal parts.
-        keep: "tokens": shorter windows come in larger batches, a step always has the same number of letters;
+        keep: "tokens": shorter windows come in larger batches, a step always has the same number of nucleotides;
             "batch": a step always has the same number of windows.
 
     Raises:
@@ -75,14 +79,14 @@ def make_plan(
     lengths = [*warm_up, length]
     if lengths != sorted(set(lengths)) or lengths[0] < 2:
         raise InputError(
-            f"lengths of the warm-up must grow up to {length:,}, found {', '.join(map(str, lengths))}"
+            f"`warm_up`: lengths must grow up to {length:,}, found {', '.join(map(str, lengths))}"
         )
     if keep not in ("tokens", "batch"):
-        raise InputError(f"keep must be tokens or batch, got {keep!r}")
+        raise InputError(f"`keep` must be tokens or batch, got {keep!r}")
     each = math.floor(steps * warm_up_share / len(warm_up)) if warm_up else 0
     if steps < 1 or (warm_up and each < 1) or steps - each * len(warm_up) < 1:
         raise InputError(
-            f"{steps:,} steps are too few for {len(lengths)} lengths; give more steps, or fewer lengths"
+            f"{steps:,} steps are too few for {len(lengths)} lengths; give more `steps`, or fewer lengths in `warm_up`"
         )
     batch = max(1, tokens_per_step // length)
     stages = []

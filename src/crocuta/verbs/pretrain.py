@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe
+from crocuta.verbs.options import DEVICE, DRY_RUN, RESUME
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def pretrain(
@@ -27,47 +29,58 @@ def pretrain(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("pretraining"),
     length: Annotated[
-        int | None, typer.Option(min=2, help="Letters of a window; default: the size's.")
+        int | None, typer.Option(min=2, help="Nucleotides of a window; default: the size's.")
     ] = None,
     warm_up: Annotated[str, typer.Option(help="Shorter lengths to begin with, e.g. 64,128,256,512.")] = "",
-    warm_up_share: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps they take.")] = 0.3,
+    warm_up_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the steps that they take.")
+    ] = 0.3,
     keep: Annotated[
-        str, typer.Option(help="Shorter windows: same tokens in a step, or same batch.")
+        str,
+        typer.Option(
+            help="What steps of shorter windows keep: tokens (nucleotides of a step) or batch (windows)."
+        ),
     ] = "tokens",
     epochs: Annotated[float, typer.Option(min=0, help="Passes over the training part.")] = 10,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the optimiser, in place of epochs.")
     ] = None,
     tokens_per_step: Annotated[
-        int | None, typer.Option(min=1, help="Letters of a step, all processes; default: about 5,000 steps.")
+        int | None,
+        typer.Option(min=1, help="Nucleotides of a step, all processes; default: about 5,000 steps."),
     ] = None,
     tokens_at_once: Annotated[
-        int, typer.Option(min=1, help="Letters computed together; sets the memory.")
+        int, typer.Option(min=1, help="Nucleotides that are computed together; sets the memory.")
     ] = 1 << 15,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(min=0, help="At its peak, after the warm-up.")] = 1e-3,
     filter_learning_rate: Annotated[
         float | None,
-        typer.Option(min=0, help="Of the filter networks; default: less for windows over 1,024."),
+        typer.Option(
+            min=0, help="Learning rate of the filter networks; default: less for windows over 1,024."
+        ),
     ] = None,
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.1,
+    weight_decay: Annotated[
+        float, typer.Option(min=0, help="Decay of the weights of matrices, as AdamW has it.")
+    ] = 0.1,
     initial_spread: Annotated[
         float | None, typer.Option(min=0, help="Standard deviation of new weights; default: 0.08.")
     ] = None,
-    dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Of the embeddings, new models.")] = 0.0,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Dropout of the embeddings of new models.")
+    ] = 0.0,
     both_strands: Annotated[bool, typer.Option(help="Turn windows to their reverse complement.")] = True,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     markov_order: Annotated[
         int, typer.Option(min=-1, max=12, help="Highest order of the Markov models beside it; -1: none.")
     ] = 8,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints.")] = 5,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Draws new weights, windows and dropout.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Folder for the genome's ids.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate time and memory, train nothing.")
-    ] = False,
+    device: DEVICE = "auto",
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
-    """Pretrain a HyenaDNA on a genome: learn to foretell the next nucleotide.
+    """Pretrain a HyenaDNA on a genome: learn to predict the next nucleotide.
 
     Examples:
 
@@ -85,8 +98,8 @@ def pretrain(
     from crocuta.data.language import partition
 
     if size not in (sizes := _sizes()):
-        raise InputError(f"no size {size!r}: expected {', '.join(sizes)}")
-    read = Genome(genome, cache)
+        raise InputError(f"`size` {size}: expected {', '.join(sizes)}")
+    read = Genome(genome, cache, keep=not dry_run)
     parts = partition(
         read, read_bed(bed) if bed else None, valid=_names(valid_contigs), test=_names(hold_out)
     )
@@ -97,10 +110,15 @@ def pretrain(
         length=length, warm_up=_lengths(warm_up), warm_up_share=warm_up_share, keep=keep,
         tokens_at_once=tokens_at_once, learning_rate=learning_rate,
         filter_learning_rate=filter_learning_rate, weight_decay=weight_decay,
-        both_strands=both_strands, precision=precision, seed=seed, checkpoint_seconds=60 * checkpoint_minutes,
+        both_strands=both_strands, precision=precision, seed=seed, device=device,
+        checkpoint_seconds=60 * checkpoint_minutes,
     )  # fmt: skip
     learner = model or _config(size, length, dropout, initial_spread)
-    (_show_cost if dry_run else _run)(read, parts, learner, recipe, size, output, markov_order, resume)
+    if dry_run:
+        _show_cost(parts, learner, recipe)
+        return
+    options = {"inputs": {"bed": bed}, "markov_order": markov_order, "resume": resume}
+    _run(read, parts, learner, recipe, output, options, f"HyenaDNA-{size}" if model is None else model.name)
 
 
 def _sizes() -> list[str]:
@@ -116,7 +134,7 @@ def _names(text: str) -> list[str]:
 def _lengths(text: str) -> tuple[int, ...]:
     for part in (names := _names(text)):
         if not part.isdigit():
-            raise InputError(f"--warm-up: expected lengths such as 64,128,256, found {part!r}")
+            raise InputError(f"`warm_up`: expected lengths such as 64,128,256, found {part!r}")
     return tuple(map(int, names))
 
 
@@ -138,16 +156,16 @@ def _config(size: str, length: int, dropout: float, spread: float | None):
 
 
 def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, **settings: Any):
-    from crocuta.runs.device import has_fast_bfloat16
-    from crocuta.train.pretraining_recipe import PRECISIONS, Pretraining
+    from crocuta.runs.device import choose_device, has_fast_bfloat16
+    from crocuta.runs.loop import PRECISIONS
+    from crocuta.train.pretraining_recipe import Pretraining
     from crocuta.train.pretraining_run import step_size
 
+    fast = has_fast_bfloat16(choose_device(settings["device"]))
     if settings["precision"] == "auto":
-        settings["precision"] = "bfloat16" if has_fast_bfloat16() else "float32"
+        settings["precision"] = "bfloat16" if fast else "float32"
     if settings["precision"] not in PRECISIONS:
-        raise InputError(
-            f"--precision: expected auto, {', '.join(PRECISIONS)}, found {settings['precision']!r}"
-        )
+        raise InputError(f"`precision` {settings['precision']}: expected auto, {', '.join(PRECISIONS)}")
     if settings["filter_learning_rate"] is None:
         settings["filter_learning_rate"] = settings["learning_rate"] * min(1.0, 1024 / settings["length"])
     tokens = tokens or step_size(letters, epochs, settings["length"])
@@ -155,49 +173,54 @@ def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, 
     return Pretraining(steps=steps, tokens_per_step=tokens, **settings)
 
 
-def _show_cost(genome, parts, learner, recipe, size, output, markov_order, resume) -> None:
-    from crocuta.runs.progress import duration
+def _show_cost(parts, learner, recipe) -> None:
     from crocuta.train.pretraining_cost import check_memory
     from crocuta.train.pretraining_run import cost
 
     found = cost(learner, recipe, parts)
     for part, intervals in parts.items():
-        console.print(f"{part:5} {int(intervals.lengths.sum()):>15,} letters in {len(intervals):,} intervals")
+        console.print(
+            f"{part:5} {int(intervals.lengths.sum()):>15,} nucleotides in {len(intervals):,} intervals"
+        )
     for stage in recipe.plan.stages:
         console.print(
             f"{stage.steps:,} steps of {stage.windows:,} windows of {stage.length:,},"
             f" {found.stages[stage.length]:.2f} s each"
         )
     console.print(
-        f"{found.parameters:,} parameters, {recipe.precision}, {recipe.plan.tokens:,} letters: about"
-        f" {duration(found.seconds)} and {found.memory_mb:,.0f} MB of {found.available_mb:,.0f} MB available.",
-        soft_wrap=True,
+        f"{found.total.parameters:,} parameters, {recipe.precision}, {recipe.plan.tokens:,} nucleotides:"
+        f" {found.total.sentence()}."
     )
     check_memory(found, recipe)
 
 
-def _run(genome, parts, learner, recipe, size, output, markov_order, resume) -> None:
-    from accelerate import PartialState
+def _run(genome, parts, learner, recipe, output: Path, options: dict[str, Any], title: str) -> None:
+    from crocuta.runs.processes import processes
+    from crocuta.runs.progress import SILENT, shown
+    from crocuta.train.pretraining_run import run_pretraining
+
+    main = processes(recipe.device).is_main_process
+    if main and genome.others:
+        console.print(f"{genome.others:,} letters other than ACGTN were read as N.")
+    try:
+        with shown(console) if main else SILENT as progress:
+            run_pretraining(genome, parts, learner, recipe, output, progress=progress, **options)
+    except InputError:
+        if main:
+            raise
+        raise typer.Exit(2) from None  # the first process says why
+    if main:
+        _show(output, title)
+
+
+def _show(output: Path, title: str) -> None:
     from rich.table import Table
 
     from crocuta.report.pretraining import read_pretraining, rows, write_pretraining
-    from crocuta.train.pretraining_progress import PretrainingBar
-    from crocuta.train.pretraining_run import run_pretraining
 
-    title = f"HyenaDNA-{size}" if not isinstance(learner, Path) else learner.name
-    main = PartialState().is_main_process
-    if main and genome.others:
-        console.print(f"{genome.others:,} letters other than ACGTN were read as N.")
-    with PretrainingBar(console, recipe.plan.steps, shown=main) as watcher:
-        run_pretraining(
-            genome, parts, learner, recipe, output,
-            markov_order=markov_order, resume=resume, watcher=watcher,
-        )  # fmt: skip
-    if not main:
-        return
     page = write_pretraining(output, title)
-    table = Table("model", "validation perplexity", "test perplexity", "bits of a letter")
+    table = Table("model", "validation perplexity", "test perplexity", "bits of a nucleotide")
     for row in rows(read_pretraining(output), title):
-        table.add_row(*row)
+        table.add_row(safe(row[0]), *row[1:])
     console.print(table)
-    console.print(f"Model: [bold]{output / 'model'}[/]  Report: [bold]{page}[/]")
+    console.print(f"Model: [bold]{safe(output / 'model')}[/]  Report: [bold]{safe(page)}[/]")
