@@ -54,6 +54,17 @@ def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         yield file
 
 
+def follow_umask(folder: str | os.PathLike) -> None:
+    """Gives a folder's files the permissions of the user's umask: safetensors writes for the owner alone."""
+    probe = partial(Path(folder) / "umask")
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+
+
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Writes indented JSON, atomically; NaN is not allowed."""
     with replacing(path) as file:
