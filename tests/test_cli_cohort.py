@@ -21,11 +21,11 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cohort")
+    folder = tmp_path_factory.mktemp("data") / "cohort"
     options = ["--length", "2e5", "--chromosomes", 2, "--people", 6, 7, 5, "--admixed", 3, "--seed", 4]
     code, output = call("simulate", "admixture", *options, "-o", folder)
     assert code == 0, output
-    assert "24 people" in output
+    assert "24 individuals" in output
     return folder
 
 
@@ -34,7 +34,7 @@ def test_simulate_then_build(folder):
     inputs = [folder / "cohort.vcf.gz", "--samples", folder / "samples.tsv", "--map", folder / "map.tsv"]
     code, output = call("ancestry", "build", *inputs, "--maf", 0.05, "--reference", "simulated", "-o", store)
     assert code == 0, output
-    assert "24 people: ADMIX20 3, ADMIX8 3, CEU 7, CHB 5, YRI 6" in output
+    assert "24 individuals: ADMIX20 3, ADMIX8 3, CEU 7, CHB 5, YRI 6" in output
     assert "rare" in output
     cohort = Cohort(store)
     assert cohort.chromosomes == ("1", "2")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,24 @@ from pathlib import Path
 from typing import IO, Any
 
 PARTIAL = ".partial"  # ends the name of what is being written; a later command on the same output removes it
+
+LONGEST = 150  # characters of a file's name that come from a name in the data; suffixes and temporary names add theirs
+
+
+def file_name(name: str) -> str:
+    """A name from the data (a sample, a contig) as that of a file: different names stay different.
+
+    Letters, digits and `._-` stay; all else, and a dot at the beginning, is written as in a URL. A long name is cut,
+    and its digest put behind.
+
+    >>> file_name("NA19700"), file_name("../a b"), file_name("")
+    ('NA19700', '%2E.%2Fa%20b', '%')
+    """
+    content = name.encode(errors="surrogatepass")
+    kept = re.sub(rb"^\.|[^A-Za-z0-9._-]", lambda found: b"%%%02X" % ord(found[0]), content).decode()
+    if len(kept) <= LONGEST:
+        return kept or "%"
+    return f"{kept[:LONGEST]}%-{hashlib.sha256(content).hexdigest()[:32]}"
 
 
 def partial(path: str | os.PathLike) -> Path:

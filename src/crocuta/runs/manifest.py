@@ -77,7 +77,7 @@ def _known(path: Path) -> str:
     if not path.is_file():  # a pipe has no content that could be read twice
         return ""
     about = path.stat()
-    key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, str(path))
+    key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
     if key not in _digests:
         _digests[key] = sha256(path)
     return _digests[key]

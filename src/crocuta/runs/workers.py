@@ -3,11 +3,15 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from threading import Thread
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def follow_parent(parent: int | None = None) -> None:
@@ -57,3 +61,16 @@ def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         executor.shutdown(wait=True)
         if before is None:
             os.environ.pop("OMP_NUM_THREADS", None)
+
+
+@contextmanager
+def done(
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int
+) -> Iterator[Iterator[tuple[Item, Result]]]:
+    """Items with what `function` makes of them, as they are done; in this process if `jobs` is 1, else in a pool."""
+    if min(jobs, len(items)) <= 1:
+        yield ((item, function(item)) for item in items)
+        return
+    with pool(min(jobs, len(items))) as executor:
+        waiting = {executor.submit(function, item): item for item in items}
+        yield ((waiting[future], future.result()) for future in as_completed(waiting))

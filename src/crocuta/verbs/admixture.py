@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console(highlight=False)
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import JOBS, RESUME
+
+console = make_console()
 
 
 def simulate_admixture(
@@ -22,15 +26,13 @@ def simulate_admixture(
         tuple[int, int, int], typer.Option(help="Individuals of YRI, CEU and CHB (unadmixed).")
     ] = (160, 241, 190),
     admixed: Annotated[int, typer.Option(min=0, help="Admixed individuals of each pulse.")] = 40,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Chromosomes simulated at once.")] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the chromosomes that an interrupted simulation has made.")
-    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is random.")] = 1,
+    jobs: JOBS = 1,
+    resume: RESUME = False,
 ) -> None:
     """Simulate a cohort whose local ancestry is known: cohort.vcf.gz, samples.tsv, map.tsv, truth.tsv.gz.
 
-    Three populations out of Africa (Gutenkunst et al. 2009), and people admixed from them 8 and 20 generations ago
+    Three populations out of Africa (Gutenkunst et al. 2009), and individuals admixed from them 8 and 20 generations ago
     (40% YRI, 35% CEU, 25% CHB), with a random genetic map. 10 Mb take seconds, 50 Mb minutes.
 
     Examples:
@@ -39,19 +41,15 @@ def simulate_admixture(
 
     `crocuta simulate admixture -o chr22/ --length 50.8e6 --name 22`
     """
-    from rich.progress import Progress
-
-    from crocuta.data.variants.admixture import write_admixture
     from crocuta.data.variants.out_of_africa import Admixture
+    from crocuta.train.cohorts import simulate_cohort
 
     names = tuple(name or (str(i) for i in range(1, chromosomes + 1)))
-    settings = Admixture(
-        length=int(length), chromosomes=names, people=people, admixed=admixed, seed=seed
-    )  # fmt: skip
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("chromosomes", total=len(names))
-        sites = write_admixture(output, settings, jobs, resume, lambda: bar.update(task, advance=1))
-    console.print(
-        f"{len(settings.names):,} people, {sum(sites.values()):,} sites, "
-        f"{len(names)} chromosome{'s' * (len(names) > 1)} → [bold]{output}[/]"
+    settings = Admixture(length=int(length), chromosomes=names, people=people, admixed=admixed, seed=seed)
+    with shown(console) as progress:
+        sites = simulate_cohort(output, settings, jobs=jobs, resume=resume, progress=progress)
+    what = (
+        f"{len(settings.names):,} individuals, {sum(sites.values()):,} sites,"
+        f" {len(names)} chromosome{'s' * (len(names) > 1)}"
     )
+    console.print(wrote(what, output))

@@ -1,15 +1,14 @@
 """A simulated cohort: files that agree with each other, and ancestry that is exact."""
 
 import gzip
-import sys
 import zlib
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from crocuta.data.variants import admixture, read_panel
-from crocuta.data.variants.admixture import write_admixture
+from crocuta.data.variants import read_panel
+from crocuta.data.variants.admixture import join_chromosomes, write_chromosome
 from crocuta.data.variants.out_of_africa import (
     POPULATIONS,
     RECOMBINATION_RATE,
@@ -29,8 +28,8 @@ SMALL = Admixture(length=300_000, chromosomes=("1", "2"), people=(4, 5, 3), admi
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("admixture")
-    write_admixture(folder, SMALL)
+    folder, parts = tmp_path_factory.mktemp("admixture"), tmp_path_factory.mktemp("parts")
+    join_chromosomes(folder, SMALL, parts, [write_chromosome(SMALL, parts, index) for index in (0, 1)])
     return folder
 
 
@@ -92,32 +91,6 @@ def test_map_rises_at_its_own_rates(folder):
     assert cm[-1] == pytest.approx(SMALL.length * RECOMBINATION_RATE * 100)
 
 
-def test_same_files_whatever_the_jobs(folder, tmp_path):
-    write_admixture(tmp_path, SMALL, jobs=2)
-    for name in ("cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
-
-
-def test_resume_keeps_finished_chromosomes(folder, tmp_path, monkeypatch):
-    made = []
-
-    def stop_at_the_second(settings, index):
-        made.append(index)
-        if len(made) == 2:
-            raise KeyboardInterrupt
-        return simulate_chromosome(settings, index)
-
-    monkeypatch.setattr(admixture, "simulate_chromosome", stop_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        write_admixture(tmp_path, SMALL)
-    assert [path.name for path in tmp_path.iterdir()] == [".parts"]
-    write_admixture(tmp_path, SMALL, resume=True)
-    assert made == [0, 1, 1]
-    for name in ("cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
-
-
 def test_ancestry_is_the_census_population_at_every_site():
     settings = Admixture(length=200_000, people=(2, 2, 2), admixed=6, seed=5)
     trees = simulate_chromosome(settings, 0)
@@ -158,16 +131,10 @@ def test_map_is_of_mean_rate_with_hot_spots():
     assert rate.min() > 0
 
 
-def test_without_msprime_the_error_names_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "msprime", None)
-    with pytest.raises(InputError, match=r'pip install "crocuta\[simulate\]"'):
-        write_admixture(tmp_path, SMALL)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"length": 100}, "--length 100"),
+        ({"length": 100}, "`length` 100"),
         ({"chromosomes": ("1", "1")}, "each once"),
         ({"people": (0, 1, 1)}, "at least one individual"),
     ],

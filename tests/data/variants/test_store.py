@@ -113,22 +113,6 @@ def test_layout_on_disk(store):
     assert Cohort(store).about("X")["counts"]["kept"] == 130
 
 
-def test_processes_make_the_same_store(store, files, tmp_path):
-    paths, table, genetic_map = files
-    seen = []
-    build_store(
-        paths, tmp_path / "other.h5", table, genetic_map, build="GRCh38", jobs=2, progress=seen.append
-    )
-    assert sum(seen) == 1130
-    assert {path.name for path in tmp_path.iterdir() if "other" in path.name} == {"other.h5"}
-    build_store(paths[:1], tmp_path / "one.h5", table, genetic_map, build="GRCh38", jobs=2)
-    assert Cohort(tmp_path / "one.h5").chromosomes == ("1", "2")
-    for name in ("1", "2"):
-        assert (Cohort(tmp_path / "one.h5").panel(name).allele == Cohort(store).panel(name).allele).all()
-    for name in ("1", "2", "X"):
-        assert (Cohort(tmp_path / "other.h5").panel(name).allele == Cohort(store).panel(name).allele).all()
-
-
 def test_contigs_are_shared_out_by_length():
     contigs = {"1": 10, "2": 9, "3": 8, "X": 4, "MT": 0}
     left = build_module.shared_out(contigs, 3)
@@ -137,52 +121,6 @@ def test_contigs_are_shared_out_by_length():
     assert build_module.shared_out(contigs, 1) == [frozenset()]
     assert build_module.shared_out({}, 4) == [frozenset()]
     assert len(build_module.shared_out({"1": 0}, 4)) == 1
-
-
-def test_resume_reads_only_what_lacks(files, tmp_path, monkeypatch):
-    paths, table, genetic_map = files
-    output = tmp_path / "c.h5"
-    written = []
-    write = build_module._write_chromosome
-
-    def fail_at_the_second(job, chromosome, *rest):
-        if len(written) == 1:
-            raise KeyboardInterrupt
-        written.append(chromosome)
-        return write(job, chromosome, *rest)
-
-    monkeypatch.setattr(build_module, "_write_chromosome", fail_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        build_store(paths, output, table, genetic_map)
-    assert not output.exists()
-    monkeypatch.setattr(build_module, "_write_chromosome", lambda *all: written.append(all[1]) or write(*all))
-    build_store(paths, output, table, genetic_map, resume=True)
-    assert written == ["2", "1", "chrX"]
-    assert (Cohort(output).panel("2").allele == read_panel(paths[0], region="2").allele).all()
-    assert not output.with_name("c.h5.parts").exists()
-
-
-def test_resume_under_another_policy_starts_anew(files, tmp_path, monkeypatch):
-    paths, table, genetic_map = files
-    monkeypatch.setattr(build_module, "merge", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        build_store(paths, tmp_path / "c.h5", table, genetic_map)
-    monkeypatch.undo()
-    built = build_store(paths, tmp_path / "c.h5", table, genetic_map, policy=Policy(maf=0.3), resume=True)
-    assert built.counts["1"].rare > 0
-
-
-def test_a_file_mended_before_resuming_is_read_again(files, tmp_path, monkeypatch):
-    paths, table, genetic_map = files
-    whole = paths[1].read_bytes()
-    paths[1].write_bytes(whole[:-28])
-    with pytest.raises(InputError, match="truncated"):
-        build_store(paths, tmp_path / "c.h5", table, genetic_map)
-    paths[1].write_bytes(whole)
-    seen = []
-    build_store(paths, tmp_path / "c.h5", table, genetic_map, resume=True, progress=seen.append)
-    assert sum(seen) == 130
-    assert Cohort(tmp_path / "c.h5").chromosomes == ("1", "2", "chrX")
 
 
 def test_store_and_cache_go_to_other_processes(store):
@@ -198,6 +136,7 @@ def test_cache_is_made_once_and_again_for_another_store(store, files, tmp_path):
     before = manifest.stat().st_mtime_ns
     pack(Cohort(store))
     assert manifest.stat().st_mtime_ns == before
+    store.unlink()
     build_store(files[0][:1], store, files[1])
     assert pack(Cohort(store)).chromosomes == ("1", "2")
     assert not (manifest.parent / "X.position.npy").exists()
@@ -220,9 +159,9 @@ def test_files_that_disagree(make_vcf, make_table, tmp_path):
         with pytest.raises(InputError, match=message):
             build_store(paths, output)
         assert not output.exists()
-    slash = make_vcf(rows, "slash.vcf", samples=["a/b", "c", "d", "e"])
-    with pytest.raises(InputError, match="sample 'a/b': the name cannot stand in a store"):
-        build_store([slash], output)
+    sites = make_vcf(rows, "sites.vcf", samples=["_sites", "c", "d", "e"])
+    with pytest.raises(InputError, match="sample '_sites': a store keeps this name"):
+        build_store([sites], output)
     with pytest.raises(InputError, match=r"none of 5 sites kept: .* 5 are too rare"):
         build_store([make_vcf([f"1 {i} A C 0|0 0|0 0|0 0|0" for i in range(5)], samples=PEOPLE)], output,
                     policy=Policy(maf=0.1))  # fmt: skip
@@ -235,6 +174,47 @@ def test_partly_phased_leaves_no_store(make_vcf, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"cohort.vcf.gz"}
     build_store([path], tmp_path / "c.h5", policy=Policy(phase="ignore"))
     assert not Cohort(tmp_path / "c.h5").panel("1").phased
+    with pytest.raises(InputError, match="exists already"):
+        build_store([path], tmp_path / "c.h5")
+
+
+def test_names_of_individuals_and_chromosomes_are_no_paths(make_vcf, tmp_path):
+    names, contigs = ["../../up", "a b", "a/1", "a"], ["../evil", "HLA/A", "1", "x" * 260]
+    rows = [row.replace("CHROM", contig) for contig in contigs for row in variants("CHROM", 9)]
+    path = make_vcf(rows, "odd.vcf", samples=PEOPLE)
+    path.write_text(path.read_text().replace("\t".join(PEOPLE), "\t".join(names)))
+    (tmp_path / "in" / "side").mkdir(parents=True)
+    build_store([path], tmp_path / "in" / "side" / "c.h5")
+    cohort = Cohort(tmp_path / "in" / "side" / "c.h5")
+    assert sorted(cohort.chromosomes) == sorted(contigs)
+    assert cohort.samples.name.tolist() == names
+    cache = pack(cohort)
+    for contig in contigs:
+        expected = read_panel(path, region=contig) if ":" not in contig else None
+        for form in (cohort, cache):
+            assert (form.panel(contig).allele == expected.allele).all()
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file() and "packed" not in str(file)} == {
+        "odd.vcf", "c.h5"
+    }  # fmt: skip
+
+
+def test_a_store_of_an_earlier_version_is_read(make_vcf, tmp_path):
+    """0.1.0 kept names as they are."""
+    path = make_vcf(variants("1", 9), "old.vcf", samples=PEOPLE)
+    path.write_text(path.read_text().replace("\t".join(PEOPLE), "\t".join(["a b", *PEOPLE[1:]])))
+    build_store([path], tmp_path / "c.h5")
+    with h5py.File(tmp_path / "c.h5", "a") as file:
+        file.move("a%20b", "a b")
+        del file.attrs["escaped"]
+    assert (Cohort(tmp_path / "c.h5").panel("1").allele == read_panel(path).allele).all()
+
+
+def test_a_folder_that_is_no_cache_is_not_replaced(store, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    with pytest.raises(InputError, match="crocuta did not make it"):
+        pack(Cohort(store), tmp_path / "mine")
+    assert (tmp_path / "mine" / "file").exists()
 
 
 def test_what_is_no_store(tmp_path):

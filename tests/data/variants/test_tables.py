@@ -66,7 +66,7 @@ def test_table_and_file_disagree(make_vcf, make_table):
         ),
         (
             ["sample pop", "a X", "b X", "c X", "d X"],
-            r"1 of its 4 samples are not in .*cohort\.vcf\.gz \(d\); .*--shared",
+            r"1 of its 4 samples are not in .*cohort\.vcf\.gz \(d\); .*`shared`",
         ),
         (["sample pop", "d YRI"], r"none of its samples \(d\) is in"),
     ]:

@@ -3,11 +3,7 @@
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
-from multiprocessing import get_context
-from os import PathLike
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +14,10 @@ from crocuta.data.variants.out_of_africa import (
     GROUPS,
     POPULATIONS,
     Admixture,
-    import_msprime,
     local_ancestry,
     random_map,
     simulate_chromosome,
 )
-from crocuta.data.variants.parts import prepare_parts
 from crocuta.files import replacing, write_json
 
 VCF, SAMPLES, MAP, TRUTH = "cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz"
@@ -38,69 +32,12 @@ class Chromosome(NamedTuple):
     truth: list[str]
 
 
-def write_admixture(
-    folder: str | PathLike,
-    settings: Admixture,
-    jobs: int = 1,
-    resume: bool = False,
-    progress: Callable[[], None] = lambda: None,
-) -> dict[str, int]:
-    """Simulates a cohort and writes it: `cohort.vcf.gz`, `samples.tsv`, `map.tsv`, `truth.tsv.gz`.
-
-    The VCF is phased, with GT only, biallelic, packed with BGZF. Positions count from 1; segments of the truth include
-    their start and not their end, as RFMix's `.msp.tsv` does. The same settings give the same files whatever `jobs`.
-
-    Args:
-        folder: is made.
-        jobs: chromosomes simulated at once, each in a process.
-        resume: keep the chromosomes that an interrupted call with the same settings has made.
-        progress: called after each chromosome.
-
-    Returns:
-        Sites by chromosome.
+def write_chromosome(settings: Admixture, parts: Path, index: int) -> Chromosome:
+    """Simulates a chromosome into the folder `parts`, unless it lies there already.
 
     Raises:
         InputError: msprime is not installed.
     """
-    import_msprime()
-    folder = Path(folder)
-    parts = folder / ".parts"
-    prepare_parts(parts, asdict(settings), resume)
-    found = {}
-    for index, part in _simulated(settings, parts, jobs):
-        found[index] = part
-        progress()
-    ordered = [found[index] for index in sorted(found)]
-    with replacing(folder / VCF, "wb") as file:
-        header = BgzfWriter(file)
-        header.write(_header(settings).encode())
-        header.close()
-        for index in sorted(found):
-            with open(_part(parts, index), "rb") as body:
-                shutil.copyfileobj(body, file, 1 << 20)
-        header.finish()
-    _write_tables(folder, settings, [row for part in ordered for row in part.truth])
-    shutil.rmtree(parts)
-    return {name: part.sites for name, part in zip(settings.chromosomes, ordered, strict=True)}
-
-
-def _simulated(settings: Admixture, parts: Path, jobs: int) -> Iterator[tuple[int, Chromosome]]:
-    indices = range(len(settings.chromosomes))
-    if jobs == 1 or len(indices) == 1:
-        yield from ((index, _write_chromosome(settings, index, parts)) for index in indices)
-        return
-    with ProcessPoolExecutor(min(jobs, len(indices)), get_context("spawn")) as pool:
-        waiting = {pool.submit(_write_chromosome, settings, index, parts): index for index in indices}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
-
-
-def _part(parts: Path, index: int) -> Path:
-    return parts / f"{index}.vcf.gz"
-
-
-def _write_chromosome(settings: Admixture, index: int, parts: Path) -> Chromosome:
-    """Simulates a chromosome, unless it lies among the parts already."""
     known = parts / f"{index}.json"
     if known.exists():
         return Chromosome(**json.loads(known.read_text()))
@@ -115,6 +52,27 @@ def _write_chromosome(settings: Admixture, index: int, parts: Path) -> Chromosom
     made = Chromosome(sites, _truth_rows(settings, index, trees))
     write_json(known, made._asdict())
     return made
+
+
+def join_chromosomes(folder: Path, settings: Admixture, parts: Path, made: Sequence[Chromosome]) -> None:
+    """Writes `cohort.vcf.gz`, `samples.tsv`, `map.tsv` and `truth.tsv.gz` of the chromosomes in `parts`.
+
+    The VCF is phased, with GT only, biallelic, packed with BGZF. Positions count from 1; segments of the truth include
+    their start and not their end, as RFMix's `.msp.tsv` does.
+    """
+    with replacing(folder / VCF, "wb") as file:
+        header = BgzfWriter(file)
+        header.write(_header(settings).encode())
+        header.close()
+        for index in range(len(made)):
+            with open(_part(parts, index), "rb") as body:
+                shutil.copyfileobj(body, file, 1 << 20)
+        header.finish()
+    _write_tables(folder, settings, [row for part in made for row in part.truth])
+
+
+def _part(parts: Path, index: int) -> Path:
+    return parts / f"{index}.vcf.gz"
 
 
 def _biallelic(trees: Any) -> Iterator[tuple[list[int], list[tuple[str, str]], np.ndarray]]:

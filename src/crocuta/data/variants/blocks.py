@@ -39,7 +39,7 @@ class Policy:
                 f" {', '.join(PHASES)}, and {' or '.join(MULTIALLELIC)}"
             )
         if not 0 <= self.maf < 0.5:
-            raise InputError(f"--maf {self.maf}: expected a frequency from 0 to below 0.5")
+            raise InputError(f"`maf` {self.maf}: expected a frequency from 0 to below 0.5")
 
 
 @dataclass
@@ -75,13 +75,13 @@ class Counts:
         )
         if policy.phase == "require" and self.unphased:
             raise InputError(
-                f"{source}: {part}; expected phased genotypes, phase them with SHAPEIT5 or Beagle (ancestry models of"
-                " --view genotype or carried need no phase)"
+                f"{source}: {part}; expected phased genotypes, phase them with SHAPEIT5 or Beagle (models of"
+                " windows with `view` genotype or carried need no phase)"
             )
         if 0 < self.unphased < self.heterozygous:
             raise InputError(
                 f"{source}: {part}; expected all or none, phase them with SHAPEIT5 or Beagle, or take all as unphased"
-                " with --phase ignore"
+                " with `phase` ignore"
             )
         return self.unphased == 0
 

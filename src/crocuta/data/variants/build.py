@@ -1,13 +1,15 @@
-"""From variant files to a cohort's store: files in parallel, chromosome by chromosome, resumable."""
+"""From variant files to a cohort's store in three steps, of which the second may run in several processes.
+
+`plan_store` says what is to be read, `read_part` writes the chromosomes of one part into a folder, `finish_store` makes
+one file of them. `build_store` does all three; `crocuta.train.cohorts.build_cohort` goes on where it was interrupted.
+"""
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +18,14 @@ from crocuta.data.variants.blocks import Block, Counts, Policy
 from crocuta.data.variants.contigs import plain
 from crocuta.data.variants.genetic_map import UNIFORM, GeneticMap, read_genetic_map
 from crocuta.data.variants.panel import Samples
-from crocuta.data.variants.parts import prepare_parts
 from crocuta.data.variants.reading import choose_people, nothing_kept
+from crocuta.data.variants.store import Cohort
 from crocuta.data.variants.store_writer import ChromosomeWriter, check_names, merge
 from crocuta.data.variants.vcf import VariantFile
 from crocuta.errors import InputError
-from crocuta.files import sha256, write_json
+from crocuta.files import PARTIAL, file_name, sha256, write_json
+
+Tell = Callable[[int], object]
 
 
 class Built(NamedTuple):
@@ -34,10 +38,14 @@ class Built(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
-    """One variant file, without the chromosomes that other jobs read: whose haplotypes to write where."""
+class Part:
+    """One variant file, without the chromosomes that other parts read: whose haplotypes to write where.
+
+    `sha256` is of the file's content ("" where it is none, as a pipe).
+    """
 
     path: Path
+    sha256: str
     samples: Samples
     folder: Path
     policy: Policy
@@ -46,8 +54,18 @@ class Job:
 
     @property
     def done(self) -> Path:
-        name = json.dumps([str(self.path), sorted(self.skip)])
+        """Says that all of the part has been read; its name follows from the content."""
+        name = json.dumps([self.sha256 or str(self.path), sorted(self.skip)])
         return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.done.json"
+
+
+class Plan(NamedTuple):
+    """A store that is to be built."""
+
+    samples: Samples
+    parts: list[Part]
+    policy: Policy
+    build: str
 
 
 def build_store(
@@ -59,26 +77,42 @@ def build_store(
     policy: Policy | None = None,
     shared: bool = False,
     build: str = "",
-    jobs: int = 1,
-    resume: bool = False,
-    progress: Callable[[int], None] = lambda sites: None,
 ) -> Built:
-    """Builds a store from VCFs or BCFs that hold the same people and different chromosomes.
-
-    Until the store is whole, finished chromosomes lie in `OUTPUT.parts`, from which `resume` goes on.
+    """Builds a store from VCFs or BCFs that hold the same people and different chromosomes, in this process.
 
     Args:
         samples, genetic_map, shared, policy: as in `read_panel`.
         build: name of the reference build; by default what the files' headers say.
-        jobs: processes, each of which reads a file, or some chromosomes of one if there are fewer files.
-        progress: called with numbers of further sites read.
 
     Raises:
-        InputError: a file is malformed or disagrees with another; the message names it.
+        InputError: `output` exists; a file is malformed or disagrees with another; the message names it.
     """
-    output, policy = Path(output), policy or Policy()
-    folder = output.with_name(f"{output.name}.parts")
-    files = [VariantFile(path) for path in variants]
+    output = Path(output)
+    if output.exists():
+        raise InputError(f"{output}: exists already; choose another `output`, or remove it")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(PARTIAL, f".{output.name[:100]}.", output.parent) as folder:
+        plan = plan_store(variants, Path(folder), samples, genetic_map, policy, shared, build)
+        finish_store(plan, ((part, read_part(part)) for part in plan.parts), output)
+    return read_built(output)
+
+
+def plan_store(
+    variants: Sequence[str | PathLike],
+    folder: Path,
+    samples: str | PathLike | None = None,
+    genetic_map: str | PathLike | None = None,
+    policy: Policy | None = None,
+    shared: bool = False,
+    build: str = "",
+    jobs: int = 1,
+) -> Plan:
+    """What is to be read, in about `jobs` parts; finished chromosomes will lie in `folder`.
+
+    Raises:
+        InputError: a file, the table or the map cannot be read, or they disagree.
+    """
+    files, policy = [VariantFile(path) for path in variants], policy or Policy()
     people, _ = choose_people(files[0], samples, shared=shared)
     check_names(people.name.tolist())
     build = build or _build_of(files)
@@ -86,35 +120,60 @@ def build_store(
         choose_people(file, samples, people.name.tolist(), shared)
     if genetic_map:
         read_genetic_map(genetic_map)
-    plan = {
-        "samples": people.name.tolist(), "policy": asdict(policy), "map": sha256(genetic_map) if genetic_map else "",
-    }  # fmt: skip
-    prepare_parts(folder, plan, resume)
     place = Path(genetic_map) if genetic_map else None
-    work = [
-        Job(file.path, people, folder, policy, place, skip)
+    parts = [
+        Part(file.path, digest, people, folder, policy, place, skip)
         for file in files
+        for digest in [sha256(file.path) if file.path.is_file() else ""]
         for skip in shared_out(file.header.contigs, -(-jobs // len(files)))
     ]
-    try:
-        found = _collected(_run(work, jobs, progress))
-    except BaseException:
-        if not any(folder.glob("*.h5")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return Plan(people, parts, policy, build)
+
+
+def read_part(
+    part: Part, tell: Tell = lambda sites: None, keep: Callable[[], object] = lambda: None
+) -> dict[str, dict]:
+    """Writes the chromosomes of a part that do not lie in the folder yet; what is known of each.
+
+    `tell` hears the numbers of further sites read; `keep` is called after every chromosome.
+    """
+    if part.done.exists():
+        return json.loads(part.done.read_text())
+    genetic_map = read_genetic_map(part.map) if part.map else UNIFORM
+    source = {"source": str(part.path), "sha256": part.sha256, "genetic_map": genetic_map.source}
+    found = {}
+    for name, about in _chromosomes(part, genetic_map, source, tell):
+        found[name] = about
+        keep()
+    write_json(part.done, found)
+    return found
+
+
+def finish_store(plan: Plan, results: Iterable[tuple[Part, dict[str, dict]]], output: Path) -> None:
+    """Makes one file of what the parts have written.
+
+    Raises:
+        InputError: two of them hold one chromosome; nothing was kept of any.
+    """
+    found = _collected(results)
     ordered = sorted((name for name, about in found.items() if about["counts"]["kept"]), key=_natural)
     if not ordered:
-        raise InputError(f"{files[0].path}: {nothing_kept(_total(found))}")
+        raise InputError(f"{plan.parts[0].path}: {nothing_kept(_total(found))}")
     source = {about["source"]: about["sha256"] for about in found.values()}
-    attributes = {"build": build, "policy": json.dumps(asdict(policy)), "source": json.dumps(source)}
-    merge({name: _part(folder, name) for name in ordered}, output, people, attributes)
-    shutil.rmtree(folder)
-    return Built(
-        people,
-        {name: Counts(**found[name]["counts"]) for name in ordered},
-        {name: found[name]["phased"] for name in ordered},
-        build,
-    )
+    attributes = {
+        "build": plan.build,
+        "policy": json.dumps(asdict(plan.policy)),
+        "source": json.dumps(source),
+    }
+    merge({name: _file(plan.parts[0].folder, name) for name in ordered}, output, plan.samples, attributes)
+
+
+def read_built(store: Path) -> Built:
+    """What a store says of its building."""
+    with Cohort(store) as cohort:
+        counts = {name: Counts(**cohort.about(name)["counts"]) for name in cohort.chromosomes}
+        phased = {name: cohort.is_phased(name) for name in cohort.chromosomes}
+        return Built(cohort.samples, counts, phased, cohort.build)
 
 
 def shared_out(contigs: Mapping[str, int], processes: int) -> list[frozenset[str]]:
@@ -131,15 +190,15 @@ def shared_out(contigs: Mapping[str, int], processes: int) -> list[frozenset[str
     return [frozenset(name for other in groups if other is not group for name in other) for group in groups]
 
 
-def _collected(results: Iterator[tuple[Job, dict[str, dict]]]) -> dict[str, dict]:
+def _collected(results: Iterable[tuple[Part, dict[str, dict]]]) -> dict[str, dict]:
     """What is known of every chromosome, by its name."""
     found: dict[str, dict] = {}
     sources: dict[str, str] = {}
-    for job, chromosomes in results:
+    for part, chromosomes in results:
         for name, about in chromosomes.items():
             if plain(name) in sources:
                 raise InputError(
-                    f"{job.path}: chromosome {name} is in {sources[plain(name)]} too; give each chromosome once"
+                    f"{part.path}: chromosome {name} is in {sources[plain(name)]} too; give each chromosome once"
                 )
             found[name] = about
             sources[plain(name)] = about["source"]
@@ -161,76 +220,39 @@ def _total(found: dict[str, dict]) -> Counts:
     return total
 
 
-def _part(folder: Path, chromosome: str) -> Path:
-    return folder / f"{chromosome}.h5"
+def _file(folder: Path, chromosome: str) -> Path:
+    return folder / f"{file_name(chromosome)}.h5"
 
 
-def _run(
-    work: list[Job], jobs: int, progress: Callable[[int], None]
-) -> Iterator[tuple[Job, dict[str, dict]]]:
-    if jobs == 1 or len(work) == 1:
-        yield from ((job, _read_file(job, progress)) for job in work)
-        return
-    with ProcessPoolExecutor(min(jobs, len(work)), get_context("spawn")) as pool:
-        waiting = {pool.submit(_read_file, job): job for job in work}
-        try:
-            for done in as_completed(waiting):
-                chromosomes = done.result()
-                progress(sum(about["counts"]["sites"] for about in chromosomes.values()))
-                yield waiting[done], chromosomes
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _read_file(job: Job, progress: Callable[[int], None] = lambda sites: None) -> dict[str, dict]:
-    """Writes the chromosomes of one file that do not lie in the folder yet; what is known of each."""
-    stamp = [(stat := job.path.stat()).st_size, stat.st_mtime_ns]
-    if job.done.exists() and (said := json.loads(job.done.read_text()))["stamp"] == stamp:
-        return said["chromosomes"]
-    genetic_map = read_genetic_map(job.map) if job.map else UNIFORM
-    source = {
-        "source": str(job.path),
-        "sha256": sha256(job.path) if job.path.is_file() else "",
-        "genetic_map": genetic_map.source,
-    }
-    found = dict(_chromosomes(job, genetic_map, source, progress))
-    write_json(job.done, {"stamp": stamp, "chromosomes": found})
-    return found
-
-
-def _chromosomes(
-    job: Job, genetic_map: GeneticMap, source: dict, progress: Callable[[int], None]
-) -> Iterator[tuple[str, dict]]:
+def _chromosomes(part: Part, genetic_map: GeneticMap, source: dict, tell: Tell) -> Iterator[tuple[str, dict]]:
     """Chromosomes that lie in the folder already, then those written now."""
-    file = VariantFile(job.path)
-    _, columns = choose_people(file, None, job.samples.name.tolist())
-    known = [json.loads(path.read_text()) for path in job.folder.glob("*.chromosome.json")]
+    file = VariantFile(part.path)
+    _, columns = choose_people(file, None, part.samples.name.tolist())
+    known = [json.loads(path.read_text()) for path in part.folder.glob("*.chromosome.json")]
     ready = {
         about["chromosome"]: about
         for about in known
-        if source.items() <= about.items() and about["chromosome"] not in job.skip
+        if source.items() <= about.items() and about["chromosome"] not in part.skip
     }
     yield from ready.items()
-    blocks = file.blocks(job.policy, people=columns, skip=job.skip | ready.keys())
-    for chromosome, part in groupby(blocks, key=lambda block: block.chromosome):
-        about = _write_chromosome(job, chromosome, part, genetic_map, source, progress)
-        write_json(job.folder / f"{chromosome}.chromosome.json", about)
+    blocks = file.blocks(part.policy, people=columns, skip=part.skip | ready.keys())
+    for chromosome, some in groupby(blocks, key=lambda block: block.chromosome):
+        about = _write_chromosome(part, chromosome, some, genetic_map, source, tell)
+        write_json(part.folder / f"{file_name(chromosome)}.chromosome.json", about)
         yield chromosome, about
 
 
 def _write_chromosome(
-    job: Job, chromosome: str, blocks: Iterator[Block], genetic_map: GeneticMap, source: dict,
-    progress: Callable[[int], None],
+    part: Part, chromosome: str, blocks: Iterator[Block], genetic_map: GeneticMap, source: dict, tell: Tell
 ) -> dict:  # fmt: skip
     counts = Counts()
-    writer = ChromosomeWriter(_part(job.folder, chromosome), job.samples, chromosome)
+    writer = ChromosomeWriter(_file(part.folder, chromosome), part.samples, chromosome)
     try:
         for block in blocks:
             writer.add(block)
             counts.add(block.counts)
-            progress(block.counts.sites)
-        about = source | {"chromosome": chromosome, "phased": counts.phased(job.path, job.policy)}
+            tell(block.counts.sites)
+        about = source | {"chromosome": chromosome, "phased": counts.phased(part.path, part.policy)}
         if counts.kept:
             writer.finish(genetic_map, about | {"counts": json.dumps(asdict(counts))})
     finally:

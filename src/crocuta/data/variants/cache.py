@@ -1,9 +1,6 @@
 """A cohort's haplotypes as bits in mapped memory: a window of a person in microseconds."""
 
 import json
-import os
-import shutil
-import tempfile
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -14,7 +11,7 @@ import numpy as np
 from crocuta.data.variants.panel import MISSING, Panel, Samples, Sites
 from crocuta.data.variants.store import FIELDS, Cohort, Haplotypes
 from crocuta.errors import InputError
-from crocuta.files import write_json
+from crocuta.files import file_name, remove, replacing_path, write_json
 
 SITE_FIELDS = ("position", "ref", "alt", "cm")
 MANIFEST = "manifest.json"
@@ -54,7 +51,7 @@ class PackedCohort(Haplotypes):
 
     def _sites(self, chromosome: str) -> Sites:
         name = self.name_of(chromosome)
-        return Sites(name, *(np.load(self.folder / f"{name}.{field}.npy") for field in SITE_FIELDS))
+        return Sites(name, *(np.load(_file(self.folder, name, field)) for field in SITE_FIELDS))
 
     def is_phased(self, chromosome: str) -> bool:
         return self.manifest["phased"][self.name_of(chromosome)]
@@ -71,7 +68,7 @@ class PackedCohort(Haplotypes):
 
     def _map(self, chromosome: str) -> list[np.ndarray]:
         name = self.name_of(chromosome)
-        paths = [self.folder / f"{name}.{kind}.npy" for kind in ("alternative", "missing")]
+        paths = [_file(self.folder, name, kind) for kind in ("alternative", "missing")]
         self._bits[chromosome] = [np.load(path, mmap_mode="r") for path in paths if path.exists()]
         return self._bits[chromosome]
 
@@ -100,36 +97,44 @@ def pack(cohort: Cohort, folder: str | PathLike | None = None) -> PackedCohort:
 
     Args:
         folder: default beside the store, its name with `.packed`.
+
+    Raises:
+        InputError: the folder holds something else.
     """
     folder = Path(folder) if folder else cohort.path.with_name(f"{cohort.path.name}.packed")
     stat = cohort.path.stat()
     stamp = [stat.st_size, stat.st_mtime_ns]
     if _stamp(folder) != stamp:
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        if folder.exists() and _stamp(folder) is None and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: crocuta did not make it; choose another `folder`")
         try:
-            _write(cohort, temporary, stamp)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.rename(temporary, folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            with replacing_path(folder) as temporary:
+                temporary.mkdir()
+                _write(cohort, temporary, stamp)
+                remove(folder)
+        except OSError:
             if _stamp(folder) != stamp:  # else another process was faster
                 raise
     return PackedCohort(folder)
 
 
+def _file(folder: Path, chromosome: str, kind: str) -> Path:
+    return folder / f"{file_name(chromosome)}.{kind}.npy"
+
+
 def _stamp(folder: Path) -> list[int] | None:
     path = folder / MANIFEST
-    return json.loads(path.read_text())["stamp"] if path.exists() else None
+    return json.loads(path.read_text()).get("stamp") if path.exists() else None
 
 
 def _write(cohort: Cohort, folder: Path, stamp: list[int]) -> None:
     for name in cohort.chromosomes:
         sites = cohort.sites(name)
         for field in SITE_FIELDS:
-            np.save(folder / f"{name}.{field}.npy", getattr(sites, field))
+            np.save(_file(folder, name, field), getattr(sites, field))
         shape = len(cohort.samples), 2, (len(sites) + 7) // 8
         alternative, missing = (
-            np.lib.format.open_memmap(folder / f"{name}.{kind}.npy", "w+", np.uint8, shape)
+            np.lib.format.open_memmap(_file(folder, name, kind), "w+", np.uint8, shape)
             for kind in ("alternative", "missing")
         )
         some = False
@@ -142,7 +147,7 @@ def _write(cohort: Cohort, folder: Path, stamp: list[int]) -> None:
                 some = True
         del alternative, missing
         if not some:
-            (folder / f"{name}.missing.npy").unlink()
+            _file(folder, name, "missing").unlink()
     manifest = {
         "stamp": stamp, "build": cohort.build,
         "samples": {field: getattr(cohort.samples, field).tolist() for field in FIELDS},

@@ -39,11 +39,11 @@ class Admixture:
 
     def __post_init__(self) -> None:
         if self.length < 2 * BIN:
-            raise InputError(f"--length {self.length}: expected at least {2 * BIN:,} base pairs")
+            raise InputError(f"`length` {self.length}: expected at least {2 * BIN:,} base pairs")
         if not self.chromosomes or len(set(self.chromosomes)) < len(self.chromosomes):
             raise InputError(f"chromosomes {', '.join(self.chromosomes)}: expected names, each once")
         if min(self.people) < 1 or self.admixed < 0:
-            raise InputError(f"--people {self.people}: expected at least one individual of each population")
+            raise InputError(f"`people` {self.people}: expected at least one individual of each population")
 
     @property
     def counts(self) -> dict[str, int]:

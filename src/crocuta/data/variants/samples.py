@@ -113,7 +113,7 @@ def join(names: Sequence[str], table: Samples, variants: Path, path: Path, share
                 f"{len(extra):,} of its {len(place):,} samples are not in {variants} ({_some(extra)})"
             )
         raise InputError(
-            f"{path}: {', and '.join(faults)}; complete the files, or take who is in both with --shared"
+            f"{path}: {', and '.join(faults)}; complete the files, or take who is in both with `shared`"
         )
     return table.at([place[name] for name in names if name in place])
 
@@ -133,7 +133,7 @@ def check_populations(samples: Samples, least: int = 2) -> None:
         if count < least:
             raise InputError(
                 f"population {population} has {count} individual{'s' if count > 1 else ''}, expected at least {least};"
-                f" merge it with another or leave it out (ancestry train: --leave-out {population})"
+                f" merge it with another or leave it out by `leave_out`"
             )
 
 

@@ -6,8 +6,9 @@ Layout::
     /<individual>/<chromosome>/position   int32 (n,), one dataset for all individuals, linked
     /<individual>                         attributes population, group, family
     /_sites/<chromosome>/{position, ref, alt, cm}   attributes phased, source, sha256, genetic_map, counts
-    /                                     attributes format, version, software, build, policy, chromosomes, source, and
-                                          samples: a table of name, population, group, family, tabs between them
+    /                                     attributes format, version, software, build, policy, chromosomes, source,
+                                          samples: a table of name, population, group, family, tabs between them,
+                                          and escaped: names of groups are `file_name` of individuals and chromosomes
 """
 
 import json
@@ -22,6 +23,7 @@ import numpy as np
 from crocuta.data.variants.contigs import plain
 from crocuta.data.variants.panel import Panel, Samples, Sites
 from crocuta.errors import InputError
+from crocuta.files import file_name
 
 FORMAT, VERSION = "crocuta cohort", 1
 SITES = "_sites"
@@ -111,6 +113,9 @@ class Cohort(Haplotypes):
             raise InputError(
                 f"{self.path}: not a cohort of this version; make it with crocuta ancestry build"
             )
+        self._key = (
+            file_name if self.file.attrs.get("escaped") else str
+        )  # stores of 0.1.0 hold names as they are
         self._dataset = lru_cache(maxsize=OPEN)(self._find)
         self.sites = lru_cache(maxsize=None)(self._sites)
 
@@ -130,22 +135,26 @@ class Cohort(Haplotypes):
 
     def _sites(self, chromosome: str) -> Sites:
         name = self.name_of(chromosome)
-        group = self.file[SITES][name]
+        group = self._group(name)
         return Sites(name, *(_column(group[field]) for field in ("position", "ref", "alt", "cm")))
 
     def is_phased(self, chromosome: str) -> bool:
-        return bool(self.file[SITES][self.name_of(chromosome)].attrs["phased"])
+        return bool(self._group(self.name_of(chromosome)).attrs["phased"])
 
     def about(self, chromosome: str) -> dict[str, Any]:
         """Where a chromosome comes from: source file, its sha256, genetic map, counts of what was read."""
-        attributes = dict(self.file[SITES][self.name_of(chromosome)].attrs)
+        attributes = dict(self._group(self.name_of(chromosome)).attrs)
         return attributes | {"counts": json.loads(attributes["counts"])}
 
     def read(self, person: int, chromosome: str, start: int, stop: int) -> np.ndarray:
         return self._dataset(person, chromosome)[:, start:stop]
 
     def _find(self, person: int, chromosome: str) -> Any:
-        return self.file[f"{self.samples.name[person]}/{self.name_of(chromosome)}/allele"]
+        names = self._key(str(self.samples.name[person])), self._key(self.name_of(chromosome))
+        return self.file[f"{'/'.join(names)}/allele"]
+
+    def _group(self, chromosome: str) -> Any:
+        return self.file[SITES][self._key(chromosome)]
 
 
 def _column(dataset: Any) -> np.ndarray:

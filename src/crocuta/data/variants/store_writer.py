@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from crocuta.data.variants.genetic_map import GeneticMap
 from crocuta.data.variants.panel import Samples
 from crocuta.data.variants.store import CHUNK, FIELDS, FORMAT, SITES, VERSION
 from crocuta.errors import InputError
+from crocuta.files import file_name, partial, replacing_path
 
 BUFFER = 1 << 26  # bytes of alleles that wait to be written
 LEVEL = 2  # of zlib
@@ -33,16 +33,14 @@ class ChromosomeWriter:
         import h5py
 
         self.path, self.chromosome = path, chromosome
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        self.temporary = Path(temporary)
+        self.temporary = partial(path)
         self.file = h5py.File(self.temporary, "w", libver=LIBRARY)
         self.datasets = [
             self.file.create_dataset(
-                f"{name}/allele", (2, 0), np.uint8, maxshape=(2, None), chunks=(2, CHUNK),
+                f"{file_name(name)}/allele", (2, 0), np.uint8, maxshape=(2, None), chunks=(2, CHUNK),
                 compression="gzip", compression_opts=LEVEL,
             )
-            for name in samples.name
+            for name in samples.name.tolist()
         ]  # fmt: skip
         chunks = max(1, BUFFER // (2 * CHUNK * len(samples)))
         self.buffer = np.zeros((len(samples), 2, chunks * CHUNK), np.uint8)
@@ -97,31 +95,22 @@ def merge(parts: Mapping[str, Path], output: Path, samples: Samples, attributes:
     """One store from files of chromosomes, in the order given; compressed chunks are copied as they are."""
     import h5py
 
-    handle, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    os.close(handle)
-    try:
-        with h5py.File(temporary, "w", libver=LIBRARY) as file:
-            _write_samples(file, samples)
-            file.attrs.update(attributes)
-            file.attrs.update(
-                format=FORMAT,
-                version=VERSION,
-                software=f"crocuta {__version__}",
-                chromosomes=json.dumps(list(parts)),
-            )
-            for chromosome, path in parts.items():
-                with h5py.File(path, "r") as part:
-                    part.copy(SITES, file, f"{SITES}/{chromosome}")
-                    position = file[f"{SITES}/{chromosome}/position"]
-                    for name in samples.name:
-                        group = file.require_group(f"{name}/{chromosome}")
-                        part.copy(f"{name}/allele", group, "allele")
-                        group["position"] = position
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, output)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing_path(output) as temporary, h5py.File(temporary, "w", libver=LIBRARY) as file:
+        _write_samples(file, samples)
+        file.attrs.update(attributes)
+        file.attrs.update(
+            format=FORMAT, version=VERSION, software=f"crocuta {__version__}", chromosomes=json.dumps(list(parts)),
+            escaped=True,
+        )  # fmt: skip
+        for name, path in parts.items():
+            chromosome = file_name(name)
+            with h5py.File(path, "r") as part:
+                part.copy(SITES, file, f"{SITES}/{chromosome}")
+                position = file[f"{SITES}/{chromosome}/position"]
+                for person in map(file_name, samples.name.tolist()):
+                    group = file.require_group(f"{person}/{chromosome}")
+                    part.copy(f"{person}/allele", group, "allele")
+                    group["position"] = position
 
 
 def _write_samples(file: Any, samples: Samples) -> None:
@@ -129,11 +118,10 @@ def _write_samples(file: Any, samples: Samples) -> None:
     rows = list(zip(*columns, strict=True))
     file.attrs["samples"] = "\n".join("\t".join(row) for row in [FIELDS, *rows])
     for name, *rest in rows:
-        file.create_group(name).attrs.update(dict(zip(FIELDS[1:], rest, strict=True)))
+        file.create_group(file_name(name)).attrs.update(dict(zip(FIELDS[1:], rest, strict=True)))
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises InputError for names that HDF5 or the layout cannot hold."""
-    for name in names:
-        if "/" in name or name in (".", SITES):
-            raise InputError(f"sample {name!r}: the name cannot stand in a store; rename it, without '/'")
+    """Raises InputError for the one name that the layout keeps for itself."""
+    if SITES in names:
+        raise InputError(f"sample {SITES!r}: a store keeps this name for its sites; rename the sample")

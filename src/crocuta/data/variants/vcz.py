@@ -40,6 +40,11 @@ def read_zarr_header(path: Path) -> VcfHeader:
     return VcfHeader(samples, contigs, build_of(contigs))
 
 
+def count_zarr_variants(path: Path) -> int:
+    """Sites of all contigs."""
+    return len(_open(path)["variant_position"])
+
+
 def read_zarr_variants(path: Path, region: Region | None) -> Iterator[tuple[Heads, Genotypes]]:
     """What stands before the genotypes, and the genotypes, in batches of one chromosome."""
     group = _open(path)

@@ -4,28 +4,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import DRY_RUN, JOBS, RESUME
 
 if TYPE_CHECKING:
     from crocuta.data.variants.build import Built
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def build(
     variants: Annotated[
-        list[Path], typer.Argument(help="VCF (.vcf, .vcf.gz) or BCF, one or more, of the same people.")
+        list[Path], typer.Argument(help="VCF (.vcf, .vcf.gz) or BCF, one or more, of the same individuals.")
     ],
     samples: Annotated[
-        Path | None, typer.Option(help="Table with the columns sample, pop, perhaps super_pop, family.")
+        Path | None,
+        typer.Option(help="Table with the columns sample, pop, and perhaps super_pop and family."),
     ] = None,
     genetic_map: Annotated[
         Path | None,
         typer.Option("--map", help="Genetic map: HapMap, `pos chr cM` or PLINK. Default 1 cM/Mb."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Store to write.")] = Path("cohort.h5"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Store (HDF5 file) to write.")] = Path(
+        "cohort.h5"
+    ),
     maf: Annotated[
-        float, typer.Option(help="Least frequency of a site's rarer allele, over all people.")
+        float, typer.Option(help="Least frequency of a site's rarer allele, over all individuals.")
     ] = 0.0,
     snps_only: Annotated[
         bool,
@@ -43,15 +50,17 @@ def build(
     ] = "auto",
     shared: Annotated[
         bool,
-        typer.Option("--shared", help="Take who is both in the files and in the table; else all must match."),
+        typer.Option(
+            "--shared",
+            help="Take the individuals that are in the files and in the table; else all must match.",
+        ),
     ] = False,
     reference: Annotated[
-        str, typer.Option(help="Name of the reference build; default what the headers say.")
+        str, typer.Option(help="Name of the reference build. Default: what the headers say.")
     ] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes: a file each, or some chromosomes of one.")] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted build, chromosome by chromosome.")
-    ] = False,
+    jobs: JOBS = 1,
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
     """Build a cohort from VCFs and a table of samples: one HDF5 file, read by window of an individual.
 
@@ -65,25 +74,29 @@ def build(
 
     `crocuta ancestry build chr*.vcf.gz --samples 1000g.panel --shared --maf 0.01 --jobs 2 -o cohort.h5`
     """
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from crocuta.data.variants.blocks import Policy
-    from crocuta.data.variants.build import build_store
+    from crocuta.train.cohorts import build_cohort, estimate_build
 
     policy = Policy(snps_only=snps_only, multiallelic=multiallelic, maf=maf, phase=phase)
-    columns = SpinnerColumn(), TextColumn("{task.completed:,} sites"), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("building", total=None)
-        built = build_store(
+    if dry_run:
+        ahead = estimate_build(variants, policy, jobs)
+        console.print(
+            f"{ahead.bytes / 1e6:,.1f} MB with about {ahead.sites:,} sites: {ahead.cost.sentence()}, estimated from the"
+            " first block of each file."
+        )
+        ahead.cost.check("lower `jobs`")
+        return
+    with shown(console) as progress:
+        built = build_cohort(
             variants, output, samples, genetic_map, policy=policy, shared=shared, build=reference, jobs=jobs,
-            resume=resume, progress=lambda sites: bar.update(task, advance=sites),
+            resume=resume, progress=progress,
         )  # fmt: skip
     show(built)
-    console.print(f"→ [bold]{output}[/]")
+    console.print(wrote("", output))
 
 
 def show(built: "Built") -> None:
-    """People by population, sites by chromosome, what was left out, and what to beware of."""
+    """Individuals by population, sites by chromosome, what was left out, and what to beware of."""
     import numpy as np
     from rich.table import Table
 
@@ -91,23 +104,29 @@ def show(built: "Built") -> None:
     for name, counts in built.counts.items():
         reasons = {
             "several alternatives": counts.multiallelic, "not SNPs": counts.not_snps,
-            "no letters": counts.symbolic, "rare": counts.rare,
+            "no nucleotides": counts.symbolic, "rare": counts.rare,
         }  # fmt: skip
         left = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
         genotypes = counts.kept * len(built.samples)
         missing = (counts.missing + counts.half) / genotypes
         table.add_row(
-            name, f"{counts.kept:,}", left or "–", f"{missing:.2%}", "yes" if built.phased[name] else "no"
+            safe(name),
+            f"{counts.kept:,}",
+            left or "–",
+            f"{missing:.2%}",
+            "yes" if built.phased[name] else "no",
         )
     console.print(table)
     populations = dict(zip(*np.unique(built.samples.population, return_counts=True), strict=True))
     console.print(
-        f"{len(built.samples):,} people: "
-        + ", ".join(f"{name or '?'} {n:,}" for name, n in populations.items())
+        f"{len(built.samples):,} individuals: "
+        + ", ".join(f"{safe(name or '?')} {n:,}" for name, n in populations.items())
     )
     if not built.build:
         console.print("The headers name no reference build; give it with --reference, e.g. GRCh37.")
     if lonely := [name for name, count in populations.items() if count == 1 and name]:
-        console.print(f"One individual alone: {', '.join(lonely)}; training needs more of each population.")
+        console.print(
+            f"One individual alone: {safe(', '.join(lonely))}; training needs more of each population."
+        )
     if haploid := sum(counts.haploid for counts in built.counts.values()):
         console.print(f"{haploid:,} haploid genotypes: their second allele is missing.")
