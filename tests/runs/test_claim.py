@@ -241,3 +241,17 @@ def test_a_changed_file_is_named_before_what_follows_from_it(tmp_path, data):
     data.write_text("longer")
     with pytest.raises(InputError, match=r"data.tsv \(data\) has changed"):
         begin(run, data, resume=True, letters=2)
+
+
+def test_a_record_may_have_another_name_than_the_configuration_of_a_model(tmp_path, data):
+    def begin(resume):
+        with claim(tmp_path / "model", "test", {}, {"data": data}, resume=resume, record="asked.json") as run:
+            if not run.finished:
+                (run.folder / "config.json").write_text('{"model_type": "cnn"}')
+                run.finish()
+            return run.finished
+
+    assert [begin(False), begin(True)] == [False, True]
+    assert (tmp_path / "model" / "config.json").read_text() == '{"model_type": "cnn"}'
+    with pytest.raises(InputError, match="holds a finished run already"):
+        begin(False)

@@ -85,6 +85,7 @@ def claim(
     grows: Collection[str] = (),
     file: bool = False,
     main: bool = True,
+    record: str = CONFIG,
 ) -> Iterator[Claim]:
     """Makes an output this command's own for as long as the block lasts.
 
@@ -99,6 +100,7 @@ def claim(
         file: `output` is a file.
         main: False in all but the first of several processes, which wait for the first themselves (or use
             `crocuta.runs.processes.claim_together`).
+        record: where a folder keeps what was asked for; another name where `config.json` is a model's own.
 
     Raises:
         InputError: the output may not be taken; see the module's docstring.
@@ -116,7 +118,7 @@ def claim(
     new = [path for path in (output, *output.parents) if not path.exists()]
     lock = Lock(output)
     try:
-        yield from _claimed(output, folder, asked, resume, grows)
+        yield from _claimed(output, folder, asked, resume, grows, record)
     finally:
         lock.release()
         for path in new:  # folders that were made for the lock alone
@@ -125,16 +127,16 @@ def claim(
 
 
 def _claimed(
-    output: Path, folder: Path, asked: dict[str, Any], resume: bool, grows: Collection[str]
+    output: Path, folder: Path, asked: dict[str, Any], resume: bool, grows: Collection[str], record: str
 ) -> Iterator[Claim]:
-    _remove_leftovers(output, folder)
-    finished = _check(output, folder, asked, resume, grows)
+    _remove_leftovers(output, folder, record)
+    finished = _check(output, folder, asked, resume, grows, record)
     if not finished:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        if not (folder / CONFIG).exists():
+        if not (folder / record).exists():
             (folder / NEW).touch()
-        write_json(folder / CONFIG, asked)
+        write_json(folder / record, asked)
     try:
         yield Claim(output, folder, asked, finished)
     except BaseException:
@@ -148,7 +150,9 @@ def sidecar(output: Path) -> Path:
     return output.with_name(f"{output.name}.{MANIFEST}")
 
 
-def _check(output: Path, folder: Path, asked: dict, resume: bool, grows: Collection[str]) -> bool:
+def _check(
+    output: Path, folder: Path, asked: dict, resume: bool, grows: Collection[str], record: str
+) -> bool:
     """Whether all is done already; raises InputError where the output may not be taken."""
     if folder != output and output.exists():
         if not sidecar(output).exists():
@@ -167,9 +171,9 @@ def _check(output: Path, folder: Path, asked: dict, resume: bool, grows: Collect
         _empty(folder)
     if not folder.exists() or not any(folder.iterdir()):
         return False
-    if not (folder / CONFIG).exists():
+    if not (folder / record).exists():
         raise InputError(f"{folder}: not empty, and crocuta did not make it; {WAY_OUT}")
-    before = read_json(folder / CONFIG)
+    before = read_json(folder / record)
     if "kind" not in before:
         raise InputError(f"{folder}: holds a run that crocuta 0.1.0 or another program made; {WAY_OUT}")
     finished = folder == output and (folder / MANIFEST).exists()
@@ -223,10 +227,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _remove_leftovers(output: Path, folder: Path) -> None:
+def _remove_leftovers(output: Path, folder: Path, record: str) -> None:
     """What killed commands were writing: nobody else can be, while the lock is ours."""
     beside = output.parent.glob(f".{glob_escape(output.name[:100])}.*{PARTIAL}")
-    inside = folder.rglob(f".*{PARTIAL}") if (folder / CONFIG).exists() else ()
+    inside = folder.rglob(f".*{PARTIAL}") if (folder / record).exists() else ()
     for path in [*beside, *inside]:
         remove(path)
 

@@ -51,6 +51,21 @@ class Stage:
         """Called once."""
 
 
+class Part(Stage):
+    """One of the things that another stage counts: as it goes on, it moves the other, and ends one further."""
+
+    def __init__(self, name: str, whole: Stage):
+        super().__init__(name)
+        self.whole, self.begin = whole, whole.done
+
+    def show(self) -> None:
+        share = self.done / self.total if self.total else 0.0
+        self.whole.update(self.begin + min(share, 1.0), note=": ".join(filter(None, (self.name, self.note))))
+
+    def end(self) -> None:
+        self.whole.update(self.begin + 1)
+
+
 class Progress:
     """Silence, and the base of the other faces: what library functions take by default."""
 
@@ -153,7 +168,7 @@ def counted(stage: Stage) -> str:
     if stage.total is None and not stage.done:
         return ""
     of = "" if stage.total is None else f" of {stage.total:,.0f}"
-    return f"{stage.done:,.0f}{of} {stage.unit}".rstrip()
+    return f"{int(stage.done):,}{of} {stage.unit}".rstrip()
 
 
 def duration(seconds: float) -> str:
