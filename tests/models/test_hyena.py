@@ -1,6 +1,7 @@
 """HyenaDNA against the original's numbers, its checkpoints, and the manners of a transformers model."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -143,6 +144,19 @@ def test_released_sizes_have_the_original_number_of_parameters(size, parameters)
     assert model.num_parameters() == parameters
 
 
+def original_buffers(length, channels):
+    """Position features, time and modulation rates as the original makes them."""
+    angle = 2 * math.pi * torch.linspace(0, length - 1, length)[:, None] / length
+    wave = torch.exp(-1j * torch.linspace(1e-4, 1, 2) * angle)
+    time = torch.linspace(0, 1, length)[:, None]
+    rates = torch.linspace(math.log(1e-2) / 1.5, math.log(1e-2) / 0.3, channels)
+    return {
+        "pos_emb.z": torch.cat([time, wave.real, wave.imag], 1)[None],
+        "pos_emb.t": time[None],
+        "modulation.deltas": rates[None, None],
+    }
+
+
 def original_names(model):
     """A state dict as the training code of the original saved it, with checkpointing infixes and repeated buffers."""
     state = {}
@@ -152,10 +166,7 @@ def original_names(model):
         if key.endswith("implicit_filter.1.freq"):
             stem = key.removesuffix("implicit_filter.1.freq").replace(".mixer.", ".mixer.layer.")
             state |= {f"{stem}implicit_filter.{i}.freq": value.clone() for i in (3, 5)}
-            state |= {
-                f"{stem}pos_emb.z": torch.zeros(1, 40, 5),
-                f"{stem}modulation.deltas": torch.zeros(1, 1, 16),
-            }
+            state |= {stem + name: value for name, value in original_buffers(40, 16).items()}
     return state
 
 
@@ -232,8 +243,7 @@ def test_folder_of_the_port_loads_through_auto_model(tmp_path):
     state = {key: value.clone() for key, value in model.state_dict().items()}
     for layer in range(2):
         stem = f"hyena.backbone.layers.{layer}.mixer.filter_fn."
-        state |= {f"{stem}pos_emb.z": torch.zeros(1, 40, 5), f"{stem}pos_emb.t": torch.zeros(1, 40, 1)}
-        state |= {f"{stem}modulation.deltas": torch.zeros(1, 1, 16)}
+        state |= {stem + name: value for name, value in original_buffers(40, 16).items()}
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert type(loaded) is HyenaForCausalLM

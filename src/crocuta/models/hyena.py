@@ -23,7 +23,7 @@ from transformers.modeling_outputs import (
 from crocuta.models.base import AdaptableModel, SequenceClassifier, classification_loss, register
 from crocuta.models.hyena_block import HyenaBlock, HyenaMLP, operator
 from crocuta.models.hyena_config import RELEASED, HyenaConfig
-from crocuta.models.hyena_convert import convert
+from crocuta.models.hyena_convert import adopt_stored, convert
 from crocuta.models.hyena_generate import generate
 from crocuta.models.hyena_lean import lean_applies, lean_block, next_token_loss
 from crocuta.nn.fused import is_hooked
@@ -93,12 +93,22 @@ class HyenaPreTrainedModel(AdaptableModel):
     base_model_prefix = "hyena"
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar[list[str]] = ["HyenaBlock"]
-    # Recomputed from the configuration, or one tensor under several names.
+    # Narrower than float32, neighbouring positions would be one (where a checkpoint holds their features).
+    _keep_in_fp32_modules_strict: ClassVar[set[str]] = {"pos_emb", "modulation"}
+    # What we compute anyway, or one tensor under several names.
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [
         r"pos_emb\.[zt]$",
         r"modulation\.deltas$",
         r"implicit_filter\.(3|5|7|9)\.freq$",
     ]
+
+    @staticmethod
+    def _load_pretrained_model(model, state_dict, checkpoint_files, load_config, expected_keys=None):
+        """Reads trained position features too, which most checkpoints do not hold."""
+        adopt_stored(model, state_dict, checkpoint_files)
+        return AdaptableModel._load_pretrained_model(
+            model, state_dict, checkpoint_files, load_config, expected_keys
+        )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

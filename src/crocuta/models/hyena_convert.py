@@ -1,16 +1,18 @@
 """HyenaDNA checkpoints of other origins in crocuta's names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crocuta.errors import InputError
+from crocuta.nn.implicit_filter import HyenaFilter, follows_formula
 
 BACKBONE = re.compile(r"^(?:model|hyena|backbone_model)?\.?backbone\.")
-RECOMPUTED = re.compile(r"\.(pos_emb\.[zt]|modulation\.deltas|implicit_filter\.(?!1\.)\d+\.freq)$")
+REPEATED = re.compile(r"\.implicit_filter\.(?!1\.)\d+\.freq$")
+STORED = re.compile(r"(backbone\..*\.filter_fn)\.(pos_emb\.[zt]|modulation\.deltas)$")
 
 
 def convert(checkpoint: Mapping | str | PathLike) -> dict[str, Tensor]:
@@ -21,9 +23,9 @@ def convert(checkpoint: Mapping | str | PathLike) -> dict[str, Tensor]:
             `.pt`, `.bin` or `.safetensors` file. Pickled files are read with `weights_only=True`: whatever they hold
             beside tensors is replaced by inert placeholders, and no code of theirs runs.
 
-    Position features, modulation rates and the repeated names of the shared sine frequency are left out (they are
-    recomputed, or stored once); `.layer` infixes of models trained with checkpointing are dropped; a classification
-    head of the original decoder becomes `score`.
+    The repeated names of the shared sine frequency are left out, and so are position features and modulation rates
+    where they are what we compute anyway; trained ones are kept. `.layer` infixes of models trained with checkpointing
+    are dropped; a classification head of the original decoder becomes `score`.
 
     Raises:
         InputError: no HyenaDNA backbone among the keys.
@@ -33,6 +35,9 @@ def convert(checkpoint: Mapping | str | PathLike) -> dict[str, Tensor]:
     converted = {}
     for key, tensor in state.items():
         name = rename(key)
+        stored = STORED.search(key)
+        if stored is not None and follows_formula(stored[2], tensor):
+            continue
         if name is not None and isinstance(tensor, Tensor):
             converted[name] = tensor
     if not any(key.startswith("hyena.backbone.") for key in converted):
@@ -45,7 +50,7 @@ def convert(checkpoint: Mapping | str | PathLike) -> dict[str, Tensor]:
 
 def rename(key: str) -> str | None:
     """Our name of an original key; None where nothing of it is kept."""
-    if RECOMPUTED.search(key):
+    if REPEATED.search(key):
         return None
     if BACKBONE.match(key):
         name = BACKBONE.sub("hyena.backbone.", key)
@@ -55,6 +60,33 @@ def rename(key: str) -> str | None:
     if match := re.search(r"(?:output_transform|^score)\.(weight|bias)$", key):
         return f"score.{match[1]}"
     return None
+
+
+def adopt_stored(model: nn.Module, state: Mapping[str, Tensor] | None, files: Sequence[str] | None) -> None:
+    """Make room in a model's filters for the position features and rates of a checkpoint that differ from the formula.
+
+    The checkpoint is a state dict or the names of its files; of safetensors only what is asked for is read.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for source in (state,) if state is not None else files or ():
+        for key, tensor in stored_tensors(source).items():
+            match = STORED.search(key)
+            assert match is not None
+            found.setdefault(match[1], {})[match[2]] = tensor
+    for name, module in model.named_modules():
+        if isinstance(module, HyenaFilter) and (held := found.get(name[name.find("backbone.") :])):
+            module.adopt(held)
+
+
+def stored_tensors(source: Mapping[str, Tensor] | str) -> dict[str, Tensor]:
+    """Position features and modulation rates of a state dict or a file, by their keys there."""
+    if isinstance(source, str) and source.endswith(".safetensors"):
+        from safetensors import safe_open
+
+        with safe_open(source, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys() if STORED.search(key)}  # noqa: SIM118
+    state = source if isinstance(source, Mapping) else read_checkpoint(source)
+    return {key: tensor for key, tensor in state.items() if STORED.search(key)}
 
 
 class Placeholder:

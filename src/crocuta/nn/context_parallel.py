@@ -22,7 +22,6 @@ from crocuta.nn.hyena import (
     BidirectionalHyenaOperator,
     HyenaOperator,
     causal_convolution,
-    position_features,
     two_sided_convolution,
 )
 
@@ -223,8 +222,7 @@ def own_filters(operator: HyenaOperator, length: int, channels: slice) -> tuple[
     rows = rows.view(layout).transpose(1, 2) if operator.order_last else rows.view(layout)
     rows = rows.transpose(0, 1)[..., channels]
     filter = operator.filter_fn
-    z = position_features(length, filter.max_length, filter.features, filter.bias.device)
-    k = filter.read(z.to(filter.dtype), rows.flatten()).T
+    k = filter.read(*filter.inputs(length), rows.flatten()).T
     return k.reshape(*rows.shape, length), filter.bias[rows]
 
 

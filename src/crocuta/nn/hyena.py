@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from crocuta.nn.channelwise import ByAutograd, LongFilter, SpectralFilter
 from crocuta.nn.fused import is_plain, linear, linear_channels_first
-from crocuta.nn.implicit_filter import HyenaFilter, ImplicitFilter, Sine, position_features
+from crocuta.nn.implicit_filter import HyenaFilter, ImplicitFilter, Sine
 from crocuta.nn.linear import ResidualLinear
 from crocuta.nn.long_convolution import (
     causal_convolution,
@@ -21,6 +21,7 @@ from crocuta.nn.long_convolution import (
     fft_size,
     two_sided_convolution,
 )
+from crocuta.nn.position_features import position_features
 from crocuta.nn.short_convolution import ShortConvolution
 from crocuta.nn.smooth_convolution import SmoothFilter, panel_values
 
@@ -44,18 +45,18 @@ MOST_KEPT = 1 << 25  # bytes of one operator's filters that inference keeps betw
 
 
 class KeptFilters(NamedTuple):
-    """Filters and what they were made from: version counters do not see writes through `.data`."""
+    """Filters and the tensors they were made from: version counters do not see writes through `.data`."""
 
     length: int
-    parameters: list[Tensor]
+    tensors: list[Tensor]
     filters: Sequence[LongFilter]
 
 
 KEPT: WeakKeyDictionary[nn.Module, KeptFilters] = WeakKeyDictionary()
 
 
-def same_tensors(kept: list[Tensor], now: list[nn.Parameter]) -> bool:
-    return all(
+def same_tensors(kept: list[Tensor], now: list[Tensor]) -> bool:
+    return len(kept) == len(now) and all(
         one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
         for one, other in zip(kept, now, strict=True)
     )
@@ -146,15 +147,15 @@ class HyenaOperator(nn.Module):
         if self.training or torch.is_grad_enabled() or not self.filter_fn.is_plain:
             return self.build_long_filters(length)
         kept = KEPT.get(self)
-        parameters = list(self.filter_fn.parameters())
-        if kept is not None and kept.length == length and same_tensors(kept.parameters, parameters):
+        tensors = [*self.filter_fn.parameters(), *self.filter_fn.buffers()]
+        if kept is not None and kept.length == length and same_tensors(kept.tensors, tensors):
             return kept.filters
         filters = self.build_long_filters(length)
         if (
             sum(piece.numel() * piece.element_size() for filter in filters for piece in filter.pieces)
             <= MOST_KEPT
         ):
-            KEPT[self] = KeptFilters(length, [parameter.clone() for parameter in parameters], filters)
+            KEPT[self] = KeptFilters(length, [tensor.clone() for tensor in tensors], filters)
         return filters
 
     def build_long_filters(self, length: int) -> Sequence[LongFilter]:

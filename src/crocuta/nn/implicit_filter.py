@@ -1,42 +1,48 @@
 """Filters that are functions of time: a small network of sines read at each position (arXiv 2302.10866, 3.3)."""
 
-import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from crocuta.nn.fused import is_plain
+from crocuta.nn.position_features import decay_rates, features_at, position_features
 
 CHUNK = 1 << 14  # positions at which the network is read at a time, where memory matters
-FAST_DECAY, SLOW_DECAY, DECAY_TARGET = 0.3, 1.5, 1e-2  # window reaches 1e-2 after 0.3 (1.5) filter lengths
-
-
-def position_features(length: int, max_length: int, features: int, device: torch.device) -> Tensor:
-    """Time and complex exponentials that the filter network reads: `[t, Re z_1.., Im z_1..]` (arXiv 2302.10866, D.3).
-
-    Time runs from 0 to 1 over `max_length`, so that a filter does not change with the input's length. Always float32,
-    as in released checkpoints; shape (length, features).
-    """
-    bands = (features - 1) // 2
-    time = torch.linspace(0, 1, max_length, device=device)[:length, None]
-    angle = (
-        2 * math.pi * torch.linspace(0, max_length - 1, max_length, device=device)[:length, None] / max_length
-    )
-    frequency = torch.linspace(1e-4, bands - 1, bands, device=device)
-    wave = torch.exp(-1j * frequency * angle)
-    return torch.cat([time, wave.real, wave.imag], dim=-1)
-
-
-def features_at(positions: Tensor, max_length: int, features: int) -> Tensor:
-    """`position_features` at any real positions (n,), in their dtype; shape (n, features)."""
-    bands = (features - 1) // 2
-    frequency = torch.linspace(1e-4, bands - 1, bands, dtype=positions.dtype, device=positions.device)
-    angle = 2 * math.pi / max_length * positions[:, None] * frequency
-    return torch.cat([positions[:, None] / max(max_length - 1, 1), angle.cos(), -angle.sin()], dim=-1)
-
-
 ALL = slice(None)
+STORED = (
+    "pos_emb.z",
+    "pos_emb.t",
+    "modulation.deltas",
+)  # what the original's checkpoints hold beside parameters
+ROUNDING = 1e-6  # two float32 computations of the position features differ by less
+
+
+def follows_formula(name: str, tensor: Tensor, tolerance: float = 0.0) -> bool:
+    """Whether a checkpoint's tensor of `STORED` is what we compute anyway, to the last bit of its dtype or nearly."""
+    if tensor.ndim != 3:
+        return False
+    (length, width), cpu = tensor.shape[1:], torch.device("cpu")
+    rates = name == "modulation.deltas"
+    expected = (
+        decay_rates(width, cpu)[None, None] if rates else position_features(length, length, width, cpu)[None]
+    )
+    if tensor.shape != expected.shape:
+        return False
+    return bool(((tensor.cpu() - expected.to(tensor.dtype)).abs() <= tolerance).all())
+
+
+class Stored(nn.Module):
+    """Tensors of a checkpoint that stand in place of what a formula gives; in 16 bits they would say nothing."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Stored":
+        exact = dict(self.named_buffers())
+        super()._apply(fn, recurse)
+        for name, buffer in self.named_buffers():
+            if buffer.element_size() < exact[name].element_size() == 4:
+                self.register_buffer(name, exact[name].to(buffer.device))
+        return self
 
 
 class Sine(nn.Module):
@@ -77,7 +83,11 @@ class HyenaFilter(nn.Module):
     """Long filters and skip weights of `channels` channels: network(position) x (exponential window + shift).
 
     Filters are evaluated in at least float32, under autocast too: 16 bits cannot tell neighbouring positions apart.
+    Position features, time and decay rates are computed, unless a checkpoint holds others (the original can train
+    them): those are then buffers of the original's names, and of the state dict.
     """
+
+    evaluates_anywhere = True  # not only at the positions of which a checkpoint holds the features
 
     def __init__(
         self,
@@ -111,29 +121,67 @@ class HyenaFilter(nn.Module):
         """Whether the parameters alone say what the filters are: no adapter that can be switched."""
         return all(is_plain(layer) or type(layer) is Sine for layer in self.implicit_filter.values())
 
+    def stored(self, name: str) -> Tensor | None:
+        """A tensor of `STORED` that came with a checkpoint, None where the formula holds."""
+        module, buffer = name.split(".")
+        return (
+            dict(self.get_submodule(module).named_buffers()).get(buffer) if module in self._modules else None
+        )
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> None:
+        """Make room for those tensors of a checkpoint, by their names in `STORED`, that differ from the formula."""
+        rows, channels = self.max_length, self.bias.numel()
+        for name, tensor in tensors.items():
+            module, buffer = name.split(".")
+            shape = {"z": (1, rows, self.features), "t": (1, rows, 1), "deltas": (1, 1, channels)}[buffer]
+            if tensor.shape == shape and follows_formula(name, tensor):
+                continue
+            if module not in self._modules:
+                self.add_module(module, Stored())
+            room = torch.empty(shape, device=self.bias.device, dtype=self.dtype)
+            self.get_submodule(module).register_buffer(buffer, room)
+        positions = [name for name in tensors if name.startswith("pos_emb.")]
+        self.evaluates_anywhere = all(follows_formula(name, tensors[name], ROUNDING) for name in positions)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest) -> None:
+        held = {name: state_dict[prefix + name] for name in STORED if prefix + name in state_dict}
+        if held:
+            self.adopt(held)
+        for name in held:
+            if self.stored(name) is None:
+                del state_dict[prefix + name]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def inputs(self, length: int) -> tuple[Tensor, Tensor]:
+        """Position features (length, features) and time (length, 1), in the dtype of the filters."""
+        device, dtype = self.bias.device, self.dtype
+        z, time = self.stored("pos_emb.z"), self.stored("pos_emb.t")
+        computed = position_features(length, self.max_length, self.features, device).to(dtype)
+        z = computed if z is None else z[0, :length].to(dtype)
+        return z, computed[:, :1] if time is None else time[0, :length].to(dtype)
+
     def forward(self, length: int) -> Tensor:
         """Filters of shape (length, channels)."""
-        z = position_features(length, self.max_length, self.features, self.bias.device)
-        return self.read(z.to(self.dtype))
+        return self.read(*self.inputs(length))
 
     def by_channel(self, length: int) -> Tensor:
         """Filters of shape (channels, length), of which the network's activations are held for a chunk at a time."""
-        z = position_features(length, self.max_length, self.features, self.bias.device).to(self.dtype)
+        z, time = self.inputs(length)
+        parts = zip(z.split(CHUNK), time.split(CHUNK), strict=True)
         if torch.is_grad_enabled():
-            return torch.cat(
-                [checkpoint(self.read, part, use_reentrant=False).T for part in z.split(CHUNK)], 1
-            )  # type: ignore[union-attr]
+            return torch.cat([checkpoint(self.read, *part, use_reentrant=False).T for part in parts], 1)  # type: ignore[union-attr]
         filters = z.new_empty(self.bias.numel(), length)
-        for part, into in zip(z.split(CHUNK), filters.split(CHUNK, dim=1), strict=True):
-            into.copy_(self.read(part).T)
+        for part, into in zip(parts, filters.split(CHUNK, dim=1), strict=True):
+            into.copy_(self.read(*part).T)
         return filters
 
     def at(self, positions: Tensor) -> Tensor:
         """Filters at real positions (n,) of float64, evaluated in float64; (n, channels)."""
-        return self.read(features_at(positions, self.max_length, self.features))
+        z = features_at(positions, self.max_length, self.features)
+        return self.read(z, z[:, :1])
 
-    def read(self, z: Tensor, channels: Tensor | slice = ALL) -> Tensor:
-        """Filters for position features (n, features), in the dtype of these; only some channels if wanted.
+    def read(self, z: Tensor, time: Tensor, channels: Tensor | slice = ALL) -> Tensor:
+        """Filters for position features (n, features) and time (n, 1), in their dtype; only some channels if wanted.
 
         Filters that are normalised over channels are built whole.
         """
@@ -141,7 +189,7 @@ class HyenaFilter(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             h = self.network(z, built)
             if self.modulate:
-                h = h * (self.window(z[:, :1])[:, built] + self.modulation_shift)
+                h = h * (self.window(time)[:, built] + self.modulation_shift)
             if self.normalized:
                 h = (h / h.norm(dim=-1, p=1, keepdim=True))[:, channels]
             return h
@@ -156,6 +204,6 @@ class HyenaFilter(nn.Module):
 
     def window(self, time: Tensor) -> Tensor:
         """Exponential decay, from slow in the first channel to fast in the last; (length, channels)."""
-        slow, fast = (math.log(DECAY_TARGET) / share for share in (SLOW_DECAY, FAST_DECAY))
-        decay = torch.linspace(slow, fast, self.bias.numel(), device=time.device).abs()
+        rates = self.stored("modulation.deltas")
+        decay = decay_rates(self.bias.numel(), time.device).abs() if rates is None else rates[0, 0].abs()
         return torch.exp(-time * decay.to(time.dtype))

@@ -82,6 +82,8 @@ def panel_size(max_length: int) -> int:
 
 def panel_values(filter: HyenaFilter, length: int) -> PanelValues | None:
     """The filter on panels over `length` positions; None where it is not smooth to `TOLERANCE` on them."""
+    if not filter.evaluates_anywhere:
+        return None
     largest = panel_size(filter.max_length)
     for share, count in TRIALS:
         panel = max(largest // share, LEAST_PANEL)
