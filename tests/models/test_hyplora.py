@@ -135,7 +135,9 @@ def test_gradient_at_the_start_through_a_whole_model(form):
     model.float().zero_grad()
     model(IDS, labels=IDS).loss.backward()
     for name, parameter in parameters.items():
-        torch.testing.assert_close(parameter.grad.double(), exact[name], rtol=1e-3, atol=1e-6)
+        # sums of float32 round by the size of what they sum: an entry's error goes with the largest, not with its own
+        error = (parameter.grad.double() - exact[name]).abs().max()
+        assert error <= 3e-5 * exact[name].abs().max(), name
 
 
 def test_modules_to_save_are_trained_and_saved(tmp_path):
