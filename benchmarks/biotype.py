@@ -26,7 +26,7 @@ from crocuta.files import write_json
 from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
-from crocuta.train.embed import embed, finish, is_done
+from crocuta.train.embed import embed
 from crocuta.train.features import Embedder
 from crocuta.train.probe import as_json, probe
 
@@ -127,9 +127,8 @@ def embeddings(name: str, features: Features, arguments: argparse.Namespace) -> 
     slug = features.title.replace(" ", "-").replace(",", "")
     output = arguments.output / f"{name}-{slug}.h5ad"
     request = {"model": features.title, "set": name}
-    if not is_done(output, request):
-        genes = pieces(name, arguments.data_root, arguments.output)
-        finish(output, embed(features.embedder, genes, output, request, truncate=True))
+    genes = pieces(name, arguments.data_root, arguments.output)
+    embed(features.embedder, genes, output, request, truncate=True, resume=True)
     return read_embeddings(output)
 
 

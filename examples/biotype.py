@@ -20,7 +20,7 @@ from crocuta.data.pieces import Source
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
 from crocuta.report.maps import write_map
-from crocuta.train.embed import embed, finish, is_done
+from crocuta.train.embed import embed
 from crocuta.train.features import Embedder
 from crocuta.train.probe import probe
 
@@ -65,10 +65,14 @@ def main() -> None:
     embedder = Embedder(getattr(model, "members", [model])[0])
 
     output = arguments.output / "genes.h5ad"
-    request = {"model": arguments.model or "new", "genome": str(genome)}  # what may go on in this place
-    if not is_done(output, request):
-        pieces = Source(str(genome), genes=str(genes)).pieces()
-        finish(output, embed(embedder, pieces, output, request, truncate=True))
+    request = {"model": arguments.model or "new", "genome": str(genome)}
+    inputs = {
+        "model": arguments.model,
+        "genome": genome,
+        "genes": genes,
+    }  # where they differ, nothing goes on
+    pieces = Source(str(genome), genes=str(genes)).pieces()
+    embed(embedder, pieces, output, request, inputs=inputs, truncate=True, resume=True)
 
     embeddings = read_embeddings(output)
     found = probe(embeddings, "biotype", group="contig", folds=3)

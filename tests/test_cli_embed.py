@@ -1,6 +1,9 @@
 """`crocuta embed`, `map`, `probe` and `windows` as a user types them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import anndata
 import numpy as np
@@ -54,7 +57,7 @@ def test_genes_are_embedded_probed_and_drawn(place, tmp_path):
     command = ["embed", place / "g.fa", "--genes", place / "g.gtf", "-m", place / "hyena", "-o", emb]
     code, output = call(*command, "--dry-run")
     assert code == 0, output
-    assert "60 sequences, 1,800 letters, the longest 30" in output
+    assert "60 sequences, 1,800 nucleotides, the longest 30" in output
     assert not emb.exists()
     code, output = call(*command)
     assert code == 0, output
@@ -63,7 +66,9 @@ def test_genes_are_embedded_probed_and_drawn(place, tmp_path):
     assert found.obs["biotype"].value_counts().to_dict() == {"protein_coding": 30, "tRNA": 30}
     assert found.uns["model"] == str(place / "hyena")
     code, output = call(*command)
-    assert (code, "there already" in output) == (0, True)
+    assert (code, "exists already" in output) == (2, True)
+    code, output = call(*command, "--resume")
+    assert (code, "60 rows of 16 numbers" in output) == (0, True)
     figures = tmp_path / "probe.json"
     options = ["--label", "biotype", "--group", "contig", "--folds", "3", "-o", figures]
     code, output = call("probe", emb, *options)
@@ -96,19 +101,19 @@ def test_points_of_a_hyperbolic_model_on_the_disk(place, tmp_path):
     assert "Poincaré disk" in (tmp_path / "m.html").read_text()
 
 
-def test_processes_of_a_launcher_share_the_work(place, tmp_path, monkeypatch):
-    from crocuta.train import embed as module
-
-    monkeypatch.setattr(module, "SHARD_SEQUENCES", 10)
+@pytest.mark.distributed
+def test_processes_of_a_launcher_share_the_work(place, tmp_path):
     alone, shared = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
     command = ["embed", place / "g.fa", "--genes", place / "g.gtf", "-m", place / "hyena", "-o"]
     assert call(*command, alone)[0] == 0
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank in ("1", "0"):
-        monkeypatch.setenv("RANK", rank)
-        code, output = call(*command, shared)
-        assert code == 0, output
-        assert shared.exists() == (rank == "0")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for more, code, said in (([], 0, "60 rows"), ([], 1, "exists already"), (["--resume"], 0, "60 rows")):
+        found = subprocess.run(
+            [*launch, "-m", "crocuta", *map(str, command), shared, *more],
+            capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert found.returncode == code, found.stderr
+        assert said in found.stdout + found.stderr
     np.testing.assert_array_equal(anndata.read_h5ad(alone).X, anndata.read_h5ad(shared).X)
 
 
@@ -147,10 +152,10 @@ def test_mistakes_cost_one_line_and_exit_code_2(place, tmp_path):
     cases = [
         (
             ("embed", place / "g.fa", *model),
-            "400 nucleotides, 271 more than the model reads (129): cut FASTA",
+            "400 nucleotides, 271 more than the model reads (129): cut FASTA into windows (--window 129)",
         ),
         (("embed", place / "none.fa", *model), "none.fa: no such file"),
-        (("embed", place / "g.fa", *model, "--layer", "last"), "--layer 'last', expected a whole number"),
+        (("embed", place / "g.fa", *model, "--layer", "last"), "--layer last: expected a whole number"),
         (("embed", place / "g.fa", *model, "--window", 50, "--layer", 7), "layer 7: the model has layers 0"),
         (("embed", place / "g.fa", "-m", "nothing"), "nothing: neither a folder nor a released model"),
         (("windows", place / "g.fa", place / "g.fa"), "two genomes are called 'g'"),
@@ -198,7 +203,7 @@ def test_a_read_only_folder(place, tmp_path, monkeypatch):
     code, output = call(*command)
     assert code == 2, output
     assert "cannot be written to" in output
-    assert "set XDG_CACHE_HOME to a folder that can be written to (pretrain: or --cache)" in output
+    assert "set XDG_CACHE_HOME to a folder that can be written to" in output
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code, output = call(*command)
     assert code == 0, output

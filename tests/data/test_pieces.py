@@ -44,11 +44,11 @@ def test_intervals_and_genes_are_read_on_their_strand(fasta, tmp_path):
 
 
 def test_misuse_is_named(fasta, tmp_path):
-    with pytest.raises(InputError, match="--bed and --window"):
+    with pytest.raises(InputError, match="`bed` and `window`"):
         Source(fasta, bed="x", window=5)
-    with pytest.raises(InputError, match="--step 5 needs --window"):
+    with pytest.raises(InputError, match="`step` 5 needs `window`"):
         Source(fasta, step=5)
-    with pytest.raises(InputError, match="--window cuts FASTA"):
+    with pytest.raises(InputError, match="`window` cuts FASTA"):
         Source("s.csv", window=5)
     bed = tmp_path / "x.bed"
     bed.write_text("one\t40\t60\n")

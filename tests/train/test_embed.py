@@ -1,6 +1,7 @@
 """Embeddings written in shards: whole, resumable, the same from one process and from several."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import anndata
 import numpy as np
@@ -11,7 +12,7 @@ from crocuta.data.pieces import Source
 from crocuta.errors import InputError
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.train import embed as module
-from crocuta.train.embed import batches, embed, finish, is_done
+from crocuta.train.embed import batches, count_shards, embed, embed_with, write_shards
 from crocuta.train.embed_cost import estimate
 from crocuta.train.features import Embedder
 
@@ -48,7 +49,7 @@ def small_shards(monkeypatch):
 
 def test_the_file_says_what_it_holds(embedder, table, tmp_path):
     output = tmp_path / "e.h5ad"
-    finish(output, embed(embedder, table.pieces(), output, REQUEST))
+    embed(embedder, table.pieces(), output, REQUEST)
     found = anndata.read_h5ad(output)
     pieces = list(table.pieces())
     assert found.shape == (20, 8)
@@ -69,7 +70,11 @@ def test_the_file_says_what_it_holds(embedder, table, tmp_path):
         "curvature": 0.0,
     }
     assert not list(tmp_path.glob("*.parts"))
-    assert is_done(output, REQUEST)
+    with pytest.raises(InputError, match="exists already"):
+        embed(embedder, table.pieces(), output, REQUEST)
+    before = output.stat()
+    embed(embedder, table.pieces(), output, REQUEST, resume=True)
+    assert output.stat() == before
 
 
 def test_an_interrupted_call_goes_on(embedder, table, tmp_path):
@@ -86,8 +91,10 @@ def test_an_interrupted_call_goes_on(embedder, table, tmp_path):
 
     with pytest.raises(Stop):
         embed(embedder, interrupted(), output, REQUEST)
-    assert module.made(output) == 2
+    assert count_shards(tmp_path / "e.h5ad.parts") == 2
     assert not output.exists()
+    with pytest.raises(InputError, match="unfinished run already; go on with it by `resume`"):
+        embed(embedder, table.pieces(), output, REQUEST)
 
     calls = []
 
@@ -96,29 +103,57 @@ def test_an_interrupted_call_goes_on(embedder, table, tmp_path):
             calls.extend(ids)
             return super().__call__(ids)
 
-    counting, done = Counting(embedder.model), []
+    counting = Counting(embedder.model)
     calls.clear()
-    count = embed(counting, table.pieces(), output, REQUEST, progress=done.append)
+    embed(counting, table.pieces(), output, REQUEST, resume=True)
     assert len(calls) == 8  # 20 less two shards of 6
-    assert (count, sum(done)) == (4, 20)
+    whole = tmp_path / "whole.h5ad"
+    embed(embedder, table.pieces(), whole, REQUEST)
+    np.testing.assert_array_equal(anndata.read_h5ad(output).X, anndata.read_h5ad(whole).X)
 
 
 def test_processes_share_the_shards(embedder, table, tmp_path):
     alone, shared = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
-    finish(alone, embed(embedder, table.pieces(), alone, REQUEST))
-    for rank in (1, 0):
-        count = embed(embedder, table.pieces(), shared, REQUEST, rank=rank, world=2)
-        assert module.made(shared) == (2 if rank else 4)
-    finish(shared, count)
+    embed(embedder, table.pieces(), alone, REQUEST)
+
+    def work(folder, rank, world, done=lambda count: None):
+        made = write_shards(embedder, table.pieces(), folder, rank=rank, world=world, done=done)
+        assert len(list(folder.glob("*.h5ad"))) >= 2
+        return made
+
+    with ThreadPoolExecutor(2) as threads:
+        futures = [threads.submit(embed_with, work, shared, REQUEST, rank=i, world=2) for i in (1, 0)]
+        for future in futures:
+            future.result(timeout=60)
     a, b = anndata.read_h5ad(alone), anndata.read_h5ad(shared)
     np.testing.assert_array_equal(a.X, b.X)
     assert a.obs.equals(b.obs)
+    embed_with(work, shared, REQUEST, rank=1, world=2)  # one that comes late
+
+
+def test_the_first_process_makes_what_another_left_out(embedder, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    output = tmp_path / "e.h5ad"
+    embed_with(
+        lambda folder, rank, world, done=lambda count: None: write_shards(
+            embedder, table.pieces(), folder, rank=rank, world=world, done=done
+        ),
+        output, REQUEST, rank=0, world=2,
+    )  # fmt: skip
+    assert anndata.read_h5ad(output).n_obs == 20
+
+
+def test_others_wait_for_the_first_alone(embedder, table, tmp_path, monkeypatch):
+    monkeypatch.setattr("crocuta.runs.processes.PATIENCE", 0.3)
+    with pytest.raises(InputError, match="the first process does not write there"):
+        embed_with(lambda *arguments: None, tmp_path / "e.h5ad", REQUEST, rank=1, world=2)
+    assert list(tmp_path.iterdir()) == [tmp_path / "s.csv"]
 
 
 def test_nucleotides_as_rows(model, table, tmp_path):
     output = tmp_path / "e.h5ad"
     embedder = Embedder(model, pool="none")
-    finish(output, embed(embedder, table.pieces(), output, REQUEST))
+    embed(embedder, table.pieces(), output, REQUEST)
     found = anndata.read_h5ad(output)
     first = next(table.pieces())
     assert found.n_obs == sum(piece.length for piece in table.pieces())
@@ -129,14 +164,29 @@ def test_nucleotides_as_rows(model, table, tmp_path):
 
 def test_another_request_is_refused(embedder, table, tmp_path):
     output = tmp_path / "e.h5ad"
-    count = embed(embedder, table.pieces(), output, REQUEST)
-    with pytest.raises(InputError, match=r"parts: holds other embeddings, pool is 'mean', now asked 'max'"):
-        embed(embedder, table.pieces(), output, REQUEST | {"pool": "max"})
-    finish(output, count)
-    with pytest.raises(InputError, match=r"h5ad: holds other embeddings, model is 'm'"):
-        embed(embedder, table.pieces(), output, REQUEST | {"model": "n"})
-    with pytest.raises(InputError, match="choose another with -o"):
-        is_done(output, REQUEST | {"model": "n"})
+    inputs = {"sequences": table.path}
+    embed(embedder, table.pieces(), output, REQUEST, inputs=inputs)
+    with pytest.raises(
+        InputError, match=r"e.h5ad: cannot go on: it began with pool = \"mean\", now it is \"max\""
+    ):
+        embed(embedder, table.pieces(), output, REQUEST | {"pool": "max"}, inputs=inputs, resume=True)
+    with pytest.raises(InputError, match=r"began with truncate = false, now it is true"):
+        embed(embedder, table.pieces(), output, REQUEST, inputs=inputs, truncate=True, resume=True)
+    with open(table.path, "a") as file:
+        file.write("more,ACGT,a\n")
+    with pytest.raises(InputError, match=r"s.csv \(sequences\) has changed"):
+        embed(embedder, table.pieces(), output, REQUEST, inputs=inputs, resume=True)
+
+
+def test_a_model_is_known_by_its_content_and_not_by_its_name(embedder, table, tmp_path):
+    output, model = tmp_path / "e.h5ad", tmp_path / "model"
+    embedder.model.save_pretrained(model)
+    embed(embedder, table.pieces(), output, {"model": str(model)}, inputs={"model": model})
+    moved = model.rename(tmp_path / "moved")
+    embed(embedder, table.pieces(), output, {"model": str(moved)}, inputs={"model": moved}, resume=True)
+    (moved / "model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="began with model = "):
+        embed(embedder, table.pieces(), output, {"model": str(moved)}, inputs={"model": moved}, resume=True)
 
 
 def test_too_long_says_by_how_much_and_what_to_do(embedder, tmp_path):
@@ -144,13 +194,12 @@ def test_too_long_says_by_how_much_and_what_to_do(embedder, tmp_path):
     path.write_text(">short\nACGT\n>long\n" + "ACGTA" * 20 + "\n")
     source, output = Source(str(path)), tmp_path / "e.h5ad"
     with pytest.raises(
-        InputError, match=r"long has 100 nucleotides, 35 more than .* \(65\): .*--window 65.*--truncate"
+        InputError, match=r"long has 100 nucleotides, 35 more than .* \(65\): .*`window` 65.*`truncate`"
     ):
         embed(embedder, source.pieces(), output, REQUEST)
     with pytest.raises(InputError, match="35 more"):
         estimate(embedder, source.pieces())
-    count = embed(embedder, source.pieces(), output, REQUEST | {"truncate": True}, truncate=True)
-    finish(output, count)
+    embed(embedder, source.pieces(), output, REQUEST, truncate=True)
     found = anndata.read_h5ad(output)
     assert found.obs["truncated"].tolist() == [False, True]
     assert found.obs["length"].tolist() == [4, 100]
@@ -170,11 +219,12 @@ def test_the_estimate_counts_what_is_there(embedder, table):
     lengths = [piece.length for piece in table.pieces()]
     assert (cost.sequences, cost.letters, cost.longest) == (20, sum(lengths), max(lengths))
     assert cost.file_mb == pytest.approx(20 * 8 * 4 / 2**20)
-    assert cost.seconds > 0
-    assert cost.memory_mb > 0
+    assert cost.cost.seconds > 0
+    assert cost.cost.memory_mb > 0
 
 
 def test_request_survives_as_json(embedder, table, tmp_path):
     output = tmp_path / "e.h5ad"
-    finish(output, embed(embedder, table.pieces(), output, REQUEST))
-    assert json.loads(anndata.read_h5ad(output).uns["request"]) == REQUEST
+    embed(embedder, table.pieces(), output, REQUEST)
+    found = json.loads(anndata.read_h5ad(output).uns["request"])
+    assert found == {"layer": -1, "truncate": False, **REQUEST, "inputs": {}}

@@ -29,7 +29,7 @@ class Source:
     """Where pieces come from: all sequences of a file, or parts of a genome in FASTA.
 
     bed: its intervals; genes: those of a GTF or GFF3 file; window, step: windows of equal length. One of the three.
-    cache: folder for the genome's ids, see `Genome`.
+    cache: folder for the genome's ids; keep: False leaves none behind; see `Genome`.
     """
 
     path: str
@@ -38,22 +38,23 @@ class Source:
     window: int | None = None
     step: int | None = None
     cache: str | None = None
+    keep: bool = True
 
     def __post_init__(self):
         chosen = [name for name in ("bed", "genes", "window") if getattr(self, name) is not None]
         if len(chosen) > 1:
-            raise InputError(f"--{chosen[0]} and --{chosen[1]} were both given; use one of them")
+            raise InputError(f"`{chosen[0]}` and `{chosen[1]}` were both given; use one of them")
         if self.step is not None and self.window is None:
-            raise InputError(f"--step {self.step} needs --window, the length of the windows")
+            raise InputError(f"`step` {self.step} needs `window`, the length of the windows")
         if chosen and not {suffix.lower() for suffix in Path(self.path).suffixes} & FASTA_SUFFIXES:
             raise InputError(
-                f"{self.path}: --{chosen[0]} cuts FASTA ({', '.join(sorted(FASTA_SUFFIXES))}, plain or .gz)"
+                f"{self.path}: `{chosen[0]}` cuts FASTA ({', '.join(sorted(FASTA_SUFFIXES))}, plain or .gz)"
             )
 
     @property
-    def files(self) -> list[Path]:
-        """Every file that is read."""
-        return [Path(path) for path in (self.path, self.bed, self.genes) if path is not None]
+    def files(self) -> dict[str, str | None]:
+        """Every file that may be read, by its role."""
+        return {"sequences": self.path, "bed": self.bed, "genes": self.genes}
 
     def pieces(self) -> Iterator[Piece]:
         """Reads them, in the order of the file.
@@ -63,7 +64,7 @@ class Source:
         """
         if self.bed is None and self.genes is None and self.window is None:
             return _records(self.path)
-        genome = Genome(self.path, self.cache)
+        genome = Genome(self.path, self.cache, keep=self.keep)
         intervals = self._intervals(genome)
         return _intervals(genome, intervals)
 

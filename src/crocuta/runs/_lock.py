@@ -8,6 +8,11 @@ from typing import IO
 from crocuta.errors import InputError
 
 
+def lock_path(output: Path) -> Path:
+    """The file that is there while a command holds the output."""
+    return output.with_name(f".{output.name}.lock")
+
+
 class Lock:
     """Held from its making until `release`, or until the process ends in whatever way.
 
@@ -16,7 +21,7 @@ class Lock:
     """
 
     def __init__(self, output: Path):
-        self.path = output.with_name(f".{output.name}.lock")
+        self.path = lock_path(output)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             self._file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 (held beyond this block)

@@ -1,20 +1,21 @@
 """Embeddings of any number of sequences: written as shards by one process or several, then joined into one file.
 
 ```
-emb.h5ad.parts/        while it is made
-  request.json         what was asked: the same request goes on where it was interrupted
-  about.json           what the file will say of itself
-  shard-00000.h5ad     whole or absent; process i of n makes the shards i, i + n, ...
-emb.h5ad               the shards in order
+emb.h5ad.parts/           while it is made
+  config.json             what was asked: the same request goes on where it was interrupted
+  shard-00000.h5ad        whole or absent; process i of n makes the shards i, i + n, ...
+emb.h5ad                  the shards in order
+emb.h5ad.manifest.json    what was asked
 ```
 """
 
 import json
-import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, wait
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -22,8 +23,12 @@ from torch import Tensor
 from crocuta.data.encoding import VOCABULARY
 from crocuta.data.pieces import Piece
 from crocuta.errors import InputError
-from crocuta.files import write_json
-from crocuta.train.embedding_file import join_shards, read_request, write_shard
+from crocuta.runs.claim import Claim, claim
+from crocuta.runs.manifest import Inputs
+from crocuta.runs.processes import wait_for_first
+from crocuta.runs.progress import SILENT, Progress, Stage
+from crocuta.runs.workers import pool
+from crocuta.train.embedding_file import join_shards, write_shard
 from crocuta.train.features import HEAD, NONE, Embedder
 
 SHARD_SEQUENCES = 4096
@@ -31,6 +36,7 @@ SHARD_LETTERS = 1 << 22
 SHARD_ROWS = 1 << 18  # where each nucleotide is a row
 TOKENS_PER_BATCH = 1 << 16
 LARGEST_BATCH = 128
+PATIENCE = 60.0  # seconds for which other processes may make no shard, at least
 
 
 class Shard(NamedTuple):
@@ -40,95 +46,166 @@ class Shard(NamedTuple):
     pieces: list[Piece]
 
 
+class Made(NamedTuple):
+    """How many shards all processes make, and what the file says of its embeddings, as `uns`."""
+
+    shards: int
+    about: dict[str, Any]
+
+
+class Work(Protocol):
+    """Makes the shards of process `rank` of `world` in a folder; `done` hears numbers of sequences."""
+
+    def __call__(self, folder: Path, rank: int, world: int, done: Callable[[int], object] = ...) -> Made: ...
+
+
 def embed(
     embedder: Embedder,
     pieces: Iterable[Piece],
     output: str | PathLike,
     request: dict[str, Any],
     *,
+    inputs: Inputs | None = None,
     batch_size: int | None = None,
     truncate: bool = False,
-    rank: int = 0,
-    world: int = 1,
-    progress: Callable[[int], None] = lambda done: None,
-) -> int:
-    """Writes the shards of one process, those that an interrupted call left excepted; `finish` joins them.
-
-    Memory holds one shard, whatever the number of sequences.
+    resume: bool = False,
+    progress: Progress = SILENT,
+) -> None:
+    """Embeds sequences into an AnnData file; memory holds one shard, whatever their number.
 
     Args:
         embedder: the model, its layer and pooling.
         pieces: sequences, in an order that does not change.
         output: the .h5ad file to be.
-        request: names what is embedded and how (JSON); another request may not go on in the same place.
+        request: names what is embedded and how (JSON), "model" among it; another request may not go on in its place.
+        inputs: files that are read, by role; what they name is compared by content, not by the request's words.
         batch_size: sequences of a batch; None: as many as hold 65,536 tokens, at most 128.
-        truncate: of sequences longer than the model, read the first letters, and note it in the column `truncated`.
-        rank, world: this process among how many.
-        progress: called with the number of sequences just done.
-
-    Returns:
-        The number of shards of all processes.
+        truncate: of sequences longer than the model, read the first nucleotides; the column `truncated` says which.
+        resume: go on with an unfinished file; a finished one is left as it is.
+        progress: see `crocuta.runs.progress`.
 
     Raises:
-        InputError: a sequence is longer than the model; the place holds something else; there are no sequences.
+        InputError: a sequence is longer than the model; `output` may not be taken; there are no sequences.
     """
-    folder = claim(output, request)
-    write_json(folder / "about.json", about(embedder, request))
-    try:
-        return _embed(embedder, pieces, folder, batch_size, truncate, rank, world, progress)
-    except InputError:
-        if world == 1 and not made(output):
-            shutil.rmtree(folder)
-        raise
+
+    def work(folder: Path, rank: int, world: int, done: Callable[[int], object] = lambda count: None) -> Made:
+        return write_shards(
+            embedder, pieces, folder,
+            batch_size=batch_size, truncate=truncate, rank=rank, world=world, done=done,
+        )  # fmt: skip
+
+    how = {"layer": embedder.layer, "pool": embedder.pool, "truncate": truncate}
+    embed_with(work, output, how | request, inputs=inputs, resume=resume, progress=progress)
 
 
-def _embed(
+def embed_with(
+    work: Work,
+    output: str | PathLike,
+    request: dict[str, Any],
+    *,
+    inputs: Inputs | None = None,
+    resume: bool = False,
+    jobs: int = 1,
+    rank: int = 0,
+    world: int = 1,
+    progress: Progress = SILENT,
+) -> None:
+    """The same by a function that makes shards, in `jobs` processes started here or `world` started by others.
+
+    Args:
+        work: see `Work`; it is sent to other processes where there are jobs.
+        rank, world: this process among how many; the first one joins the shards.
+    """
+    inputs = inputs or {}
+    settings = {key: value for key, value in request.items() if inputs.get(key) is None}
+    with claim(output, "embed", settings, inputs, resume=resume, file=True, main=rank == 0) as run:
+        run = run if run.main else wait_for_first(run)
+        if run.finished:
+            return
+        with progress.stage("embedding", unit="shards" if jobs > 1 else "sequences") as stage:
+            alone = jobs == 1
+            made = _share(work, run, rank, world, stage) if alone else _side_by_side(work, run, jobs, stage)
+        if run.main:
+            about = {"model": request["model"], **made.about}
+            about["request"] = json.dumps({**request, "inputs": run.asked["inputs"]})
+            join_shards([shard_path(run.folder, i) for i in range(made.shards)], run.target, about)
+            run.finish()
+
+
+def _share(work: Work, run: Claim, rank: int, world: int, stage: Stage) -> Made:
+    """This process's shards; the first one makes those too that others, gone in the meantime, left out."""
+
+    def done(count: int) -> None:
+        run.keep()
+        stage.advance(count)
+
+    begin = time.monotonic()
+    made = work(run.folder, rank, world, done)
+    patience = max(PATIENCE, time.monotonic() - begin)
+    last, heard = 0, time.monotonic()
+    while run.main and (found := count_shards(run.folder)) < made.shards:
+        if found > last:
+            last, heard = found, time.monotonic()
+        if time.monotonic() - heard > patience:
+            return work(run.folder, 0, 1)
+        stage.update(note=f"{found:,} of {made.shards:,} shards")
+        time.sleep(0.1)
+    return made
+
+
+def _side_by_side(work: Work, run: Claim, jobs: int, stage: Stage) -> Made:
+    with pool(jobs) as executor:
+        futures = [executor.submit(work, run.folder, rank, jobs) for rank in range(jobs)]
+        while not all(future.done() for future in futures):
+            if count := count_shards(run.folder):
+                run.keep()
+            stage.update(count)
+            for future in wait(futures, 0.1, FIRST_EXCEPTION).done:
+                future.result()  # raises what went wrong there
+        return futures[0].result()
+
+
+def write_shards(
     embedder: Embedder,
     pieces: Iterable[Piece],
     folder: Path,
-    batch_size: int | None,
-    truncate: bool,
-    rank: int,
-    world: int,
-    progress: Callable[[int], None],
-) -> int:
+    *,
+    batch_size: int | None = None,
+    truncate: bool = False,
+    rank: int = 0,
+    world: int = 1,
+    done: Callable[[int], object] = lambda count: None,
+) -> Made:
+    """Writes the shards of one process into a folder, those that are there excepted; see `embed`.
+
+    Raises:
+        InputError: a sequence is longer than the model; there are no sequences.
+    """
     limit, count = embedder.model.config.longest_sequence, 0
     for shard in shards(pieces, unpooled=embedder.layer != HEAD and embedder.pool == NONE):
         count += 1
         if shard.number % world != rank:
             continue
-        if not shard_path(folder, shard.number).exists():
+        path = shard_path(folder, shard.number)
+        if not path.exists():
             if not truncate:
                 check_longest(shard.pieces, limit)
-            write_shard(
-                shard_path(folder, shard.number), *embed_pieces(embedder, shard.pieces, batch_size, truncate)
-            )
-        progress(len(shard.pieces))
+            write_shard(path, *embed_pieces(embedder, shard.pieces, batch_size, truncate))
+        done(len(shard.pieces))
     if not count:
         raise InputError("no sequences to embed")
-    return count
+    return Made(count, describe(embedder))
 
 
-def about(embedder: Embedder, request: dict[str, Any]) -> dict[str, Any]:
-    """What the file says of its embeddings, as `uns`."""
+def describe(embedder: Embedder) -> dict[str, Any]:
+    """What the file says of its embeddings."""
     c = embedder.manifold.c
     return {
-        "model": request["model"],
         "layer": str(embedder.layer),
         "pooling": "model" if embedder.layer == HEAD else embedder.pool,
         "manifold": type(embedder.manifold).__name__.lower(),
         "curvature": c.item() if isinstance(c, Tensor) else float(c),
-        "request": json.dumps(request),
     }
-
-
-def finish(output: str | PathLike, count: int) -> None:
-    """Joins `count` shards into `output`, whole or absent, and removes the parts."""
-    output = Path(output)
-    folder = parts_folder(output)
-    said = json.loads((folder / "about.json").read_text())
-    join_shards([shard_path(folder, i) for i in range(count)], output, said)
-    shutil.rmtree(folder)
 
 
 def shards(pieces: Iterable[Piece], unpooled: bool = False) -> Iterator[Shard]:
@@ -190,54 +267,14 @@ def check_longest(pieces: Iterable[Piece], limit: int | None) -> None:
         if limit is not None and piece.length > limit:
             raise InputError(
                 f"{piece.name} has {piece.length:,} nucleotides, {piece.length - limit:,} more than the model"
-                f" reads ({limit:,}): cut FASTA into windows with --window {limit}, or read only the first"
-                f" {limit:,} of each with --truncate"
+                f" reads ({limit:,}): cut FASTA into windows (`window` {limit}), or read only the first"
+                f" {limit:,} of each (`truncate`)"
             )
 
 
-def claim(output: str | PathLike, request: dict[str, Any]) -> Path:
-    """The folder of parts, made this request's own or found to be; one without shards is anybody's.
-
-    Raises:
-        InputError: `output` or its shards belong to another request.
-    """
-    output, folder = Path(output), parts_folder(output)
-    path = folder / "request.json"
-    if made(output):
-        found = json.loads(path.read_text())
-        _check_same(found, request, folder, "repeat the first command to continue it, or remove the folder")
-    elif output.exists():
-        _check_same(read_request(output), request, output, "choose another with -o, or remove it")
-    write_json(path, request)
-    return folder
-
-
-def is_done(output: str | PathLike, request: dict[str, Any]) -> bool:
-    """Whether `output` is there already, from this very request; raises InputError if from another."""
-    if not Path(output).exists():
-        return False
-    _check_same(read_request(output), request, output, "choose another with -o, or remove it")
-    return not parts_folder(output).exists()
-
-
-def _check_same(found: dict[str, Any], request: dict[str, Any], place: str | PathLike, way_out: str) -> None:
-    wanted = json.loads(json.dumps(request))
-    for key in sorted(wanted.keys() | found.keys()):
-        if found.get(key) != wanted.get(key):
-            raise InputError(
-                f"{place}: holds other embeddings, {key} is {found.get(key)!r}, now asked {wanted.get(key)!r};"
-                f" {way_out}"
-            )
-
-
-def parts_folder(output: str | PathLike) -> Path:
-    """Where the shards of `output` are kept while it is made."""
-    return Path(f"{output}.parts")
-
-
-def made(output: str | PathLike) -> int:
-    """How many shards of `output` are there."""
-    return len(list(parts_folder(output).glob("shard-*.h5ad")))
+def count_shards(folder: Path) -> int:
+    """How many shards are there."""
+    return len(list(folder.glob("shard-*.h5ad")))
 
 
 def shard_path(folder: Path, number: int) -> Path:

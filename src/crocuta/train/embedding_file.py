@@ -1,6 +1,5 @@
 """AnnData files (.h5ad) of embeddings, written and joined without holding all of them in memory."""
 
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crocuta._version import __version__
-from crocuta.errors import InputError
 from crocuta.files import replacing
 
 
@@ -94,20 +92,3 @@ def read_contents(path: str | PathLike) -> Contents:
         unknown = np.zeros(1) if "position" in parts["obs"] else parts["obs/unknown_letters"][:]
         rows, dimension = parts["X"].shape
         return Contents(rows, dimension, int(unknown.sum()), int(np.count_nonzero(unknown)))
-
-
-def read_request(path: str | PathLike) -> dict[str, Any]:
-    """What was asked of the embeddings in a file; empty where it was not crocuta that wrote it."""
-    import h5py
-
-    try:
-        with h5py.File(path) as store:
-            parts: Any = store
-            text = parts["uns/request"][()]
-    except OSError as error:
-        raise InputError(
-            f"{path}: exists and is not an .h5ad file ({error}); choose another with -o"
-        ) from None
-    except KeyError:
-        return {}
-    return json.loads(text)

@@ -29,17 +29,43 @@ def load(name: str | PathLike) -> Any:
         generative = any("CausalLM" in architecture for architecture in config.architectures or ())
         auto = HyenaForCausalLM if generative else AutoModelForSequenceClassification
         return auto.from_pretrained(path).eval()
+    return released(_size(name))
+
+
+def weights_of(name: str | PathLike) -> list[Path]:
+    """What decides a model that `load` takes, for digests: its folder, of a run the models, or files in the cache.
+
+    Raises:
+        InputError: nothing of that name can be had.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    path = Path(name)
+    if path.is_dir():
+        return [path / "models" if (path / "models").is_dir() else path]
+    size = _size(name)
+    if not isinstance(try_to_load_from_cache(_hub(size), "config.json"), str):
+        released(size)  # which puts it there
+    config = Path(str(try_to_load_from_cache(_hub(size), "config.json")))
+    return [config, *sorted(config.parent.glob("*.safetensors"))]
+
+
+def _size(name: str | PathLike) -> str:
     size = {"hyenadna-tiny": "tiny-1k"}.get(str(name), str(name).removeprefix("hyenadna-"))
     if size not in RELEASED:
         known = ", ".join(f"hyenadna-{size}" for size in RELEASED)
         raise InputError(f"{name}: neither a folder nor a released model ({known})")
-    return released(size)
+    return size
+
+
+def _hub(size: str) -> str:
+    family, length, *width = size.split("-")
+    return "LongSafari/" + "-".join(["hyenadna", family, length, "seqlen", *width, "hf"])
 
 
 def released(size: str) -> HyenaForCausalLM:
     """A released HyenaDNA with its weights, from the local cache or the model hub."""
-    family, length, *width = size.split("-")
-    hub = "LongSafari/" + "-".join(["hyenadna", family, length, "seqlen", *width, "hf"])
+    hub = _hub(size)
     try:
         return HyenaForCausalLM.from_pretrained(hub).eval()
     except OSError as error:

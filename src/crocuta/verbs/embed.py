@@ -2,21 +2,21 @@
 
 import os
 import re
-import time
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict
-from multiprocessing import get_context
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from crocuta.data.pieces import Source
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.verbs.options import DEVICE, DRY_RUN, JOBS, RESUME
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def embed(
@@ -32,7 +32,7 @@ def embed(
     output: Annotated[Path, typer.Option("--output", "-o", help="AnnData file to write.")] = Path("emb.h5ad"),
     bed: Annotated[Path | None, typer.Option(help="Embed these intervals of the genome.")] = None,
     genes: Annotated[Path | None, typer.Option(help="Embed the genes of a GTF or GFF3 file, whole.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Embed windows of so many nucleotides.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Embed windows of this many nucleotides.")] = None,
     step: Annotated[
         int | None, typer.Option(min=1, help="From one window to the next; default: side by side.")
     ] = None,
@@ -47,14 +47,14 @@ def embed(
         int | None, typer.Option(min=1, help="Sequences at a time; default: about 65,000 tokens.")
     ] = None,
     truncate: Annotated[
-        bool, typer.Option("--truncate", help="Read the first letters of what is longer than the model.")
+        bool, typer.Option("--truncate", help="Read the first nucleotides of what is longer than the model.")
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes side by side.")] = 1,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate time and memory, embed nothing.")
-    ] = False,
+    jobs: JOBS = 1,
+    device: DEVICE = "auto",
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
-    """Embed sequences, or windows, intervals or genes of a genome. The same command goes on where it stopped.
+    """Embed sequences, or windows, intervals or genes of a genome; with --resume a command goes on where it stopped.
 
     Points of hyperbolic models stay on their manifold, which the file names. Under torchrun, or with RANK and
     WORLD_SIZE set, each process makes its share.
@@ -68,24 +68,23 @@ def embed(
     `crocuta embed genome.fa --window 1000 --step 500 -m hyenadna-tiny -o tiles.h5ad`
     """  # fmt: skip
     prepare()
+    from crocuta.runs.progress import SILENT, shown
+    from crocuta.train.embed import embed_with
+
     bed_file, genes_file = (None if path is None else str(path) for path in (bed, genes))
-    source = Source(str(sequences), bed_file, genes_file, window, step)
+    source = Source(str(sequences), bed_file, genes_file, window, step, keep=not dry_run)
     request = make_request(source, model, layer, pool, truncate)
     options: dict[str, Any] = {"batch_size": batch_size, "truncate": truncate}
     if dry_run:
-        show_cost(source, request, options)
+        show_cost(source, request, device, options)
         return
-    from crocuta.train.embed import is_done
-
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if is_done(output, request):
-        console.print(f"[bold]{output}[/] is there already, made by this very request.")
-    elif world > 1:
-        share_out(source, request, output, options, rank, world)
-    elif jobs > 1:
-        side_by_side(source, request, output, options, jobs)
-    else:
-        work(source, request, output, options, 0, 1, show=True)
+    with SILENT if rank else shown(console) as progress:
+        embed_with(
+            partial(work, source, request, device, options), output, request,
+            inputs=source.files | {"model": weights(model)}, resume=resume, jobs=jobs, rank=rank, world=world,
+            progress=progress,
+        )  # fmt: skip
     if rank == 0:
         show_contents(output)
 
@@ -96,106 +95,59 @@ def make_request(source: Source, model: str, layer: str, pool: str, truncate: bo
     Raises:
         InputError: a layer that is no number and not `head`; a missing file.
     """
-    from crocuta.runs.manifest import describe
     from crocuta.train.features import HEAD
 
     layer = HEAD if model.startswith("kmer-") else layer
-
     if layer != HEAD and not layer.lstrip("-").isdigit():
-        raise InputError(f"--layer {layer!r}, expected a whole number, or head")
-    missing = next((path for path in source.files if not path.exists()), None)
+        raise InputError(f"`layer` {layer}: expected a whole number, or head")
+    missing = next((path for path in source.files.values() if path and not Path(path).exists()), None)
     if missing is not None:
         raise InputError(f"{missing}: no such file")
-    weights = [describe(path)["sha256"] for path in weight_files(Path(model))]
-    files = [{key: describe(path)[key] for key in ("sha256", "bytes")} for path in source.files]
     return {
-        "model": model, "weights": weights, **asdict(source), "files": files,
+        "model": model, **source.files, "window": source.window, "step": source.step,
         "layer": layer if layer == HEAD else int(layer), "pool": pool, "truncate": truncate,
     }  # fmt: skip
 
 
-def weight_files(model: Path) -> list[Path]:
-    """The weights in a folder of one model, or of a run; none for a model by name."""
-    return sorted(model.rglob("model*.safetensors")) if model.is_dir() else []
+def counted(model: str) -> int | None:
+    """The longest k-mer that `kmer-4` counts; None: another model."""
+    found = re.fullmatch(r"kmer-([1-8])", model)
+    return int(found[1]) if found else None
 
 
-def make_embedder(request: dict[str, Any]):
-    """The model of a request: of a run, the first seed of its first model; on the accelerator where there is one."""
-    import torch
+def weights(model: str) -> list[Path] | None:
+    """Files of the model; None where its name says all."""
+    from crocuta.train.load import weights_of
 
+    return None if counted(model) else weights_of(model)
+
+
+def make_embedder(request: dict[str, Any], device: str):
+    """The model of a request: of a run, the first seed of its first model."""
     from crocuta import presets
     from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
+    from crocuta.runs.device import choose_device
     from crocuta.train.features import HEAD, Embedder
 
-    if counted := re.fullmatch(r"kmer-([1-8])", request["model"]):
-        return Embedder(KmerForSequenceClassification(KmerConfig(longest_kmer=int(counted[1]))), HEAD)
+    place = choose_device(device)
+    if longest := counted(request["model"]):
+        counts = KmerForSequenceClassification(KmerConfig(longest_kmer=longest))
+        return Embedder(counts.to(place), HEAD)
     loaded = presets.load(request["model"])
     model = loaded.members[0] if hasattr(loaded, "members") else loaded
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return Embedder(model, request["layer"], request["pool"])
+    return Embedder(model.to(place), request["layer"], request["pool"])
 
 
 def work(
-    source: Source,
-    request: dict[str, Any],
-    output: Path,
-    options: dict[str, Any],
-    rank: int,
-    world: int,
-    show: bool = False,
-) -> int:
-    """One process's share; the only process also joins the shards. Returns their number."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    source: Source, request: dict[str, Any], device: str, options: dict[str, Any],
+    folder: Path, rank: int, world: int, done: Callable[[int], object] = lambda count: None,
+):  # fmt: skip
+    """One process's share of the shards."""
+    prepare()
+    from crocuta.train.embed import write_shards
 
-    from crocuta.train import embed as shards
-
-    embedder = make_embedder(request)
-    columns = SpinnerColumn(), TextColumn("{task.completed:,} sequences"), TimeElapsedColumn()
-    with Progress(
-        *columns, console=console, transient=True, disable=not (show and console.is_terminal)
-    ) as bar:
-        task = bar.add_task("embedding", total=None)
-        count = shards.embed(
-            embedder, source.pieces(), output, request, rank=rank, world=world,
-            progress=lambda done: bar.update(task, advance=done), **options,
-        )  # fmt: skip
-    if world == 1:
-        shards.finish(output, count)
-    return count
-
-
-def share_out(source, request, output: Path, options, rank: int, world: int) -> None:
-    """One of several processes that a launcher started; the first waits for the others and joins."""
-    from crocuta.train import embed as shards
-
-    count = work(source, request, output, options, rank, world, show=rank == 0)
-    if rank == 0:
-        while shards.made(output) < count:
-            time.sleep(0.2)
-        shards.finish(output, count)
-
-
-def side_by_side(source, request, output: Path, options, jobs: int) -> None:
-    """Starts processes, shows how many shards there are, and joins them."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from crocuta.train import embed as shards
-
-    shards.claim(output, request)
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    os.environ.setdefault("OMP_NUM_THREADS", threads)  # of the processes that start now
-    columns = SpinnerColumn(), TextColumn("{task.completed:,} shards"), TimeElapsedColumn()
-    with (
-        ProcessPoolExecutor(jobs, get_context("spawn"), prepare) as pool,
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("embedding", total=None)
-        futures = [pool.submit(work, source, request, output, options, i, jobs) for i in range(jobs)]
-        while not all(map(Future.done, futures)):
-            bar.update(task, completed=shards.made(output))
-            time.sleep(0.1)
-        counts = [future.result() for future in futures]
-    shards.finish(output, counts[0])
+    embedder = make_embedder(request, device)
+    return write_shards(embedder, source.pieces(), folder, rank=rank, world=world, done=done, **options)
 
 
 def show_contents(output: Path) -> None:
@@ -208,19 +160,16 @@ def show_contents(output: Path) -> None:
             f"Letters that are N, or were read as N: {found.unknown_letters:,}, in {found.rows_with_unknown:,} rows"
             " (column unknown_letters)."
         )
-    console.print(f"{found.rows:,} rows of {found.dimension:,} numbers → [bold]{output}[/]", soft_wrap=True)
+    console.print(wrote(f"{found.rows:,} rows of {found.dimension:,} numbers", output))
 
 
-def show_cost(source: Source, request: dict[str, Any], options: dict[str, Any]) -> None:
+def show_cost(source: Source, request: dict[str, Any], device: str, options: dict[str, Any]) -> None:
     """Prints what embedding would take."""
-    from crocuta.runs.progress import duration
     from crocuta.train.embed_cost import estimate
 
-    cost = estimate(make_embedder(request), source.pieces(), **options)
+    found = estimate(make_embedder(request, device), source.pieces(), **options)
     console.print(
-        f"{cost.sequences:,} sequences, {cost.letters:,} letters, the longest {cost.longest:,}. About"
-        f" {duration(cost.seconds)} in one process, {cost.memory_mb:,.0f} MB of memory"
-        f" ({cost.available_mb:,.0f} MB are free), and a file of {cost.file_mb:,.1f} MB."
+        f"{found.sequences:,} sequences, {found.letters:,} nucleotides, the longest {found.longest:,}: in one process"
+        f" {found.cost.sentence()}, and a file of {found.file_mb:,.1f} MB."
     )
-    if cost.memory_mb > cost.available_mb:
-        console.print("This does not fit: give a smaller --batch-size, or shorter windows with --window.")
+    found.cost.check("give a smaller `batch_size`, or shorter windows by `window`")
