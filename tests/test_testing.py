@@ -24,6 +24,7 @@ BREAKAGES = {
     "not 0": ("dist", lambda self, x, y: (Lorentz.dist(self, x, y).square() + 1e-8).sqrt()),
     "midpoint": ("egrad2rgrad", lambda self, x, g: -Lorentz.egrad2rgrad(self, x, g)),
     "float64": ("egrad2rgrad", lambda self, x, g: Lorentz.egrad2rgrad(self, x, g).float()),
+    "along a tangent": ("egrad2rgrad", lambda self, x, g: 2 * Lorentz.egrad2rgrad(self, x, g)),
     "curvature": ("inner", lambda self, x, u, v: Lorentz(float(self.c.detach())).inner(x, u, v)),
     "accepts": ("check", lambda self, x, name="x": x),
 }

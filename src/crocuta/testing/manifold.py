@@ -20,9 +20,10 @@ def assert_manifold(
 ) -> None:
     """Check every law of the `Manifold` contract.
 
-    Membership; inverse maps; isometry of transport; exactly zero self-distance with zero gradient; triangle
-    inequality; gradients equal to finite differences; Riemannian gradient descent reaching the centroid;
-    dtype and device kept; float32 under autocast; pickle, safetensors and deepcopy; errors for bad points.
+    Membership; inverse maps; isometry of transport; Riemannian gradients; exactly zero self-distance with
+    zero gradient; triangle inequality; gradients equal to finite differences; Riemannian gradient descent
+    reaching the centroid; dtype and device kept; float32 under autocast; pickle, safetensors and deepcopy;
+    errors for bad points.
 
     Args:
         n: intrinsic dimensions to test in, unless the manifold fixes them.
@@ -38,6 +39,7 @@ def assert_manifold(
     if manifold.riemannian:
         _triangle(manifold, n, *points)
         _descent(manifold, n, *points)
+    _gradient(manifold, n, *points)
     _finite_differences(manifold, n, device)
     _autocast(manifold, n, *points)
     _persistence(manifold, points[0])
@@ -127,6 +129,13 @@ def _transport(m: Manifold, n: int, x: Tensor, y: Tensor, z: Tensor) -> None:
     _assert_close(moved_u, -m.logmap(y, x), "transport does not carry a geodesic's velocity along it")
     _assert_close(m.transport(y, x, moved_v), v, "transport there and back is not the identity")
     _assert_close(m.project_tangent(y, moved_v), moved_v, "transport's result is not tangent")
+
+
+def _gradient(m: Manifold, n: int, x: Tensor, y: Tensor, z: Tensor) -> None:
+    """The Riemannian gradient of a function whose Euclidean gradient is z: z's values on tangents, by the metric."""
+    gradient, u = m.egrad2rgrad(x, z), m.logmap(x, y)
+    _assert_close(m.project_tangent(x, gradient), gradient, "egrad2rgrad's result is not tangent")
+    _assert_close(m.inner(x, gradient, u), (z * u).sum(-1), "egrad2rgrad(x, g) is not g along a tangent")
 
 
 def _self_distance(m: Manifold, n: int, x: Tensor, y: Tensor, z: Tensor) -> None:
