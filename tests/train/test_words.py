@@ -1,6 +1,7 @@
 """Words for DNA and DNA for words: a small library of three kinds of sequences, told apart by what they are made of."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from crocuta.cli import app
 from crocuta.data.records import read_records
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
-from crocuta.train.words import Ensemble, WordsRecipe, fit_words, judged, split
+from crocuta.train.words import Ensemble, WordsRecipe, evaluate, split
 from crocuta.train.words_run import find_sequences, load_words, name_sequences, read_described, train_words
+from crocuta.train.words_training import fit_words
 
 KINDS = {"LTR/Gypsy": "ACGT", "Satellite": "AAATTG", "DNA/TcMar-Tc1": "CCCGGA"}
 SMALL = WordsRecipe(members=2, epochs=6, every=3, views=1, components=16, width=16, batch_size=16)
@@ -74,7 +76,7 @@ def test_what_is_common_is_likelier(run, library):
     ensemble, sequences = load_words(run), read(library)
     common = ensemble.words.prior + np.array([2, 0, 0], np.float32)
     changed = Ensemble(ensemble.models, ensemble.words._replace(prior=common))
-    (before, _), (after, _) = ensemble.likeness(sequences), changed.likeness(sequences)
+    (before, _), (after, _) = ensemble.likelihood(sequences), changed.likelihood(sequences)
     odds = [found[:, 0] - found[:, 1] for found in (before, after)]
     np.testing.assert_allclose(odds[1] - odds[0], 2 * len(ensemble.models), rtol=1e-4)
 
@@ -86,8 +88,10 @@ def test_a_saved_ensemble_is_the_same(library, tmp_path):
     train_words([("", library)], tmp_path / "run", SMALL)
     loaded = load_words(tmp_path / "run")
     chosen = described.sequences.select(parts.test)
-    np.testing.assert_allclose(ensemble.likeness(chosen)[0], loaded.likeness(chosen)[0], rtol=1e-4, atol=1e-4)
-    assert judged(loaded, described, parts.test) == judged(ensemble, described, parts.test)
+    np.testing.assert_allclose(
+        ensemble.likelihood(chosen)[0], loaded.likelihood(chosen)[0], rtol=1e-4, atol=1e-4
+    )
+    assert evaluate(loaded, described, parts.test) == evaluate(ensemble, described, parts.test)
     for model in loaded.models[1:]:
         torch.testing.assert_close(model.content_encoder.basis, loaded.encoder.basis)
 
@@ -107,14 +111,14 @@ def test_tables_hold_words_already(tmp_path):
     path.write_text("sequence,label\n" + "\n".join(rows) + "\n")
     described, left_out = read_described([("yeast", path)])
     assert described.own_caption(0) == "a LTR/Gypsy of mine in yeast"
-    assert described.own_caption(0, told=False) == "a LTR/Gypsy of mine"
+    assert described.own_caption(0, with_species=False) == "a LTR/Gypsy of mine"
     assert not left_out
     with pytest.raises(InputError, match="not both at once"):
         read_described([("", path), ("", tmp_path / "library.fa")])
 
 
 def test_what_cannot_be_trained_on(library, run, tmp_path):
-    with pytest.raises(InputError, match="holds a run"):
+    with pytest.raises(InputError, match="holds a finished run already"):
         train_words([("", library)], run, SMALL)
     with pytest.raises(InputError, match="0 labels occur in 50 groups of like sequences"):
         read_described([("", library)], least_groups=50)
@@ -124,21 +128,20 @@ def test_what_cannot_be_trained_on(library, run, tmp_path):
 
 
 def test_folders_that_are_no_run(run, tmp_path):
-    with pytest.raises(InputError, match=r"no run of `crocuta words train` .*config.json is missing"):
-        load_words(tmp_path)
-    (tmp_path / "config.json").write_text('{"kind": "pretraining"}')
-    with pytest.raises(InputError, match="a run of another kind"):
-        load_words(tmp_path)
-    for file in run.iterdir():
-        if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "tokenizer").mkdir()
-    for file in (run / "tokenizer").iterdir():
-        (tmp_path / "tokenizer" / file.name).write_bytes(file.read_bytes())
-    load_words(tmp_path)
-    (tmp_path / "member-1.safetensors").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"not a run folder \(no config.json\)"):
+        load_words(tmp_path / "nothing")
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    load_words(folder)
+    (folder / "models" / "member-1.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match="the run is damaged"):
-        load_words(tmp_path)
+        load_words(folder)
+    (folder / "models" / "member-1.safetensors").unlink()
+    with pytest.raises(InputError, match=r"the run is damaged .*member-1"):
+        load_words(folder)
+    (folder / "config.json").write_text('{"kind": "pretraining"}')
+    with pytest.raises(InputError, match="a run of `crocuta pretrain`; expected one of words train"):
+        load_words(folder)
 
 
 def test_commands(library, run, tmp_path):

@@ -1,5 +1,6 @@
 """Retrieval for language models: a hyperbolic index, subgraphs of knowledge graphs, and GraphRAG."""
 
+from crocuta.retrieval.cost import estimate_rag
 from crocuta.retrieval.graph_rag import GraphRAG
 from crocuta.retrieval.index import HyperbolicIndex, Neighbours
 from crocuta.retrieval.prompts import GraphPrompt, JointPrompt, TextPrompt
@@ -24,6 +25,7 @@ __all__ = [
     "TextEncoder",
     "TextPrompt",
     "build_rag",
+    "estimate_rag",
     "exact_match",
     "fit_rag",
     "k_hop",

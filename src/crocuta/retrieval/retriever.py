@@ -14,6 +14,8 @@ from crocuta.manifolds import Lorentz
 from crocuta.retrieval.index import HyperbolicIndex
 from crocuta.retrieval.subgraph import Subgraph, k_hop, prize_collecting
 from crocuta.retrieval.text import TextEncoder, fit_text_encoder, rarities
+from crocuta.runs.device import AUTO
+from crocuta.runs.progress import Stage
 
 METHODS = ("k-hop", "prizes")
 
@@ -75,9 +77,13 @@ class Retriever:
         self.encoder = encoder or TextEncoder(Lorentz(), rarities(graph))
         self.refresh()
 
-    def fit(self, steps: int = 200, seed: int = 0) -> list[float]:
+    def fit(
+        self, steps: int = 200, seed: int = 0, device: str = AUTO, stage: Stage | None = None
+    ) -> list[float]:
         """Trains the text encoder on the graph's own texts; returns its losses."""
-        losses = fit_text_encoder(self.encoder, self.graph.texts, steps, seed=seed)
+        losses = fit_text_encoder(
+            self.encoder, self.graph.texts, steps, seed=seed, device=device, stage=stage
+        )
         self.refresh()
         return losses
 

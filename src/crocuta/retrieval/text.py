@@ -1,4 +1,4 @@
-"""Texts as points: words and letter groups, projected, on a manifold."""
+"""Texts as points: words and groups of three characters, projected, on a manifold."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from torch.nn import functional as F
 
 from crocuta.data.knowledge import KnowledgeGraph
 from crocuta.manifolds import Manifold
+from crocuta.runs.device import AUTO
+from crocuta.runs.loop import Course, Learner, fit, mixed
+from crocuta.runs.progress import Stage
 
 WORD = re.compile(r"\w+(?:[-./]\w+)*")
-GROUP = 3  # letters
-WORD_SHARE = 12.0  # what a whole word counts, in letter groups
+GROUP = 3  # characters
+BATCH, RATE = 128, 0.01  # of the encoder's training
+WORD_SHARE = 12.0  # what a whole word counts, in groups
 
 
 class TextEncoder(nn.Module):
-    """Texts to points of `manifold`: words and groups of three letters that occur in a graph's texts, weighed by how
+    """Texts to points of `manifold`: words and groups of three characters that occur in a graph's texts, weighed by how
     rare they are there, projected to `features` dimensions and lifted.
 
     Words that no entity and no relation has weigh nothing, and those of many questions little (`rarities`), so that
@@ -69,7 +73,7 @@ class TextEncoder(nn.Module):
 
 
 def pieces(text: str) -> dict[str, float]:
-    """Words and letter groups of a text with how often they occur; words count `WORD_SHARE` times.
+    """Words and groups of characters of a text with how often they occur; words count `WORD_SHARE` times.
 
     >>> pieces("Alu")
     {'alu': 12.0, '#<al': 1.0, '#alu': 1.0, '#lu>': 1.0}
@@ -99,38 +103,56 @@ def rarities(graph: KnowledgeGraph, questions: Sequence[str] = ()) -> dict[str, 
     return {piece: math.log(total / (count + asked[piece])) for piece, count in having.items()}
 
 
+class Naming(Learner):
+    """Texts that name one or two of others: the nearest points shall be those of the named ones."""
+
+    def __init__(self, texts: Sequence[str], batch: int = BATCH, seed: int = 0):
+        self.texts, self.batch, self.seed = texts, batch, seed
+
+    def batches(self, step: int, process: int, processes: int) -> list[tuple[list[int], list[bool]]]:
+        """Which texts there are to choose from, and which of the first name one alone."""
+        generator = torch.Generator().manual_seed(mixed(self.seed, step))
+        order = torch.randperm(len(self.texts), generator=generator)[: 4 * self.batch].tolist()
+        alone = torch.rand(min(self.batch, len(order) // 2), generator=generator) < 0.5
+        return [(order, alone.tolist())]
+
+    def loss(self, model: TextEncoder, batch: tuple[list[int], list[bool]]) -> Tensor:
+        order, alone = batch
+        named, texts = len(alone), [self.texts[i] for i in order]
+        pairs = zip(texts[:named], texts[named : 2 * named], alone, strict=True)
+        points = model([one if single else f"{one} {other}" for one, other, single in pairs])
+        logits = -model.manifold.cdist(points, model(texts)) / 0.1
+        share, rows = torch.tensor(alone).to(logits) / 2, torch.arange(named, device=logits.device)
+        target = torch.zeros_like(logits)
+        target[rows, rows] = 0.5 + share
+        target[rows, rows + named] = 0.5 - share
+        return F.cross_entropy(logits, target)
+
+
 def fit_text_encoder(
     encoder: TextEncoder,
     texts: Sequence[str],
     steps: int = 200,
-    batch: int = 128,
-    lr: float = 0.01,
+    batch: int = BATCH,
+    lr: float = RATE,
     seed: int = 0,
+    *,
+    device: str = AUTO,
+    stage: Stage | None = None,
 ) -> list[float]:
     """Trains the projection so that a text that names one or two of `texts` lies nearest to their points, by
     cross-entropy over distances; returns the losses. No question is needed.
     """
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=lr)
-    generator = torch.Generator().manual_seed(seed)
-    losses = []
-    for _ in range(steps):
-        order = torch.randperm(len(texts), generator=generator)[: 4 * batch].tolist()
-        named = min(batch, len(order) // 2)
-        firsts, seconds = order[:named], order[named : 2 * named]
-        single = torch.rand(named, generator=generator) < 0.5
-        queries = [
-            texts[i] if alone else f"{texts[i]} {texts[j]}"
-            for i, j, alone in zip(firsts, seconds, single.tolist(), strict=True)
-        ]
-        points = encoder([texts[i] for i in order])
-        logits = -encoder.manifold.cdist(encoder(queries), points) / 0.1
-        target = torch.zeros_like(logits)
-        rows = torch.arange(named)
-        target[rows, rows] = torch.where(single, 1.0, 0.5)
-        target[rows, rows + named] = torch.where(single, 0.0, 0.5)
-        loss = F.cross_entropy(logits, target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses: list[float] = []
+    if len(texts) < 2:  # nothing that could be nearer
+        return losses
+    fit(
+        encoder, torch.optim.Adam(encoder.parameters(), lr=lr), Naming(texts, batch, seed),
+        text_course(steps, seed, device), stage=stage, tell=lambda moment: losses.append(moment.loss),
+    )  # fmt: skip
     return losses
+
+
+def text_course(steps: int, seed: int = 0, device: str = AUTO) -> Course:
+    """Of `fit_text_encoder`: one learning rate throughout."""
+    return Course(steps, warm_up=0, floor=1, clip=None, log_every=1, seed=seed, device=device)

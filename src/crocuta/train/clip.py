@@ -1,74 +1,100 @@
 """Training of L-CLIP, and how well words and what they describe find each other."""
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crocuta.errors import InputError
 from crocuta.models.lclip import LClipModel
-from crocuta.runs.optimisation import learning_rate_factor, parameter_groups
+from crocuta.runs.device import AUTO
+from crocuta.runs.loop import Course, Learner, Score, epochs, fit
+from crocuta.runs.optimisation import parameter_groups
+from crocuta.runs.progress import Stage
 from crocuta.runs.recipe import Recipe
+
+Batches = Callable[[int], Iterable[Mapping[str, Tensor]]]
+Scored = Callable[[LClipModel], float]
+
+
+class Pairs(Learner):
+    """Pairs of words and what they describe, an epoch of `steps` batches at a time."""
+
+    def __init__(self, make: Batches, steps: int, score: Scored | None = None):
+        self.make, self.steps, self.scored = make, steps, score
+        self._upcoming = -1
+
+    def batches(self, step: int, process: int, processes: int) -> list[Mapping[str, Tensor]]:
+        epoch, place = divmod(step, self.steps)
+        if place == 0 or step != self._upcoming:  # a new epoch, or one that a checkpoint lies inside
+            self._epoch = islice(self.make(epoch), place, None)
+        self._upcoming = step + 1
+        return [next(self._epoch)]
+
+    def loss(self, model: LClipModel, batch: Mapping[str, Tensor]) -> Tensor:
+        device = next(model.parameters()).device
+        return model(**{name: value.to(device) for name, value in batch.items()}).loss
+
+    def score(self, model: LClipModel) -> Score:
+        assert self.scored is not None
+        value = self.scored(model)
+        return Score((value,), {"valid": value}, f"validation {value:.3f}")
+
+
+def clip_optimizer(model: LClipModel, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW at the recipe's learning rates."""
+    return torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
+
+
+def clip_course(number: int, steps: int, recipe: Recipe, every: int | None, seed: int, device: str) -> Course:
+    """`number` epochs of `steps` batches; the model is evaluated after each `every` of them (None: never)."""
+    return Course(
+        number * steps, warm_up=recipe.warmup, clip=recipe.clip, log_every=steps, seed=seed, device=device,
+        evaluate=epochs(number, steps, every) if every else (),
+    )  # fmt: skip
 
 
 def train_clip(
     model: LClipModel,
-    batches: Callable[[int], Iterable[Mapping[str, Tensor]]],
+    batches: Batches,
     *,
     epochs: int,
     steps: int,
     recipe: Recipe,
-    judge: Callable[[LClipModel], float] | None = None,
+    score: Scored | None = None,
     every: int = 1,
+    seed: int = 0,
+    device: str = AUTO,
+    folder: Path | None = None,
+    keep: Callable[[], object] = lambda: None,
+    stage: Stage | None = None,
 ) -> list[float]:
-    """Trains with AdamW, linear warm-up and cosine; ends with the weights that `judge` liked best.
+    """Trains with AdamW, linear warm-up and cosine; ends with the weights of the highest `score`.
 
     Args:
-        model: changed in place, and left in evaluation mode.
-        batches: makes an epoch's batches, the model's arguments, from the epoch's number.
+        model: changed in place, moved to the device, and left in evaluation mode.
+        batches: makes an epoch's batches, the model's arguments, from the epoch's number alone.
         epochs, steps: how many, and how many batches an epoch has.
         recipe: learning rates, decay, clipping and the share of warm-up steps.
-        judge: a score, the higher the better, asked for after every `every` epochs; None: the last weights stay.
+        score: evaluates the model after each `every` epochs, higher is better; None: the last weights stay.
+        seed: of dropout.
+        device: see `crocuta.runs.device.choose_device`.
+        folder, keep, stage: see `crocuta.runs.loop.fit`.
 
     Returns:
-        The mean loss of each epoch.
+        The mean loss of each epoch, of those before a checkpoint that was resumed from excepted.
 
     Raises:
-        InputError: the loss became NaN or infinite.
+        InputError: the loss or its gradient became NaN or infinite.
     """
-    groups = parameter_groups(model, recipe)
-    for group in groups:
-        group["peak"] = group["lr"]
-    optimizer = torch.optim.AdamW(groups, fused=True)
-    history, best, kept, step = [], -np.inf, None, 0
-    for epoch in range(epochs):
-        model.train()
-        losses = []
-        for batch in batches(epoch):
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * learning_rate_factor(step, epochs * steps, recipe.warmup)
-            optimizer.zero_grad()
-            loss = model(**batch).loss
-            if not torch.isfinite(loss):
-                raise InputError(
-                    f"training stopped in epoch {epoch + 1}: the loss is {loss.item()}; try a lower learning rate"
-                )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            losses.append(loss.item())
-            step += 1
-        history.append(float(np.mean(losses)))
-        if judge is not None and (epoch + 1) % every == 0:
-            model.eval()
-            score = judge(model)
-            if score > best:
-                best, kept = score, copy.deepcopy(model.state_dict())
-    if kept is not None:
-        model.load_state_dict(kept)
-    model.eval()
+    history: list[float] = []
+    fit(
+        model, clip_optimizer(model, recipe), Pairs(batches, steps, score),
+        clip_course(epochs, steps, recipe, every if score else None, seed, device),
+        folder, stage=stage, keep=keep, tell=lambda moment: history.append(moment.loss),
+    )  # fmt: skip
     return history
 
 

@@ -1,15 +1,13 @@
-"""L-CLIP of DNA and words: a library of described sequences, and an ensemble that learns to match the two.
+"""L-CLIP of DNA and words: a library of described sequences, an ensemble that matches the two, and its scores.
 
-Sequences that are alike stay in one part of the split. Each member of the ensemble sees whole sequences and random
-stretches of them; captions may leave the species out; rare captions are drawn more often.
+Sequences that are alike stay in one part of the split.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,20 +23,18 @@ from crocuta.models.hyena_kmer import KmerHyenaConfig
 from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
 from crocuta.models.sequence_encoder import SequenceEncoder, SequenceEncoderConfig, as_row
+from crocuta.runs.progress import SILENT, Progress
 from crocuta.runs.recipe import Recipe
-from crocuta.train.clip import chance_recall, recall, train_clip
+from crocuta.train.clip import chance_recall, recall
 
-SHARES = (0.6, 0.15, 0.25)  # to train on, to choose by, to test on
+SHARES = (0.6, 0.15, 0.25)  # training, validation, test
 LARGEST_GROUP = 60  # larger groups of like sequences are trained on, never tested on
-WHOLE = {"prefixes": [2, 3, 4, 5, 6], "length_bins": 26}  # what is told of whole sequences
+WHOLE = {"prefixes": [2, 3, 4, 5, 6], "length_bins": 26}  # what only whole sequences have
 INNER = 5  # kinds of counts that a stretch has as well
-TOLD = 0.7  # share of captions that name the species
-FITTED = 4000  # sequences at most that the components are fitted to
 KS = (1, 10)
 K = 6  # of HyenaDNA's k-mers
 COUNTED = ("rarity", "centre", "basis")  # what the members' encoders share
-
-Progress = Callable[[int, int], None]  # how much is done, and how much there is
+AT_ONCE = 256  # sequences
 
 
 @dataclass(frozen=True)
@@ -46,11 +42,11 @@ class WordsRecipe:
     """How an ensemble is made.
 
     Args:
-        members: models, each with weights and an order of its own, that are asked together.
-        epochs, every: passes of each member, and after how many validation judges.
-        views: random stretches of every sequence that are counted, beside the whole.
+        members: models whose predictions are averaged; each starts from random weights of its own.
+        epochs, every: passes of each member, and how many lie between two evaluations on the validation part.
+        views: random stretches of every sequence that are counted in addition to the whole.
         components, width, dropout: of `SequenceEncoder`.
-        hyena_kmers: 6-mers that HyenaDNA reads beside the counts; 0: no HyenaDNA.
+        hyena_kmers: 6-mers that HyenaDNA reads in addition to the counts; 0: no HyenaDNA.
         flat: CLIP in place of L-CLIP.
     """
 
@@ -68,10 +64,10 @@ class WordsRecipe:
     batch_size: int = 64
     seed: int = 0
 
-    def encoder(self) -> SequenceEncoderConfig:
-        """Configuration of the members' sequence encoder."""
+    def encoder(self, hyena: bool = True) -> SequenceEncoderConfig:
+        """Configuration of the members' sequence encoder; without `hyena`, of its counts alone."""
         most = self.hyena_kmers + 1
-        tower = KmerHyenaConfig(d_model=64, n_layer=2, k=K, max_seq_len=most) if self.hyena_kmers else None
+        tower = KmerHyenaConfig(d_model=64, n_layer=2, k=K, max_seq_len=most) if most > 1 and hyena else None
         return SequenceEncoderConfig(
             components=self.components, hidden_size=self.width, dropout=self.dropout, hyena=tower, **WHOLE
         )
@@ -84,9 +80,13 @@ class WordsRecipe:
         maker, config = (ClipModel, ClipConfig) if self.flat else (LClipModel, LClipConfig)
         return maker(config(content_config=self.encoder(), text_config=text, projection_dim=64))
 
+    def optimisation(self) -> Recipe:
+        """Of a member's training."""
+        return Recipe(self.learning_rate, weight_decay=self.weight_decay, warmup=0.05)
+
 
 class Library(NamedTuple):
-    """Sequences, labels, species ("": not told), groups of like sequences, and words for a label and a species."""
+    """Sequences, labels, species ("": unknown), groups of like sequences, and words for a label and a species."""
 
     sequences: Sequences
     labels: np.ndarray
@@ -94,14 +94,14 @@ class Library(NamedTuple):
     groups: np.ndarray
     caption: Callable[[str, str | None], str]
 
-    def own_caption(self, row: int, told: bool = True) -> str:
-        """What is known of one; without `told` its species is left out."""
-        species = str(self.species[row]) if told else ""
+    def own_caption(self, row: int, with_species: bool = True) -> str:
+        """The caption of a sequence."""
+        species = str(self.species[row]) if with_species else ""
         return self.caption(str(self.labels[row]), species or None)
 
 
 class Parts(NamedTuple):
-    """Rows to train on, to choose by, and to test on."""
+    """Rows of a library: of training, validation and test."""
 
     train: np.ndarray
     valid: np.ndarray
@@ -127,13 +127,16 @@ def split(library: Library, seed: int) -> Parts:
     return parts
 
 
-def views(library: Library, encoder: SequenceEncoder, number: int, seed: int = 0) -> list[csr_array]:
+def views(
+    library: Library, encoder: SequenceEncoder, number: int, seed: int = 0, progress: Progress = SILENT
+) -> list[csr_array]:
     """Counts of whole sequences; and for each further view those of a random stretch of each, half of it or more.
 
-    How a sequence begins and ends, and its length, are told in every view.
+    How a sequence begins and ends, and its length, are part of every view.
     """
     generator = np.random.default_rng(seed)
     inner = sum(encoder.config.blocks[:INNER])
+    total = (number + 1) * len(library.labels)
 
     @torch.no_grad()
     def count(whole: bool) -> csr_array:
@@ -143,39 +146,43 @@ def views(library: Library, encoder: SequenceEncoder, number: int, seed: int = 0
             length = int(generator.integers(least, len(ids) + 1))
             start = int(generator.integers(0, len(ids) - length + 1))
             rows.append(csr_array(encoder.counts(as_row(ids[start : start + length])).numpy()))
+            stage.advance()
         return csr_array(vstack(rows))
 
-    first = count(True)
-    return [first, *(csr_array(hstack([count(False)[:, :inner], first[:, inner:]])) for _ in range(number))]
+    with progress.stage("counting k-mers", total, "sequences") as stage:
+        first = count(True)
+        return [
+            first, *(csr_array(hstack([count(False)[:, :inner], first[:, inner:]])) for _ in range(number))
+        ]  # fmt: skip
 
 
 class Words(NamedTuple):
-    """Captions to retrieve among, their labels, how often each is told (log), and the tokenizer learnt from them."""
+    """Captions to retrieve among, their labels, the log of how frequent each is, and the tokenizer of their words."""
 
     captions: list[str]
     labels: np.ndarray
     prior: np.ndarray
     tokenizer: Any
 
-    def tokens(self, captions: list[str]) -> dict[str, Tensor]:
+    def tokens(self, captions: list[str], device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """Arguments of the model for these captions."""
-        found = self.tokenizer(captions, padding=True, return_tensors="pt")
+        found = self.tokenizer(captions, padding=True, return_tensors="pt").to(device)
         return {"text_ids": found["input_ids"], "text_mask": found["attention_mask"]}
 
 
 def make_words(library: Library, train: np.ndarray) -> Words:
-    """The captions of the training part. Contrast learns a likeness from which their frequency is missing."""
+    """The captions of the training part. Contrast learns a similarity from which their frequency is missing."""
     pairs = sorted({(str(library.labels[i]), str(library.species[i])) for i in train})
     captions = [library.caption(label, species or None) for label, species in pairs]
-    told = Counter(library.own_caption(i) for i in train)
-    prior = np.log([told[caption] / len(train) for caption in captions]).astype(np.float32)
+    count = Counter(library.own_caption(i) for i in train)
+    prior = np.log([count[caption] / len(train) for caption in captions]).astype(np.float32)
     return Words(captions, np.array([label for label, _ in pairs]), prior, word_tokenizer(captions))
 
 
 class Ensemble:
-    """L-CLIPs that read the same counts, asked together: likeness of sequences and captions.
+    """L-CLIPs that read the same counts and whose predictions are averaged.
 
-    Likenesses are sums over the members of log-probabilities of a caption among all captions.
+    The likelihood of a caption, given a sequence, is a sum over the members of log-probabilities among all captions.
     """
 
     def __init__(self, models: list[LClipModel], words: Words):
@@ -186,49 +193,54 @@ class Ensemble:
         """The first member's; all count alike and have the same components."""
         return self.models[0].content_encoder
 
-    @torch.no_grad()
-    def inputs(self, sequences: Sequences, components: Tensor | None = None) -> Iterator[dict[str, Tensor]]:
-        """The models' arguments, 256 sequences at a time; `components` where they are known."""
-        for start in range(0, len(sequences), 256):
-            chosen = sequences.select(np.arange(start, min(start + 256, len(sequences))))
-            if components is None:
-                counts = torch.cat([self.encoder.counts(as_row(ids)) for ids in chosen])
-                known = self.encoder.components(counts)
-            else:
-                known = components[start : start + 256]
-            yield read(list(chosen), known, self.encoder)
+    @property
+    def device(self) -> torch.device:
+        """Where the members are."""
+        return next(self.models[0].parameters()).device
 
     @torch.no_grad()
-    def likeness(
+    def inputs(self, sequences: Sequences, components: Tensor | None = None) -> Iterator[dict[str, Tensor]]:
+        """The models' arguments, `AT_ONCE` sequences at a time; `components` where they are known."""
+        for start in range(0, len(sequences), AT_ONCE):
+            chosen = sequences.select(np.arange(start, min(start + AT_ONCE, len(sequences))))
+            if components is None:
+                counts = torch.cat([self.encoder.counts(as_row(ids).to(self.device)) for ids in chosen])
+                known = self.encoder.components(counts)
+            else:
+                known = components[start : start + AT_ONCE]
+            found = read(list(chosen), known, self.encoder)
+            yield {name: value.to(self.device) for name, value in found.items()}
+
+    @torch.no_grad()
+    def likelihood(
         self,
         sequences: Sequences,
         queries: list[str] | None = None,
         components: Tensor | None = None,
-        progress: Progress | None = None,
+        progress: Progress = SILENT,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of sequences and captions (n, captions), and of sequences and other words (n, queries).
+        """Of captions (n, captions), and of other words (n, queries), given each sequence.
 
         Args:
             components: of the sequences, where they are known.
-            progress: hears how many sequences are done, and of how many.
         """
-        words, prior = self.words, torch.from_numpy(self.words.prior)
-        known = words.tokens(words.captions)
-        asked = words.tokens(queries) if queries else None
+        words, prior = self.words, torch.from_numpy(self.words.prior).to(self.device)
+        known = words.tokens(words.captions, self.device)
+        asked = words.tokens(queries, self.device) if queries else None
         captions, others = [], []
-        for batch in self.inputs(sequences, components):
-            to_captions, to_others = torch.zeros(()), torch.zeros(())
-            for model in self.models:
-                points = model.encode_sequence(**batch)
-                found = model.similarity(points, model.encode_text(**known)) + prior
-                to_captions = to_captions + found.log_softmax(1)
-                if asked is not None:
-                    likeness = model.similarity(points, model.encode_text(**asked))
-                    to_others = to_others + likeness - found.logsumexp(1, keepdim=True)
-            captions.append(to_captions)
-            others.append(to_others)
-            if progress is not None:
-                progress(sum(map(len, captions)), len(sequences))
+        with progress.stage("reading", len(sequences), "sequences") as stage:
+            for batch in self.inputs(sequences, components):
+                to_captions, to_others = torch.zeros((), device=self.device), torch.zeros(())
+                for model in self.models:
+                    points = model.encode_sequence(**batch)
+                    found = model.similarity(points, model.encode_text(**known)) + prior
+                    to_captions = to_captions + found.log_softmax(1)
+                    if asked is not None:
+                        similarity = model.similarity(points, model.encode_text(**asked)).cpu()
+                        to_others = to_others + similarity - found.logsumexp(1, keepdim=True).cpu()
+                captions.append(to_captions.cpu())
+                others.append(to_others)
+                stage.advance(len(captions[-1]))
         return torch.cat(captions).numpy(), torch.cat(others).numpy() if queries else None
 
 
@@ -238,7 +250,7 @@ def read(
     encoder: SequenceEncoder,
     start: Callable[[int], int] | None = None,
 ) -> dict[str, Tensor]:
-    """Components and the letters that HyenaDNA reads: the first ones, or from where `start(spare)` says."""
+    """Components and the nucleotides that HyenaDNA reads: the first ones, or from where `start(spare)` says."""
     tower = encoder.config.hyena
     most = K * (tower.max_seq_len - 1) if tower is not None else 8
     places = [0 if start is None else start(max(len(ids) - most, 0)) for ids in sequences]
@@ -247,115 +259,30 @@ def read(
     return found | {"components": components}
 
 
-def fit_words(
-    library: Library,
-    parts: Parts,
-    recipe: WordsRecipe,
-    counts: list[csr_array] | None = None,
-    progress: Progress | None = None,
-) -> Ensemble:
-    """Trains an ensemble on `parts.train`; each member keeps the epoch that `parts.valid` likes best.
-
-    Args:
-        counts: what `views` gives, where it is at hand.
-        progress: hears how many epochs are done, of all members together, and of how many.
-    """
-    steps = len(parts.train) // recipe.batch_size
-    if not steps:
-        raise InputError(
-            f"{len(parts.train)} sequences to train on are fewer than a batch of {recipe.batch_size}"
-        )
-    words = make_words(library, parts.train)
-    members, known = [], []
-    for member in range(recipe.members):
-        seed = recipe.members * recipe.seed + member
-        torch.manual_seed(seed)
-        model = recipe.model(len(words.tokenizer))
-        encoder: SequenceEncoder = model.content_encoder
-        if members:
-            share_components(members[0].content_encoder, encoder)
-        else:
-            counts = views(library, encoder, recipe.views) if counts is None else counts
-            rows = parts.train
-            if len(rows) > FITTED:
-                rows = np.random.default_rng(recipe.seed).choice(rows, FITTED, replace=False)
-            encoder.fit_counts(torch.from_numpy(counts[0][rows].toarray()))
-            known = [_components(encoder, view, len(library.labels)) for view in counts]
-        train_clip(
-            model, _Epochs(library, parts.train, known, words, encoder, recipe, member, progress),
-            epochs=recipe.epochs, steps=steps, every=recipe.every,
-            judge=partial(_judge, library, parts.valid, known[0], words),
-            recipe=Recipe(recipe.learning_rate, weight_decay=recipe.weight_decay, warmup=0.05),
-        )  # fmt: skip
-        members.append(model)
-    return Ensemble(members, words)
-
-
-def share_components(source: SequenceEncoder, target: SequenceEncoder) -> None:
-    """Gives what `SequenceEncoder.fit` learnt to another that counts alike; both hold the same tensors."""
+def share_components(shared: Mapping[str, Tensor], encoder: SequenceEncoder) -> None:
+    """Gives an encoder what another has learnt from counts: both hold the same tensors."""
     for name in COUNTED:
-        setattr(target, name, getattr(source, name))
+        setattr(encoder, name, shared[name])
 
 
-@torch.no_grad()
-def _components(encoder: SequenceEncoder, counts: csr_array, rows: int) -> Tensor:
-    parts = range(0, rows, 256)
-    return torch.cat([encoder.components(torch.from_numpy(counts[i : i + 256].toarray())) for i in parts])
-
-
-class _Epochs(NamedTuple):
-    """Makes a member's batches: random views, captions that may leave out the species, rare labels more often."""
-
-    library: Library
-    rows: np.ndarray
-    known: list[Tensor]
-    words: Words
-    encoder: SequenceEncoder
-    recipe: WordsRecipe
-    member: int
-    progress: Progress | None
-
-    def __call__(self, epoch: int) -> Iterator[dict[str, Tensor]]:
-        library, recipe, size = self.library, self.recipe, self.recipe.batch_size
-        if self.progress is not None:
-            self.progress(self.member * recipe.epochs + epoch, recipe.members * recipe.epochs)
-        generator = np.random.default_rng([recipe.members * recipe.seed + self.member, epoch])
-        number = {label: i for i, label in enumerate(sorted(set(library.labels)))}
-        _, label, count = np.unique(library.labels[self.rows], return_inverse=True, return_counts=True)
-        rarity = count[label] ** -0.5  # every caption is asked for equally often, and most are rare
-        order = generator.choice(self.rows, len(self.rows) // size * size, p=rarity / rarity.sum())
-        for chosen in np.split(order, len(order) // size):
-            view = self.known[int(generator.integers(len(self.known)))][torch.from_numpy(chosen)]
-            told = generator.random(size) < TOLD
-            captions = [library.own_caption(i, t) for i, t in zip(chosen, told, strict=True)]
-            group = torch.tensor([number[library.labels[i]] for i in chosen])
-            sequences = [library.sequences[int(i)] for i in chosen]
-            letters = read(sequences, view, self.encoder, lambda spare: int(generator.integers(0, spare + 1)))
-            yield letters | self.words.tokens(captions) | {"group": group}
-
-
-def _judge(library: Library, rows: np.ndarray, known: Tensor, words: Words, model: LClipModel) -> float:
-    return mean_score(judged(Ensemble([model], words), library, rows, known))
-
-
-def judged(
+def evaluate(
     ensemble: Ensemble, library: Library, rows: np.ndarray, components: Tensor | None = None
 ) -> dict[str, float]:
     """`scores` of these rows of a library; `components` of all its sequences, where they are known."""
     known = None if components is None else components[torch.from_numpy(rows)]
-    found, _ = ensemble.likeness(library.sequences.select(rows), components=known)
-    return scores(found, library.labels[rows], ensemble.words.labels)
+    likelihood, _ = ensemble.likelihood(library.sequences.select(rows), components=known)
+    return scores(likelihood, library.labels[rows], ensemble.words.labels)
 
 
-def scores(likeness: np.ndarray, labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
+def scores(likelihood: np.ndarray, labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
     """Recall both ways: a caption is right where its label is the sequence's.
 
-    Sequences for a caption are ranked by its log-probability among all captions, so that one that is like many captions
+    Sequences for a caption are ranked by its log-probability among all captions, so that one that suits many captions
     counts less.
     """
     relevant = labels[:, None] == caption_labels
-    told = likeness - np.logaddexp.reduce(likeness, axis=1, keepdims=True)
-    return _both_ways(recall, likeness, told.T, relevant)
+    log_odds = likelihood - np.logaddexp.reduce(likelihood, axis=1, keepdims=True)
+    return _both_ways(recall, likelihood, log_odds.T, relevant)
 
 
 def chance(labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:

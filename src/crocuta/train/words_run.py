@@ -1,13 +1,13 @@
 """A run folder of words and DNA: trained from described sequences, and asked both ways::
 
     run/
-      config.json         what was asked, captions and how often each is told
+      config.json         what was asked
       manifest.json       where it was done
-      split.tsv           which sequence was trained on, chosen by, tested on
+      split.tsv           which sequence is in training, validation, test
       metrics.json        recall both ways, and that of a random order
-      tokenizer/          of words
-      counts.safetensors  what all members share: how rare k-mers are, components
-      member-0.safetensors, ...
+      predictions.tsv     the best caption of each test sequence
+      models/             see `crocuta.train.words_folder`
+      report.html, figures/
 
 Nothing in it is code.
 """
@@ -15,17 +15,13 @@ Nothing in it is code.
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from transformers import AutoTokenizer
 
 from crocuta.data.elements import element_caption, read_elements, with_enough_groups
 from crocuta.data.labelled import abridged, read_labelled
@@ -33,27 +29,22 @@ from crocuta.data.leakage import leakage, similarity_groups
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
-from crocuta.runs.manifest import manifest
-from crocuta.train.words import (
-    COUNTED,
-    Ensemble,
-    Library,
-    Parts,
-    Progress,
-    Words,
-    WordsRecipe,
-    chance,
-    fit_words,
-    judged,
-    share_components,
-    split,
-)
+from crocuta.runs.claim import claim
+from crocuta.runs.cost import Cost
+from crocuta.runs.device import AUTO
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.runs.saved import read_json
+from crocuta.train.words import Ensemble, Library, Parts, WordsRecipe, chance, evaluate, scores, split
+from crocuta.train.words_folder import load_words
+from crocuta.train.words_training import estimate_words, fit_words
+
+__all__ = ["estimate_run", "find_sequences", "load_words", "name_sequences", "read_described", "train_words"]
 
 TABLES = (".csv", ".tsv")
 UNSAID = ("Unknown", "ARTEFACT")  # labels of libraries that describe nothing
 
 
-def told(label: str, species: str | None) -> str:
+def table_caption(label: str, species: str | None) -> str:
     """A table's label, which is words already."""
     return f"{label} in {species}" if species else label
 
@@ -63,7 +54,7 @@ def read_described(files: Sequence[tuple[str, Path]], least_groups: int = 5) -> 
 
     Args:
         files: each with the species that its captions name, "" for none.
-        least_groups: labels found in fewer groups of like sequences are left out: they could not be judged.
+        least_groups: labels found in fewer groups of like sequences are left out: too few to split.
 
     Returns:
         The library, and the labels left out.
@@ -96,9 +87,9 @@ def read_described(files: Sequence[tuple[str, Path]], least_groups: int = 5) -> 
     if len(set(kept)) < 2:
         raise InputError(
             f"{', '.join(str(path) for _, path in files)}: {len(set(kept))} labels occur in {least_groups} groups of"
-            " like sequences; two are needed: lower --least-groups, or give more sequences"
+            " like sequences; two are needed: lower `least_groups`, or give more sequences"
         )
-    caption = told if tables[0] else element_caption
+    caption = table_caption if tables[0] else element_caption
     library = Library(sequences.select(rows), kept, np.array(species)[rows], groups[rows], caption)
     return library, sorted(set(labels) - set(kept))
 
@@ -108,113 +99,137 @@ def train_words(
     output: str | PathLike,
     recipe: WordsRecipe,
     least_groups: int = 5,
-    progress: Progress | None = None,
+    *,
+    resume: bool = False,
+    device: str = AUTO,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Trains an ensemble on described sequences, judges it on those held out, and fills a run folder.
+    """Trains an ensemble on described sequences, evaluates it on those held out, and fills a run folder.
 
     Returns:
         What `metrics.json` holds.
 
     Raises:
-        InputError: the folder holds a run, or the files cannot be used; see `read_described` and `split`.
+        InputError: the folder may not be taken (`crocuta.runs.claim`), or the files cannot be used; see
+            `read_described` and `split`.
     """
-    output = Path(output)
-    if (output / "config.json").exists():
-        raise InputError(f"{output}: holds a run; choose another folder")
-    library, left_out = read_described(files, least_groups)
-    parts = split(library, recipe.seed)
-    ensemble = fit_words(library, parts, recipe, progress=progress)
-    train, test = (library.sequences.select(rows) for rows in (parts.train, parts.test))
-    metrics = {
-        "sequences": dict(zip(Parts._fields, map(len, parts), strict=True)),
-        "captions": len(ensemble.words.captions),
-        "labels_left_out": left_out,
-        "leakage": leakage(train, test, 24).statement,
-        **{
-            name: judged(ensemble, library, rows)
-            for name, rows in (("valid", parts.valid), ("test", parts.test))
-        },
-        "chance": chance(library.labels[parts.test], ensemble.words.labels),
-    }
-    save_words(ensemble, recipe, output)
-    _write_split(library, parts, output / "split.tsv")
-    write_json(output / "manifest.json", manifest([path for _, path in files], [recipe.seed]))
-    write_json(output / "metrics.json", metrics)
+    settings = {
+        "recipe": asdict(recipe), "least_groups": least_groups, "species": [name for name, _ in files]
+    }  # fmt: skip
+    inputs = {"library": [path for _, path in files]}
+    with claim(output, "words train", settings, inputs, resume=resume) as run:
+        if run.finished:
+            return read_json(run.folder / "metrics.json")
+        library, parts, left_out = _read(files, recipe, least_groups, progress)
+        ensemble = fit_words(
+            library,
+            parts,
+            recipe,
+            folder=run.folder / "models",
+            keep=run.keep,
+            device=device,
+            progress=progress,
+        )
+        likelihood, _ = ensemble.likelihood(library.sequences.select(parts.test), progress=progress)
+        metrics = {"labels_left_out": left_out, **_metrics(ensemble, library, parts, likelihood)}
+        _write_predictions(run.folder / "predictions.tsv", ensemble, library, parts.test, likelihood)
+        _write_split(library, parts, run.folder / "split.tsv")
+        write_json(run.folder / "metrics.json", metrics)
+        run.finish([recipe.seed])
     return metrics
 
 
-def _write_split(library: Library, parts: Parts, path: Path) -> None:
+def estimate_run(
+    files: Sequence[tuple[str, Path]],
+    recipe: WordsRecipe,
+    least_groups: int = 5,
+    *,
+    device: str = AUTO,
+    progress: Progress = SILENT,
+) -> Cost:
+    """What `train_words` would cost; the files are read."""
+    library, parts, _ = _read(files, recipe, least_groups, progress)
+    with progress.stage("trying some steps"):
+        return estimate_words(library, parts, recipe, device)
+
+
+def _read(
+    files: Sequence[tuple[str, Path]], recipe: WordsRecipe, least_groups: int, progress: Progress
+) -> tuple[Library, Parts, list[str]]:
+    with progress.stage("reading and grouping sequences"):
+        library, left_out = read_described(files, least_groups)
+    return library, split(library, recipe.seed), left_out
+
+
+def _metrics(ensemble: Ensemble, library: Library, parts: Parts, likelihood: np.ndarray) -> dict[str, Any]:
+    labels, caption_labels = library.labels[parts.test], ensemble.words.labels
+    train, test = (library.sequences.select(rows) for rows in (parts.train, parts.test))
+    return {
+        "sequences": dict(zip(Parts._fields, map(len, parts), strict=True)),
+        "captions": len(ensemble.words.captions),
+        "parameters": sum(parameter.numel() for model in ensemble.models for parameter in model.parameters()),
+        "leakage": leakage(train, test, 24).statement,
+        "valid": evaluate(ensemble, library, parts.valid),
+        "test": scores(likelihood, labels, caption_labels),
+        "chance": chance(labels, caption_labels),
+    }
+
+
+def _write_table(path: Path, header: list[str], rows: Iterable[Sequence[object]]) -> None:
     with replacing(path) as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow(["name", "label", "species", "part"])
-        for part, rows in zip(Parts._fields, parts, strict=True):
-            for i in rows:
-                table.writerow([library.sequences.names[i], library.labels[i], library.species[i], part])
+        table.writerow(header)
+        table.writerows(rows)
 
 
-def save_words(ensemble: Ensemble, recipe: WordsRecipe, folder: Path) -> None:
-    """Writes an ensemble; what its members share once."""
-    words, shared = ensemble.words, {f"content_encoder.{name}" for name in COUNTED}
-    states = [model.state_dict() for model in ensemble.models]
-    tensors = {"counts": {name: states[0][name] for name in shared}}
-    tensors |= {
-        f"member-{i}": {name: tensor for name, tensor in state.items() if name not in shared}
-        for i, state in enumerate(states)
-    }
-    for name, content in tensors.items():
-        with replacing(folder / f"{name}.safetensors", "wb") as file:
-            file.write(save({key: tensor.contiguous() for key, tensor in content.items()}))
-    words.tokenizer.save_pretrained(folder / "tokenizer")
-    table = {"captions": words.captions, "labels": words.labels.tolist(), "prior": words.prior.tolist()}
-    write_json(folder / "config.json", {"kind": "words", "recipe": asdict(recipe), **table})
+def _write_split(library: Library, parts: Parts, path: Path) -> None:
+    rows = [
+        (library.sequences.names[i], library.labels[i], library.species[i], part)
+        for part, rows in zip(Parts._fields, parts, strict=True)
+        for i in rows
+    ]
+    _write_table(path, ["name", "label", "species", "part"], rows)
 
 
-def load_words(folder: str | PathLike) -> Ensemble:
-    """The ensemble of a run folder.
+def _write_predictions(
+    path: Path, ensemble: Ensemble, library: Library, rows: np.ndarray, likelihood: np.ndarray
+) -> None:
+    words, (best, probability) = ensemble.words, _best(ensemble, likelihood, 1)
+    found = [
+        (library.sequences.names[i], library.labels[i], words.labels[k], words.captions[k], f"{p:.4f}")
+        for i, k, p in zip(rows, best[:, 0], probability[:, 0], strict=True)
+    ]
+    _write_table(path, ["name", "label", "predicted", "caption", "probability"], found)
 
-    Raises:
-        InputError: the folder holds none, or its files do not belong together.
-    """
-    folder = Path(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        if config.get("kind") != "words":
-            raise InputError(
-                f"{folder}: holds a run of another kind; expected one that `crocuta words train` made"
-            )
-        recipe = WordsRecipe(**config["recipe"])
-        prior = np.array(config["prior"], np.float32)
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        words = Words(config["captions"], np.array(config["labels"]), prior, tokenizer)
-        counts, models = load_file(folder / "counts.safetensors"), []
-        for i in range(recipe.members):
-            model = recipe.model(len(tokenizer))
-            if models:
-                share_components(models[0].content_encoder, model.content_encoder)
-            model.load_state_dict({**counts, **load_file(folder / f"member-{i}.safetensors")})
-            models.append(model)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder}: no run of `crocuta words train` ({error.filename} is missing)"
-        ) from error
-    except (KeyError, TypeError, json.JSONDecodeError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{folder}: the run is damaged: {str(error).splitlines()[0]}") from error
-    return Ensemble(models, words)
+
+def write_names(
+    path: Path, names: Sequence[str], captions: Sequence[str], best: np.ndarray, p: np.ndarray
+) -> None:
+    """Writes what `name_sequences` gives: a row for each sequence and rank."""
+    rows = [
+        (name, rank, captions[k], f"{p[i, rank - 1]:.4f}")
+        for i, name in enumerate(names)
+        for rank, k in enumerate(best[i], 1)
+    ]
+    _write_table(path, ["name", "rank", "caption", "probability"], rows)
 
 
 def name_sequences(
-    ensemble: Ensemble, sequences: Sequences, k: int = 3, progress: Progress | None = None
+    ensemble: Ensemble, sequences: Sequences, k: int = 3, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k captions that suit each sequence best: indices and probabilities, both (n, k)."""
-    likeness, _ = ensemble.likeness(sequences, progress=progress)
-    mean = likeness / len(ensemble.models)
+    return _best(ensemble, ensemble.likelihood(sequences, progress=progress)[0], k)
+
+
+def _best(ensemble: Ensemble, likelihood: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    mean = likelihood / len(ensemble.models)
     probability = np.exp(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True))
     best = np.argsort(-probability, axis=1, kind="stable")[:, :k]
     return best, np.take_along_axis(probability, best, 1)
 
 
 def find_sequences(
-    ensemble: Ensemble, query: str, sequences: Sequences, k: int = 10, progress: Progress | None = None
+    ensemble: Ensemble, query: str, sequences: Sequences, k: int = 10, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k sequences that suit words best, indices and log-odds against all captions: (k,).
 
@@ -228,9 +243,9 @@ def find_sequences(
         raise InputError(
             f"{query!r}: the model has learnt none of these words; it knows {abridged(known, 60)}"
         )
-    likeness, asked = ensemble.likeness(sequences, [query], progress=progress)
+    likelihood, asked = ensemble.likelihood(sequences, [query], progress=progress)
     assert asked is not None
-    odds = (asked[:, 0] - np.logaddexp.reduce(likeness, axis=1)) / len(ensemble.models)
+    odds = (asked[:, 0] - np.logaddexp.reduce(likelihood, axis=1)) / len(ensemble.models)
     best = np.argsort(-odds, kind="stable")[:k]
     return best, odds[best]
 

@@ -1,15 +1,16 @@
 """The verb group `words`, which `crocuta.cli` takes in."""
 
-import csv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console(highlight=False)
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import DEVICE, DRY_RUN, OVERWRITE, RESUME, check_file
+
+console = make_console()
 
 words = typer.Typer(no_args_is_help=True, help="Find DNA by words, and words for DNA.")
 
@@ -31,20 +32,23 @@ def train(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("words-run"),
-    members: Annotated[int, typer.Option(min=1, help="Models that are asked together.")] = 5,
-    epochs: Annotated[int, typer.Option(min=1)] = 30,
+    members: Annotated[int, typer.Option(min=1, help="Models whose predictions are averaged.")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes of each model over the training part.")] = 30,
     hyena: Annotated[
-        int, typer.Option(min=0, help="6-mers that HyenaDNA reads beside the counts; 0: counts alone.")
+        int, typer.Option(min=0, help="6-mers that HyenaDNA reads in addition to the counts; 0: no HyenaDNA.")
     ] = 0,
-    flat: Annotated[bool, typer.Option("--flat", help="CLIP in place of L-CLIP.")] = False,
+    flat: Annotated[bool, typer.Option("--flat", help="Train CLIP in place of L-CLIP.")] = False,
     least_groups: Annotated[
         int, typer.Option(min=2, help="Leave out labels found in fewer groups of like sequences.")
     ] = 5,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    batch_size: Annotated[int, typer.Option(min=2, help="Sequences of a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(min=0, help="The highest learning rate.")] = 3e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the split, the first weights and the order.")] = 0,
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
+    device: DEVICE = "auto",
 ) -> None:
-    """Train L-CLIP on described sequences and judge it on others: like sequences stay on one side of the split.
+    """Train L-CLIP on described sequences and evaluate it on others: like sequences stay on one side of the split.
 
     Examples:
 
@@ -56,25 +60,27 @@ def train(
 
     prepare()
     from crocuta.train.words import WordsRecipe
-    from crocuta.train.words_run import train_words
+    from crocuta.train.words_run import estimate_run, train_words
 
     recipe = WordsRecipe(
-        members, epochs, hyena_kmers=hyena, flat=flat, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+        members=members, epochs=epochs, hyena_kmers=hyena, flat=flat, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed,
     )  # fmt: skip
     given = [_species_and_path(text) for text in files]
-    with _bar("reading and counting", "training") as move:
-        metrics = train_words(given, output, recipe, least_groups, move)
-    _show(metrics, output)
+    with shown() as progress:
+        if dry_run:
+            cost = estimate_run(given, recipe, least_groups=least_groups, device=device, progress=progress)
+            cost.check("lower `batch_size`, or give fewer sequences")
+            console.print(f"Training {members} models of {cost.parameters:,} parameters: {cost.sentence()}.")
+            return
+        metrics = train_words(
+            given, output, recipe, least_groups=least_groups, resume=resume, device=device, progress=progress
+        )
+    from crocuta.report.retrieval import report_words
 
-
-@contextmanager
-def _bar(first: str, then: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar, and what moves it."""
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bars:
-        task = bars.add_task(first, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total, description=then)
+    page = report_words(output)
+    _show(metrics)
+    console.print(wrote("", page))
 
 
 def _species_and_path(text: str) -> tuple[str, Path]:
@@ -82,21 +88,20 @@ def _species_and_path(text: str) -> tuple[str, Path]:
     return (species, Path(path)) if mark and "/" not in species else ("", Path(text))
 
 
-def _show(metrics: dict, output: Path) -> None:
+def _show(metrics: dict) -> None:
     from rich.table import Table
 
     sizes = metrics["sequences"]
     console.print(
-        f"{sizes['train']:,} sequences trained on, {sizes['valid']:,} chosen by, {sizes['test']:,} tested on;"
+        f"{sizes['train']:,} sequences in training, {sizes['valid']:,} in validation, {sizes['test']:,} in the test;"
         f" {metrics['captions']} captions. {metrics['leakage']}"
     )
     if metrics["labels_left_out"]:
-        console.print(f"Left out, in too few groups: {', '.join(metrics['labels_left_out'])}", markup=False)
+        console.print(f"Left out, in too few groups: {safe(', '.join(metrics['labels_left_out']))}")
     table = Table("recall on the test part", "found", "by chance")
     for name, value in metrics["test"].items():
         table.add_row(name, f"{value:.1%}", f"{metrics['chance'][name]:.1%}")
     console.print(table)
-    console.print(f"→ [bold]{output}[/]")
 
 
 @words.command("name")
@@ -105,6 +110,8 @@ def name(
     sequences: Annotated[Path, typer.Argument(help="FASTA, CSV or TSV, plain or .gz.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Table to write.")] = Path("names.tsv"),
     k: Annotated[int, typer.Option("-k", min=1, help="Captions for each sequence.")] = 3,
+    overwrite: OVERWRITE = False,
+    device: DEVICE = "auto",
 ) -> None:
     """Say what sequences are: the captions that suit each best, with probabilities.
 
@@ -113,19 +120,14 @@ def name(
     from crocuta.quiet import prepare
 
     prepare()
-    from crocuta.files import replacing
-    from crocuta.train.words_run import load_words, name_sequences
+    from crocuta.train.words_run import load_words, name_sequences, write_names
 
-    ensemble, asked = load_words(run), _read(sequences)
-    with _bar("reading", "naming") as move:
-        best, probability = name_sequences(ensemble, asked, k, move)
-    with replacing(output) as file:
-        table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow(["name", "rank", "caption", "probability"])
-        for i, row in enumerate(best):
-            for rank, (caption, p) in enumerate(zip(row, probability[i], strict=True), 1):
-                table.writerow([asked.names[i], rank, ensemble.words.captions[caption], f"{p:.4f}"])
-    console.print(f"{len(asked):,} sequences → [bold]{output}[/]")
+    check_file(output, overwrite)
+    ensemble, asked = load_words(run, device=device), _read(sequences)
+    with shown() as progress:
+        best, probability = name_sequences(ensemble, asked, k=k, progress=progress)
+    write_names(output, asked.names, ensemble.words.captions, best, probability)
+    console.print(wrote(f"{len(asked):,} sequences", output))
 
 
 @words.command("find")
@@ -134,6 +136,7 @@ def find(
     query: Annotated[str, typer.Argument(help="Words, such as 'a satellite repeat in fly'.")],
     sequences: Annotated[Path, typer.Argument(help="FASTA, CSV or TSV, plain or .gz, to search in.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Sequences to find.")] = 10,
+    device: DEVICE = "auto",
 ) -> None:
     """Find the sequences that words describe best; scores are log-odds against all captions of the training.
 
@@ -146,15 +149,15 @@ def find(
     prepare()
     from crocuta.train.words_run import find_sequences, load_words, unknown_words
 
-    ensemble, asked = load_words(run), _read(sequences)
+    ensemble, asked = load_words(run, device=device), _read(sequences)
     unknown = unknown_words(ensemble, query)
-    with _bar("reading", "searching") as move:
-        best, odds = find_sequences(ensemble, query, asked, k, move)
+    with shown() as progress:
+        best, odds = find_sequences(ensemble, query, asked, k=k, progress=progress)
     if unknown:
-        console.print(f"Not known to the model, and passed over: {', '.join(unknown)}", markup=False)
-    table = Table("rank", "name", "letters", "log-odds")
+        console.print(f"Not known to the model, and passed over: {safe(', '.join(unknown))}")
+    table = Table("rank", "name", "nucleotides", "log-odds")
     for rank, (i, value) in enumerate(zip(best, odds, strict=True), 1):
-        table.add_row(str(rank), asked.names[i], f"{len(asked[i]):,}", f"{value:.2f}")
+        table.add_row(str(rank), safe(asked.names[i]), f"{len(asked[i]):,}", f"{value:.2f}")
     console.print(table)
 
 
