@@ -57,7 +57,7 @@ def test_predict_evaluate_and_report(run, tmp_path):
     code, output = call("predict", run, fasta, "-o", tmp_path / "predictions.tsv")
     assert code == 0
     assert "2 sequences" in output
-    assert "1 letters other than ACGTN were read as N" in output
+    assert "1 nucleotides other than ACGTN were read as N" in output
     assert len((tmp_path / "predictions.tsv").read_text().splitlines()) == 3
     code, output = call("evaluate", run, table(tmp_path / "other.csv", seed=3), "-o", tmp_path / "other")
     assert code == 0
@@ -149,13 +149,13 @@ def test_other_mistakes(run, tmp_path):
         (("train", "--task", "gue/none", "--data-root", tmp_path), "gue/none"),
         (("train", "--task", "gue/prom_core_tata"), "needs --data-root"),
         (("train", "--task", "gue/prom_core_tata", "--data-root", tmp_path), "train.csv"),
-        (("train", data, "-m", "cnn", "-o", run), "holds a run already"),
+        (("train", data, "-m", "cnn", "-o", run), "holds a finished run already"),
         (("predict", tmp_path, data), "not a run folder"),
         (
             ("predict", run, write(tmp_path / "long.fa", ">x\n" + "A" * 31 + "\n"), "-o", tmp_path / "p.tsv"),
             "1 more than",
         ),
-        (("report", tmp_path), "a report needs the folder of a finished run"),
+        (("report", tmp_path), "not a run folder"),
     ]
     for arguments, message in cases:
         code, output = call(*arguments)

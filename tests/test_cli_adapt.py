@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(files, arguments, reason):
 def test_coordinates_need_a_genome(files):
     code, output = call("train", files / "windows.csv", "-m", "cnn", "-o", files / "out2", *QUICK)
     assert code == 2
-    assert "give their genome with --genome" in output
+    assert "give their genome as --genome" in output
     code, output = call(
         "train", files / "windows.csv", "--window", "9", "-m", "cnn", "-o", files / "out2", *QUICK
     )

@@ -74,5 +74,5 @@ def test_a_hub_out_of_reach_is_explained(name, monkeypatch):
 
 def test_data_come_from_one_place(tmp_path):
     for arguments in ({}, {"data": "a.csv", "task": "gue/mouse/0"}):
-        with pytest.raises(InputError, match="either a file of labelled sequences or --task"):
+        with pytest.raises(InputError, match="either a file of labelled sequences or `task`"):
             presets.read_data(**arguments)

@@ -1,6 +1,6 @@
 """Named models with the recipe that suits them, and runs in one call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crocuta.data.demo import load_demo
+from crocuta.data.demo import demo_files, load_demo
 from crocuta.data.labelled import Splits
 from crocuta.data.reading import read_data, read_windows
 from crocuta.data.tasks import find_task
@@ -23,16 +23,17 @@ from crocuta.models.hyena_kmer import KmerHyenaConfig
 from crocuta.models.hyena_rc import RCHyenaConfig
 from crocuta.models.transformer import TransformerConfig
 from crocuta.report import write_report
-from crocuta.runs.progress import duration
+from crocuta.runs.device import AUTO
+from crocuta.runs.progress import SILENT, Progress, duration
 from crocuta.train import Entry, Recipe, run_experiment
 from crocuta.train.adapt import FULL, Adaptation, parse_adaptation
-from crocuta.train.experiment import Watcher
 from crocuta.train.labels import problem
 from crocuta.train.load import load, released
 from crocuta.train.run import RunFolder
 from crocuta.train.trial import trial
 
-DEMO_EPOCHS = 6
+DEMO_TASK, DEMO_SEEDS, DEMO_EPOCHS = "gue/prom_core_tata", 3, 6
+DEMO_JOBS = 2  # two cores train two small models in half the time, and one small model in hardly less
 TOKENS_PER_BATCH = 1 << 16  # long sequences train in smaller batches
 
 
@@ -201,8 +202,8 @@ def comparison(
     adaptations = [parse_adaptation(text) for text in adapt] or [FULL]
     if adapt and not any(is_pretrained(model) for model in models):
         raise InputError(
-            f"--adapt {adapt[0]} needs pretrained weights, and {', '.join(map(str, models))} starts from new ones;"
-            " give the folder of a pretrained model with --model"
+            f"`adapt` {adapt[0]} needs pretrained weights, and {', '.join(map(str, models))} starts from new ones;"
+            " give the folder of a pretrained model as `model`"
         )
     longest = max(int(part.sequences.lengths.max()) for part in (splits.train, splits.valid, splits.test))
     longest = max(longest, max_length or 0)
@@ -223,7 +224,9 @@ def train(
     metric: str | None = None,
     both_strands: bool = False,
     resume: bool = False,
-    watcher: Watcher | None = None,
+    device: str = AUTO,
+    jobs: int = 1,
+    progress: Progress = SILENT,
     valid: str | PathLike | None = None,
     test: str | PathLike | None = None,
     task: str | None = None,
@@ -233,7 +236,7 @@ def train(
     report: bool = True,
     **options: Any,
 ) -> RunFolder:
-    """Trains and judges models on labelled sequences, and writes the run folder with its report.
+    """Trains and scores models on labelled sequences, and writes the run folder with its report.
 
     Args:
         data: CSV, TSV or FASTA with labels, plain or gzip; see `crocuta.data.labelled.make_splits`.
@@ -243,13 +246,15 @@ def train(
         metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc", or "auroc" where sequences
             may have several labels.
         both_strands: augment with reverse complements, and predict by the mean over both strands.
-        resume: continue an interrupted run.
-        watcher: hears of progress.
+        resume: go on with an interrupted run, or show a finished one.
+        device: see `crocuta.runs.device.choose_device`.
+        jobs: trainings side by side.
+        progress: is shown the trainings, and told their scores.
         valid, test, task, data_root, genome, window: see `read_data`.
         report: write `report.html` (False: only numbers and models).
         options: `adapt` (see `comparison`), `max_length`, `baselines`, and fields of `crocuta.train.Recipe`.
     """
-    splits, files = read_data(
+    splits, inputs = read_data(
         data, valid=valid, test=test, task=task, data_root=data_root, genome=genome, window=window
     )
     run = run_experiment(
@@ -260,13 +265,22 @@ def train(
         metric=headline(metric, task, splits),
         both_strands=both_strands,
         task=task,
-        data_files=files,
+        inputs=inputs,
         resume=resume,
-        watcher=watcher,
+        device=device,
+        jobs=jobs,
+        progress=progress,
     )
     if report:
-        write_report([run.path], run.path / "report.html")
+        add_report(run)
     return run
+
+
+def add_report(run: RunFolder) -> None:
+    """Writes the report of a run that has none yet."""
+    page = run.path / "report.html"
+    if not page.exists():
+        write_report([run.path], page)
 
 
 def headline(metric: str | None, task: str | None, splits: Splits | None = None) -> str:
@@ -275,33 +289,68 @@ def headline(metric: str | None, task: str | None, splits: Splits | None = None)
     return metric or (find_task(task).metric if task else "auroc" if several else "mcc")
 
 
-def demo(output: str | PathLike, *, resume: bool = False, watcher: Watcher | None = None) -> RunFolder:
+def demo(
+    output: str | PathLike,
+    *,
+    resume: bool = False,
+    device: str = AUTO,
+    jobs: int = DEMO_JOBS,
+    progress: Progress = SILENT,
+) -> RunFolder:
     """HyenaDNA-tiny, CNN and k-mer regression on the bundled promoters: three seeds of a short schedule."""
-    splits = load_demo()
-    entries = comparison(splits, ["hyenadna-tiny", "cnn"], epochs=DEMO_EPOCHS)
-    run = run_experiment(entries, splits, output, task="gue/prom_core_tata", resume=resume, watcher=watcher)
-    write_report([run.path], run.path / "report.html")
+    splits, entries = demo_comparison()
+    run = run_experiment(
+        entries, splits, output, seeds=range(DEMO_SEEDS), task=DEMO_TASK, inputs=demo_files(), resume=resume,
+        device=device, jobs=jobs, progress=progress,
+    )  # fmt: skip
+    add_report(run)
     return run
 
 
+def demo_comparison() -> tuple[Splits, list[Entry]]:
+    splits = load_demo()
+    return splits, comparison(splits, ["hyenadna-tiny", "cnn"], epochs=DEMO_EPOCHS)
+
+
+def estimate_demo(device: str = AUTO) -> Iterator[str]:
+    """What `demo` would cost at most; see `estimate`."""
+    splits, entries = demo_comparison()
+    return sentences(splits, entries, DEMO_SEEDS, device)
+
+
 def estimate(
-    models: Sequence[str | PathLike], seeds: int, source: Mapping[str, Any], **options: Any
-) -> list[str]:
-    """What a training would cost at most, from three steps on the longest sequences; one sentence for each model."""
+    models: Sequence[str | PathLike],
+    seeds: int,
+    source: Mapping[str, Any],
+    device: str = AUTO,
+    **options: Any,
+) -> Iterator[str]:
+    """What a training would cost at most, from a few steps on the longest sequences; a sentence for each model.
+
+    Raises:
+        InputError: memory would not suffice.
+    """
     splits, _ = read_data(**source)
-    sentences = [f"{splits.policy} {len(splits.train):,} training sequences, {len(splits.valid):,} validation,"
-                 f" {len(splits.test):,} test."]  # fmt: skip
-    for entry in comparison(splits, models, **options):
-        if entry.recipe is not None:
-            cost = trial(entry.model, splits, entry.recipe, entry.adaptation)
-            whole = duration(cost.seconds_per_epoch * entry.recipe.epochs * seeds)
-            sentences.append(
-                f"{entry.title}: {cost.parameters:,} parameters, {cost.trained_parameters:,} of them"
-                f" trained, {cost.memory_mb:,.0f} MB, up to"
-                f" {duration(cost.seconds_per_epoch)} an epoch, {whole} for all (epochs: {entry.recipe.epochs}, seeds:"
-                f" {seeds}) if none stops early."
-            )
-    return sentences
+    return sentences(splits, comparison(splits, models, **options), seeds, device)
+
+
+def sentences(splits: Splits, entries: Sequence[Entry], seeds: int, device: str) -> Iterator[str]:
+    yield (
+        f"{splits.policy} {len(splits.train):,} training sequences, {len(splits.valid):,} validation,"
+        f" {len(splits.test):,} test."
+    )
+    whole = 0.0
+    networks = [entry for entry in entries if entry.recipe is not None]
+    for entry in networks:
+        cost, trained = trial(entry, splits, seeds, device)
+        whole += cost.seconds
+        yield (
+            f"{entry.title}: {cost.parameters:,} parameters, {trained:,} of them trained; {cost.sentence()}, if none of"
+            f" {seeds} trainings stops before epoch {entry.recipe.epochs}."  # pyright: ignore[reportOptionalMemberAccess]
+        )
+        cost.check("lower `batch_size` or `max_length`, or take a smaller `model`")
+    if len(networks) > 1:
+        yield f"All models one after the other: {duration(whole)}."
 
 
 __all__ = [

@@ -8,15 +8,17 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from crocuta.bench import BASELINES, Cell, Watcher, bench, find_source
+from crocuta.bench import BASELINES, Cell, bench, find_source
 from crocuta.bench.results import load_rows, read_rows
 from crocuta.bench.run import Worker
 from crocuta.cli import app
 from crocuta.errors import InputError
+from crocuta.runs.progress import Progress
 
 pytestmark = pytest.mark.filterwarnings("default")  # the command line quietens libraries itself
 
 QUICK = {"seeds": 2, "epochs": 1, "baselines": False, "jobs": 1}
+AGAIN = QUICK | {"resume": True}
 
 
 def call(*arguments):
@@ -76,7 +78,7 @@ def test_one_line_fills_a_folder(finished, tables):
 def test_a_failing_cell_is_named_with_its_log_and_does_not_stop_the_others(finished):
     code, printed, output = finished
     assert code == 1
-    assert "Failed: broken, CNN: " in printed
+    assert "Failed: broken: CNN: " in printed
     assert "broken.csv" in (output / "runs" / "broken--cnn.log").read_text()
     assert "Traceback" not in printed
 
@@ -89,19 +91,13 @@ def test_only_what_is_missing_is_done_again(finished, tables, tmp_path):
     shutil.rmtree(output / "runs" / "alone--kmer-lr")
     heard = []
 
-    class Ear(Watcher):
-        def plan(self, cells, done):
-            heard.append((cells, done))
-
-        def begin(self, cell):
-            heard.append(cell.folder.name)
-
-        def end(self, cell, rows, failure):
-            heard.append(failure)
+    class Ear(Progress):
+        def say(self, line):
+            heard.append(" ".join(line.split()[:6]))
 
     tasks = [str(tables / "alone.csv"), str(tables / "parts")]
-    result = bench(tasks, ["kmer-lr", "cnn"], output, watcher=Ear(), **QUICK)
-    assert heard == [(4, 3), "alone--kmer-lr", None]
+    result = bench(tasks, ["kmer-lr", "cnn"], output, progress=Ear(), **AGAIN)
+    assert heard == ["4 pairs of task and model,", "alone: k-mer logistic regression test mcc"]
     assert result.failures == []
     assert kept.stat().st_mtime_ns == age
 
@@ -121,10 +117,10 @@ def test_only_what_is_missing_is_done_again(finished, tables, tmp_path):
 def test_results_of_earlier_calls_stay_beside_new_ones(finished, tables, tmp_path):
     output = shutil.copytree(finished[2], tmp_path / "out")
     before = load_rows(output / "results.jsonl")
-    result = bench([str(tables / "parts")], ["cnn"], output, **QUICK)
+    result = bench([str(tables / "parts")], ["cnn"], output, **AGAIN)
     assert sorted(map(str, result.rows)) == sorted(map(str, before))
     shutil.rmtree(output / "runs" / "alone--cnn")
-    rows = bench([str(tables / "parts")], ["cnn"], output, **QUICK).rows
+    rows = bench([str(tables / "parts")], ["cnn"], output, **AGAIN).rows
     assert [(row["model"], row["task"]) for row in rows] == [
         ("kmer-lr", "alone"), ("kmer-lr", "parts"), ("cnn", "parts"), ("cnn", "parts"),
     ]  # fmt: skip
@@ -133,24 +129,26 @@ def test_results_of_earlier_calls_stay_beside_new_ones(finished, tables, tmp_pat
 def test_other_settings_or_data_are_refused(finished, tables, tmp_path):
     output = shutil.copytree(finished[2], tmp_path / "out")
     tasks = [str(tables / "alone.csv")]
-    with pytest.raises(InputError, match="seeds = 2, now asked 3"):
-        bench(tasks, ["cnn"], output, **QUICK | {"seeds": 3})
+    with pytest.raises(InputError, match="unfinished run already; go on with it by `resume`"):
+        bench(tasks, ["cnn"], output, **QUICK)
+    with pytest.raises(InputError, match="began with seeds = 2, now it is 3"):
+        bench(tasks, ["cnn"], output, **AGAIN | {"seeds": 3})
     (tmp_path / "alone.csv").write_text("sequence,label\nACGT,1\nACCT,0\n")
-    with pytest.raises(InputError, match="trained on other files than alone has now"):
-        bench([str(tmp_path / "alone.csv")], ["cnn"], output, **QUICK)
+    with pytest.raises(InputError, match=r"alone--cnn: cannot go on: it began with data = .*alone.csv"):
+        bench([str(tmp_path / "alone.csv")], ["cnn"], output, **AGAIN)
 
 
 @pytest.mark.parametrize(
     ("tasks", "models", "message"),
     [
         (["gue/prom_core_tat"], ["cnn"], "did you mean gue/prom_core_tata"),
-        (["gue/prom_core_tata"], ["cnn"], "needs --data-root"),
+        (["gue/prom_core_tata"], ["cnn"], "needs `data_root`"),
         (["none.csv"], ["cnn"], "none.csv: no such file"),
         (["{}/alone.csv"], ["bert"], "no model 'bert'"),
         (["{}/alone.csv", "{}/parts/../alone.csv"], ["cnn"], "two tasks are called 'alone'"),
         (["{}"], ["cnn"], "expected train.csv and test.csv"),
         (["{}/alone.csv", "gue/lost"], ["cnn"], "no task 'gue/lost'"),
-        (["{}/alone.csv"], [], "at least one task and one model"),
+        (["{}/alone.csv"], [], "at least one `task` and one `model`"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_trained(tables, tmp_path, tasks, models, message):
@@ -166,7 +164,7 @@ def test_a_process_that_dies_is_a_failure_and_gets_a_successor(tables, tmp_path)
     worker.process = subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    common = {"seeds": 1, "metric": None, "both_strands": False}
+    common = {"seeds": 1, "metric": None, "both_strands": False, "device": "cpu"}
     failure = worker.train(cell, common)
     assert failure is not None
     assert failure.reason == "its process died; last word: no word"
@@ -187,7 +185,7 @@ def test_baselines_are_presets(tables):
 
     assert set(BASELINES) <= set(PRESETS)
     source = find_source(str(tables / "parts"))
-    assert (source.name, [path.name for path in source.files]) == (
+    assert (source.name, [path.name for path in source.inputs.values()]) == (
         "parts",
         ["train.csv", "dev.csv", "test.csv"],
     )

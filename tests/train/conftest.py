@@ -7,6 +7,7 @@ import pytest
 
 from crocuta.data.labelled import make_splits
 from crocuta.models.hyena import HyenaConfig
+from crocuta.runs.progress import Progress, Stage
 from crocuta.train import Recipe
 
 
@@ -21,6 +22,20 @@ def write_promoters(path, n=240, seed=0, longest=40):
         rows.append(f"{''.join(letters)},{'promoter' if i % 2 else 'other'}")
     path.write_text("\n".join(rows) + "\n")
     return path
+
+
+class Kill(Progress, Stage):
+    """Stops a training as a user's Ctrl-C would, in the middle of its second epoch."""
+
+    def __init__(self):
+        Stage.__init__(self, "")
+
+    def stage(self, name, total=None, unit=""):
+        return self
+
+    def show(self):
+        if self.total and self.done > 0.45 * self.total:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

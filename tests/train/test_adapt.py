@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
 
 from crocuta import presets
 from crocuta.errors import InputError
@@ -28,6 +27,8 @@ from crocuta.train.adapt import (
 )
 from crocuta.train.finetuning import build
 from crocuta.train.run import evaluate, predict
+
+from .conftest import Kill
 
 EVERY = (
     "full",
@@ -159,18 +160,12 @@ def test_hyplora_is_saved_with_the_model_that_it_adapts(pretrained, splits, reci
         finetune(tmp_path / "h", splits, tmp_path / "twice", recipe, adaptation=HypLora(2))
 
 
-class Kill(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.epoch > 1.4:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("text", ["lora:2", "hyplora:2", "in-context:1"])
 def test_a_killed_adaptation_resumes_to_the_same_weights(text, pretrained, splits, recipe, tmp_path):
     options = {"adaptation": parse_adaptation(text)}
     whole = finetune(pretrained, splits, tmp_path / "whole", recipe, **options)
     with pytest.raises(KeyboardInterrupt):
-        finetune(pretrained, splits, tmp_path / "cut", recipe, callbacks=(Kill(),), **options)
+        finetune(pretrained, splits, tmp_path / "cut", recipe, progress=Kill(), **options)
     resumed = finetune(pretrained, splits, tmp_path / "cut", recipe, resume=True, **options)
     assert resumed.history == whole.history
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
@@ -194,8 +189,8 @@ def test_a_run_of_every_adaptation(pretrained, splits, table, tmp_path):
         "targets": None,
         "conv": False,
     }
-    judged = evaluate(run.path, table, tmp_path / "judged")
-    assert judged.metrics["models"].keys() == models.keys()
+    evaluated = evaluate(run.path, table, tmp_path / "evaluated")
+    assert evaluated.metrics["models"].keys() == models.keys()
     for name in models:
         count, _ = predict(run.path, table, tmp_path / f"{name}.tsv", model=name)
         assert count == 240
@@ -205,7 +200,7 @@ def test_a_run_of_every_adaptation(pretrained, splits, table, tmp_path):
     again = run_experiment(entries, splits, tmp_path / "run", seeds=(0,), resume=True)
     assert again.metrics == run.metrics
     others = [replace(e, adaptation=Lora(3)) if e.adaptation == Lora(2) else e for e in entries]
-    with pytest.raises(InputError, match="adaptation differs"):
+    with pytest.raises(InputError, match=r"it began with adaptation\.tiny-lora-2\.rank = 2, now it is 3"):
         run_experiment(others, splits, tmp_path / "run", seeds=(0,), resume=True)
 
 

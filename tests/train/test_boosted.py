@@ -11,8 +11,9 @@ from crocuta.models.baselines import MajorityConfig
 from crocuta.models.boosted import BoostedConfig
 from crocuta.train import boosted
 from crocuta.train.baselines import fit_baseline
-from crocuta.train.boosted import fit_boosted, kmers
+from crocuta.train.boosted import kmers, train_boosted
 
+OPTIONS = {"seed": 0, "metric": "mcc", "both_strands": False}
 CONFIG = BoostedConfig(longest_kmer=3, leaves=7)
 
 
@@ -22,7 +23,7 @@ def few_rounds(monkeypatch):
 
 
 def test_trees_find_the_box_and_survive_saving(splits, tmp_path):
-    fit = fit_boosted(BoostedConfig(), splits, tmp_path, both_strands=True)
+    fit = train_boosted(BoostedConfig(), splits, tmp_path, **OPTIONS | {"both_strands": True})
     assert fit.valid["auroc"] > 0.9
     assert fit.parameters > 0
     labels, probabilities = Ensemble.load([tmp_path]).predict(
@@ -30,7 +31,6 @@ def test_trees_find_the_box_and_survive_saving(splits, tmp_path):
     )
     assert labels == ["promoter", "other"]
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
-    assert fit_boosted(BoostedConfig(), splits, tmp_path, resume=True) == fit
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -41,7 +41,7 @@ def test_probabilities_equal_those_of_scikit_learn(splits, tmp_path, classes):
         for part in ("train", "valid", "test")
     }  # fmt: skip
     mixed = replace(splits, **parts)
-    fit = fit_boosted(CONFIG, mixed, tmp_path)
+    fit = train_boosted(CONFIG, mixed, tmp_path, **OPTIONS)
     forest = HistGradientBoostingClassifier(
         max_iter=fit.best_epoch, max_leaf_nodes=7, early_stopping=False, random_state=0
     )
@@ -56,7 +56,7 @@ def test_several_labels_are_separate_questions(splits, tmp_path):
         return replace(part, labels=np.stack([part.labels, 1 - part.labels], axis=1))
 
     twofold = replace(splits, **{name: both(getattr(splits, name)) for name in ("train", "valid", "test")})
-    fit_boosted(CONFIG, twofold, tmp_path, metric="auroc")
+    train_boosted(CONFIG, twofold, tmp_path, **OPTIONS | {"metric": "auroc"})
     probabilities = Ensemble.load([tmp_path]).probabilities(twofold.test.sequences)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
     assert ((probabilities > 0.5) == twofold.test.labels).mean() > 0.8

@@ -1,16 +1,20 @@
 """A comparison leaves a whole run folder, goes on where it was cut, and is used again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from crocuta.errors import InputError
 from crocuta.models.baselines import KmerConfig, LengthConfig
+from crocuta.models.hyena import HyenaConfig
+from crocuta.runs.progress import Progress, Stage
 from crocuta.train import Entry, Recipe, evaluate, predict, run_experiment
-from crocuta.train.experiment import Watcher
 
 from .conftest import write_promoters
+
+SMALL = {"d_model": 16, "n_layer": 1, "filter_order": 16, "max_seq_len": 44}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def entries(config, recipe):
 @pytest.fixture(scope="module")
 def run(entries, splits, table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment") / "run"
-    return run_experiment(entries, splits, folder, seeds=(0, 1), data_files=[table])
+    return run_experiment(entries, splits, folder, seeds=(0, 1), inputs={"data": table})
 
 
 def test_everything_is_in_the_folder(run, splits):
@@ -49,16 +53,14 @@ def test_scores_are_those_of_the_predictions(run):
     assert run.metrics["models"]["hyena"]["seeds"][1]["test"]["accuracy"] == pytest.approx(accuracy)
 
 
-class Cut(Watcher):
-    def begin(self, entry, seed):
-        if seed == 1:
-            raise KeyboardInterrupt
-        return ()
+class Cut(Progress):
+    def say(self, line):
+        raise KeyboardInterrupt  # after the first training
 
 
 def test_an_interrupted_comparison_goes_on(entries, splits, run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(entries, splits, tmp_path / "cut", seeds=(0, 1), watcher=Cut())
+        run_experiment(entries, splits, tmp_path / "cut", seeds=(0, 1), progress=Cut())
     with pytest.raises(InputError, match="has not ended"):
         predict(tmp_path / "cut", "unused.fa", tmp_path / "out.tsv")
     resumed = run_experiment(entries, splits, tmp_path / "cut", seeds=(0, 1), resume=True)
@@ -67,16 +69,42 @@ def test_an_interrupted_comparison_goes_on(entries, splits, run, tmp_path):
         assert ours == whole
 
 
+def test_trainings_side_by_side_are_the_same(entries, splits, run, tmp_path):
+    heard = []
+
+    class Ear(Progress):
+        def stage(self, name, total=None, unit=""):
+            heard.append(Stage(name, total, unit))
+            return heard[-1]
+
+    both = run_experiment(entries, splits, tmp_path / "run", seeds=(0, 1), jobs=2, progress=Ear())
+    timeless = [
+        [fit["test"] | fit["valid"] for model in r.metrics["models"].values() for fit in model["seeds"]]
+        for r in (both, run)
+    ]
+    assert timeless[0] == timeless[1]
+    assert heard[0].total == 4
+    assert heard[0].done == pytest.approx(4)
+    assert not list(both.path.rglob(".*"))
+
+
 def test_a_run_is_not_overwritten_nor_mixed(entries, splits, run, tmp_path, table):
-    with pytest.raises(InputError, match="holds a run already; continue it with --resume"):
-        run_experiment(entries, splits, run.path, seeds=(0, 1), data_files=[table])
+    inputs = {"data": table}
+    with pytest.raises(InputError, match="holds a finished run already; go on with it by `resume`"):
+        run_experiment(entries, splits, run.path, seeds=(0, 1), inputs=inputs)
+    with pytest.raises(InputError, match=r"it began with seeds = \[0, 1\], now it is \[0\]"):
+        run_experiment(entries, splits, run.path, seeds=(0,), inputs=inputs, resume=True)
+    wider = [replace(entries[0], model=HyenaConfig(**SMALL | {"filter_order": 24})), *entries[1:]]
     with pytest.raises(
-        InputError, match=r"cannot resume, seeds differs: the run has \[0, 1\], now asked \[0\]"
+        InputError, match=r"it began with configurations\.hyena\.filter_order = 16, now it is 24"
     ):
-        run_experiment(entries, splits, run.path, seeds=(0,), data_files=[table], resume=True)
+        run_experiment(wider, splits, run.path, seeds=(0, 1), inputs=inputs, resume=True)
+    other = write_promoters(tmp_path / "other.csv", seed=8)
+    with pytest.raises(InputError, match=r"it began with data = .*data.csv \(sha256 .*other.csv"):
+        run_experiment(entries, splits, run.path, seeds=(0, 1), inputs={"data": other}, resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.doc").write_text("years of work")
-    with pytest.raises(InputError, match="not empty and not a run folder"):
+    with pytest.raises(InputError, match="not empty, and crocuta did not make it"):
         run_experiment(entries, splits, tmp_path / "other")
 
 
@@ -92,13 +120,25 @@ def test_evaluate_on_other_data(run, tmp_path):
         evaluate(run.path, strange)
 
 
+class Seen(Progress):
+    """Writes down what is done, and of how many."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def stage(self, name, total=None, unit=""):
+        stage = Stage(name, total, unit)
+        stage.show = lambda: self.seen.append((stage.done, stage.total))
+        return stage
+
+
 def test_predict_streams_and_leaves_nothing_half_written(run, tmp_path, monkeypatch):
     monkeypatch.setattr("crocuta.train.run.STREAMED", 3)
     fasta = tmp_path / "seqs.fa"
     fasta.write_text("".join(f">s{i}\nACGTTATAAAAGCCRGT\n" for i in range(10)))
     seen = []
-    assert predict(run.path, fasta, tmp_path / "out.tsv", progress=seen.append) == (10, 10)
-    assert seen == [3, 3, 3, 1]
+    assert predict(run.path, fasta, tmp_path / "out.tsv", progress=Seen(seen)) == (10, 10)
+    assert seen == [(3, 10), (6, 10), (9, 10), (10, 10)]
     rows = (tmp_path / "out.tsv").read_text().splitlines()
     assert rows[0].split("\t") == ["name", "predicted", "p(other)", "p(promoter)"]
     assert [row.split("\t")[0] for row in rows[1:]] == [f"s{i}" for i in range(10)]

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModelForSequenceClassification
 
 from crocuta.errors import InputError
 from crocuta.models.cnn import CNNConfig
@@ -14,8 +14,10 @@ from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import HyenaForCausalLM
 from crocuta.runs.optimisation import first_non_finite, parameter_groups
 from crocuta.train import Recipe, finetune
-from crocuta.train.finetuning import build, last_whole_checkpoint
+from crocuta.train.finetuning import build, last_checkpoint
 from crocuta.train.trainer import Collator
+
+from .conftest import Kill
 
 
 def weights(folder):
@@ -57,20 +59,12 @@ def test_equal_seeds_give_equal_weights(splits, config, recipe, tmp_path):
     assert not equal(a, c)
 
 
-class Kill(TrainerCallback):
-    """Stops a training as a user's Ctrl-C would, in the middle of its second epoch."""
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.epoch > 1.4:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("turn", [False, True])
 def test_a_killed_training_resumes_to_the_same_weights(splits, config, tmp_path, turn):
     recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=3)
     whole = finetune(config, splits, tmp_path / "whole", recipe, both_strands=turn)
     with pytest.raises(KeyboardInterrupt):
-        finetune(config, splits, tmp_path / "cut", recipe, both_strands=turn, callbacks=(Kill(),))
+        finetune(config, splits, tmp_path / "cut", recipe, both_strands=turn, progress=Kill())
     resumed = finetune(config, splits, tmp_path / "cut", recipe, both_strands=turn, resume=True)
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert resumed.history == whole.history
@@ -80,8 +74,14 @@ def test_a_killed_training_resumes_to_the_same_weights(splits, config, tmp_path,
 
 def test_a_second_training_does_not_overwrite_the_first(splits, config, recipe, tmp_path):
     finetune(config, splits, tmp_path / "fit", recipe)
-    with pytest.raises(InputError, match="holds a training already; continue it with --resume"):
+    with pytest.raises(InputError, match="holds a finished run already"):
         finetune(config, splits, tmp_path / "fit", recipe)
+    assert finetune(config, splits, tmp_path / "fit", recipe, resume=True).seed == 0
+    with pytest.raises(InputError, match="cannot go on: it began with seed = 0, now it is 1"):
+        finetune(config, splits, tmp_path / "fit", recipe, seed=1, resume=True)
+    other = dataclasses.replace(splits, train=splits.train.select(range(100)))
+    with pytest.raises(InputError, match="cannot go on: it began with data = "):
+        finetune(config, other, tmp_path / "fit", recipe, resume=True)
 
 
 def test_torn_checkpoints_are_passed_over(tmp_path):
@@ -89,8 +89,11 @@ def test_torn_checkpoints_are_passed_over(tmp_path):
         (tmp_path / f"checkpoint-{step}").mkdir()
     for step in (5, 10):
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    (tmp_path / "checkpoint-200").mkdir()
+    (tmp_path / "checkpoint-200" / "trainer_state.json").write_text('{"epoch": 1')
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     assert not (tmp_path / "checkpoint-100").exists()
+    assert not (tmp_path / "checkpoint-200").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_names_the_layer(splits, config, tmp_path):

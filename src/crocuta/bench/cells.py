@@ -1,16 +1,17 @@
 """The cells of a benchmark: one model on one task, all its seeds, in a run folder of its own."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from crocuta.data.tasks import TASKS, find_task, load_task, task_files
 from crocuta.errors import InputError
+from crocuta.runs.claim import CONFIG, MANIFEST, NEW, check_inputs
+from crocuta.runs.manifest import Inputs, describe_inputs
+from crocuta.runs.saved import read_json
 
 #: Beside the models of every benchmark, cheapest first.
 BASELINES = ("majority", "length", "kmer-lr", "kmer-trees", "cnn")
@@ -23,14 +24,7 @@ class Source:
 
     name: str
     arguments: dict[str, str]
-    files: tuple[Path, ...]
-
-    @cached_property
-    def digests(self) -> list[str]:
-        """What the files hold, to notice when they change."""
-        from crocuta.runs.manifest import describe
-
-        return [describe(path)["sha256"] for path in self.files]
+    inputs: Inputs
 
 
 @dataclass(frozen=True)
@@ -43,25 +37,32 @@ class Cell:
     folder: Path
 
     @property
+    def name(self) -> str:
+        return f"{self.source.name}: {self.title}"
+
+    @property
     def log(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.log")
 
     @property
-    def finished(self) -> bool:
-        """Whether its run has ended.
+    def inputs(self) -> Inputs:
+        """What it reads, by role."""
+        return {**self.source.inputs, "model": self.model if Path(self.model).is_dir() else None}
 
-        Raises:
-            InputError: it has, on other data.
-        """
-        if not (self.folder / "metrics.json").exists():
-            return False
-        config = json.loads((self.folder / "config.json").read_text())
-        if [file["sha256"] for file in config["data"]] != self.source.digests:
-            raise InputError(
-                f"{self.folder}: trained on other files than {self.source.name} has now;"
-                " delete that folder, or choose another with -o"
-            )
-        return True
+    @property
+    def kept(self) -> bool:
+        """Whether it has anything to go on from."""
+        return (self.folder / CONFIG).exists() and not (self.folder / NEW).exists()
+
+    @property
+    def finished(self) -> bool:
+        """Whether its run has ended."""
+        return (self.folder / MANIFEST).exists()
+
+    def check(self) -> None:
+        """Raises InputError where it began with other files than there are now."""
+        if self.kept:
+            check_inputs(self.folder, read_json(self.folder / CONFIG)["inputs"], describe_inputs(self.inputs))
 
 
 def find_source(task: str, data_root: str | PathLike | None = None) -> Source:
@@ -73,18 +74,18 @@ def find_source(task: str, data_root: str | PathLike | None = None) -> Source:
     path = Path(task)
     if task in TASKS:
         if data_root is None:
-            raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
+            raise InputError(f"`task` {task} needs `data_root`, the folder that holds the task's files")
         files = task_files(task, data_root)
         if not files:
             load_task(task, data_root)  # says what is missing, and where
-        return Source(task, {"task": task, "data_root": str(data_root)}, tuple(files))
+        return Source(task, {"task": task, "data_root": str(data_root)}, {"data": files})
     if path.is_dir():
         parts = {part: path / name for part, name in PARTS.items() if (path / name).exists()}
         if not {"data", "test"} <= parts.keys():
             raise InputError(f"{path}: expected train.csv and test.csv (and dev.csv) in that folder")
-        return Source(path.resolve().name, {part: str(p) for part, p in parts.items()}, tuple(parts.values()))
+        return Source(path.resolve().name, {part: str(p) for part, p in parts.items()}, parts)
     if path.is_file():
-        return Source(path.name.removesuffix(".gz").rpartition(".")[0], {"data": task}, (path,))
+        return Source(path.name.removesuffix(".gz").rpartition(".")[0], {"data": task}, {"data": path})
     if path.suffix or path.is_absolute():
         raise InputError(f"{task}: no such file")
     find_task(task)  # says which names are near

@@ -9,14 +9,15 @@ from typing import Any
 from crocuta.bench.cells import Cell
 from crocuta.errors import InputError
 from crocuta.files import replacing
+from crocuta.runs.saved import read_json
 
 
 def read_rows(cell: Cell) -> list[dict[str, Any]]:
     """The lines of a cell, one for each seed; none while it has not ended."""
-    if not (cell.folder / "metrics.json").exists():
+    if not cell.finished:
         return []
     metrics, config, manifest = (
-        json.loads((cell.folder / f"{name}.json").read_text()) for name in ("metrics", "config", "manifest")
+        read_json(cell.folder / f"{name}.json") for name in ("metrics", "config", "manifest")
     )
     ((name, model),) = metrics["models"].items()
     headline = model["test"][metrics["metric"]]
@@ -63,7 +64,7 @@ def load_rows(path: str | PathLike) -> list[dict[str, Any]]:
         InputError: a line is not JSON.
     """
     rows = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:

@@ -2,7 +2,8 @@
 
 ```
 bench/
-  bench.json       what was asked: seeds, epochs, strands
+  config.json      what was asked: tasks, models, seeds, epochs, strands
+  manifest.json    where it was done, and digests of all that was read; there when all has ended
   results.jsonl    one line for each task, model and seed
   results.md       the table, published numbers with their sources, leakage
   figures/         scores, tasks as lines between models, mean ranks
@@ -15,7 +16,7 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
@@ -25,7 +26,11 @@ from typing import Any, NamedTuple
 from crocuta.bench.cells import BASELINES, Cell, make_cells
 from crocuta.bench.results import load_rows, read_rows, write_rows
 from crocuta.errors import InputError
-from crocuta.files import write_json
+from crocuta.runs.claim import CONFIG, NEW, claim
+from crocuta.runs.console import safe
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.runs.saved import read_json
+from crocuta.runs.workers import threads_each
 
 
 class Failure(NamedTuple):
@@ -43,19 +48,6 @@ class Bench(NamedTuple):
     failures: list[Failure]
 
 
-class Watcher:
-    """Hears of a benchmark's progress; this one says nothing."""
-
-    def plan(self, cells: int, finished: int) -> None:
-        """Called once, with the number of cells, and of those that an earlier call has finished."""
-
-    def begin(self, cell: Cell) -> None:
-        """Called before each cell."""
-
-    def end(self, cell: Cell, rows: Sequence[dict[str, Any]], failure: Failure | None) -> None:
-        """Called after each cell, with its results (none if it failed)."""
-
-
 def bench(
     tasks: Sequence[str],
     models: Sequence[str],
@@ -67,69 +59,117 @@ def bench(
     baselines: bool = True,
     metric: str | None = None,
     both_strands: bool = False,
-    watcher: Watcher | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    progress: Progress = SILENT,
     **options: Any,
 ) -> Bench:
-    """Trains every model on every task with every seed; the same call goes on with what is not finished.
+    """Trains every model on every task with every seed.
 
     Args:
         tasks: names (`crocuta tasks`), files of labelled sequences, or folders with train.csv, dev.csv, test.csv.
         models: presets, or folders of pretrained models; `BASELINES` come before them.
-        output: folder to fill; more tasks and models may be added to it later.
+        output: folder to fill.
         seeds: trainings of each model (deterministic baselines: one).
         data_root: folder that holds the files of named tasks.
         jobs: processes side by side, which share the processor's threads.
         baselines: False leaves them out.
         metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default each task's own, else "mcc".
         both_strands: augment with reverse complements, and predict by the mean over both strands.
-        watcher: hears of progress.
+        resume: go on with what is not finished; more tasks and models may be added.
+        device: see `crocuta.runs.device.choose_device`.
+        progress: is shown the pairs of task and model, and told their scores.
         options: `max_length`, and fields of `crocuta.train.Recipe`.
 
     Raises:
-        InputError: an unknown task or model, missing files, or `output` holds a benchmark with other settings.
+        InputError: an unknown task or model, missing files, or `output` may not be taken (see `crocuta.runs.claim`).
     """
-    output, watcher = Path(output), watcher or Watcher()
+    output = Path(output)
     options = {key: value for key, value in options.items() if value is not None}
-    check_metric(metric)
-    names = [*(BASELINES if baselines else ()), *models]
-    cells = make_cells(tasks, names, output, data_root, options)
-    if not cells:
-        raise InputError("give at least one task and one model")
+    cells = plan(tasks, models, output, data_root, baselines, metric, device, options)
     common = {"seeds": seeds, "metric": metric, "both_strands": both_strands, **options}
-    todo = [cell for cell in cells if not cell.finished]
-    claim(output, common)
-    watcher.plan(len(cells), len(cells) - len(todo))
-    failures = train_cells(todo, common, jobs, lambda: collect(cells, output), watcher)
-    rows = collect(cells, output)
-    if rows:
-        from crocuta.report.bench import write_bench_report
+    added = names(output, cells)
+    if any(cell.kept for cell in cells):  # what a killed command was doing is kept if one of its cells is
+        (output / NEW).unlink(missing_ok=True)
+    with claim(output, "bench", {**common, **added}, {}, resume=resume, grows=tuple(added)) as run:
+        for cell in cells:
+            cell.check()
+        todo = [cell for cell in cells if not cell.finished]
+        done = f", {len(cells) - len(todo)} of them finished" if len(todo) < len(cells) else ""
+        progress.say(f"{len(cells)} pairs of task and model{done}")
+        try:
+            failures = train_cells(
+                todo, {**common, "device": device}, jobs, lambda: collect(cells, output), progress
+            )
+        finally:
+            if any(cell.kept for cell in cells):
+                run.keep()
+        rows = collect(cells, output)
+        if rows:
+            from crocuta.report.bench import write_bench_report
 
-        write_bench_report(rows, output)
+            write_bench_report(rows, output)
+        if not failures and (todo or not run.finished):
+            run.asked["inputs"] = inputs_of(output)
+            run.finish(range(seeds))
     return Bench(output, rows, failures)
 
 
-def check_metric(metric: str | None) -> None:
+def plan(
+    tasks, models, output: Path, data_root, baselines: bool, metric, device: str, options: dict
+) -> list[Cell]:
+    """The cells, after all that can be known to be wrong before anything is trained."""
     from crocuta.analysis.scores import METRICS
+    from crocuta.runs.device import choose_device
 
     if metric is not None and metric not in METRICS:
         raise InputError(f"no metric {metric!r}; expected one of {', '.join(METRICS)}")
+    choose_device(device)
+    wanted = [*(BASELINES if baselines else ()), *models]
+    cells = make_cells(tasks, wanted, output, data_root, options)
+    if not cells:
+        raise InputError("give at least one `task` and one `model`")
+    return cells
 
 
-def claim(output: Path, settings: dict[str, Any]) -> None:
-    """Writes the settings, or checks that they are those of the benchmark that is there."""
-    path = output / "bench.json"
-    if not path.exists():
-        if output.exists() and any(output.iterdir()):
-            raise InputError(f"{output}: not empty and not a benchmark; choose another with -o")
-        write_json(path, settings)
-        return
-    found = json.loads(path.read_text())
-    for key in sorted(found.keys() | settings.keys()):
-        if found.get(key) != settings.get(key):
-            raise InputError(
-                f"{output}: holds a benchmark with {key} = {found.get(key)}, now asked {settings.get(key)};"
-                " choose another folder with -o"
-            )
+def names(output: Path, cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Tasks and models of all cells, of earlier commands on that folder too."""
+    path = output / CONFIG
+    before = read_json(path) if path.exists() else {}
+    before = before if before.get("kind") == "bench" else {}
+    now = {"tasks": [cell.source.name for cell in cells], "models": [cell.model for cell in cells]}
+    return {key: list(dict.fromkeys([*before.get(key, []), *found])) for key, found in now.items()}
+
+
+def inputs_of(output: Path) -> dict[str, list]:
+    """What all cells, of earlier commands too, have read."""
+    configs = [read_json(path) for path in sorted(output.glob(f"runs/*/{CONFIG}"))]
+    records = [record for config in configs for found in config["inputs"].values() for record in found]
+    return {record["path"]: [record] for record in records}
+
+
+def estimate(
+    tasks: Sequence[str],
+    models: Sequence[str],
+    *,
+    seeds: int = 3,
+    data_root: str | PathLike | None = None,
+    baselines: bool = True,
+    metric: str | None = None,
+    device: str = "auto",
+    **options: Any,
+) -> Iterator[str]:
+    """What `bench` would cost at most in one process: sentences for each task; see `crocuta.presets.estimate`."""
+    from crocuta import presets
+
+    options = {key: value for key, value in options.items() if value is not None}
+    cells = plan(tasks, models, Path(), data_root, baselines, metric, device, options)
+    for source in dict.fromkeys(cell.source.name for cell in cells):
+        here = [cell for cell in cells if cell.source.name == source]
+        wanted = [cell.model for cell in here]
+        arguments = here[0].source.arguments
+        for line in presets.estimate(wanted, seeds, arguments, device, baselines=False, **options):
+            yield f"{source}: {line}"
 
 
 def collect(cells: Sequence[Cell], output: Path) -> list[dict[str, Any]]:
@@ -142,11 +182,13 @@ def collect(cells: Sequence[Cell], output: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def train_cells(cells: Sequence[Cell], common: dict, jobs: int, collect, watcher: Watcher) -> list[Failure]:
+def train_cells(
+    cells: Sequence[Cell], common: dict, jobs: int, collect: Callable[[], object], progress: Progress
+) -> list[Failure]:
     """Trains cells in `jobs` processes; what fails does not stop the others."""
-    waiting, failures, lock = deque(cells), [], Lock()
+    waiting, failures, running, lock = deque(cells), [], [], Lock()
     jobs = max(1, min(jobs, len(cells)))
-    workers = [Worker(max(1, (os.cpu_count() or 1) // jobs)) for _ in range(jobs)]
+    workers = [Worker(threads_each(jobs)) for _ in range(jobs)]
 
     def lane(worker: Worker) -> None:
         while True:
@@ -154,26 +196,43 @@ def train_cells(cells: Sequence[Cell], common: dict, jobs: int, collect, watcher
                 if not waiting:
                     return
                 cell = waiting.popleft()
-                watcher.begin(cell)
+                running.append(cell.name)
+                stage.update(note=" | ".join(running))
             failure = worker.train(cell, common)
             if worker.stopped:
                 return
             with lock:
                 failures.extend([failure] if failure else [])
-                watcher.end(cell, [] if failure else read_rows(cell), failure)
+                running.remove(cell.name)
+                progress.say(sentence(cell, failure))
+                stage.advance(note=" | ".join(running))
                 collect()
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with (
+        progress.stage("training", total=len(cells), unit="pairs") as stage,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         try:
             for future in [pool.submit(lane, worker) for worker in workers]:
                 future.result()
-        finally:  # also when interrupted: what has been trained stays, the same command goes on
+        finally:  # also when interrupted: what has been trained stays
             waiting.clear()
             for worker in workers:
                 worker.stop()
     for worker in workers:
         worker.close()
     return failures
+
+
+def sentence(cell: Cell, failure: Failure | None) -> str:
+    """What came out of a cell, as markup."""
+    if failure:
+        return f"{safe(cell.name):48} [bold red]failed[/], see {safe(cell.log)}"
+    rows = read_rows(cell)
+    values = [row["test"][row["metric"]] for row in rows]
+    scores = ", ".join("–" if value is None else f"{value:.3f}" for value in values)
+    seconds = sum(row["seconds"] for row in rows)
+    return f"{safe(cell.name):48} test {rows[0]['metric']} [bold cyan]{scores}[/] ({seconds:.0f} s)"
 
 
 class Worker:

@@ -2,14 +2,16 @@
 
 import json
 import os
+import signal
 import sys
-import time
 import traceback
-from threading import Thread
+
+from crocuta.runs.workers import follow_parent
 
 
 def main() -> None:
-    Thread(target=follow, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark is told, and ends us
+    follow_parent()
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         job = json.loads(line)
@@ -25,13 +27,6 @@ def main() -> None:
             return  # an accelerator may be left in any state: the next cell gets a new process
 
 
-def follow(parent: int) -> None:
-    """Ends this process when the benchmark's has gone, which may start again and write to the same folders."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
 def run(arguments: dict) -> str:
     """Trains one cell: "done", "refused" for bad input, "broken" for anything else."""
     from rich.console import Console
@@ -39,13 +34,12 @@ def run(arguments: dict) -> str:
     from crocuta import presets
     from crocuta.errors import InputError
     from crocuta.quiet import prepare
-    from crocuta.train.progress import ProgressWatcher
+    from crocuta.runs.progress import shown
 
     prepare()
-    headline = presets.headline(arguments["metric"], arguments.get("task"))
     try:
-        with ProgressWatcher(Console(highlight=False, width=100), headline) as watcher:
-            presets.train(**arguments, watcher=watcher, report=False, baselines=False, resume=True)
+        with shown(Console(highlight=False, width=100)) as progress:
+            presets.train(**arguments, progress=progress, report=False, baselines=False, resume=True)
     except InputError as error:
         sys.stdout.flush()
         sys.stderr.write(f"{error}\n")

@@ -1,7 +1,7 @@
 """The sequences of a run: a labelled file, windows of a genome, or a named task."""
 
 from os import PathLike
-from pathlib import Path
+from typing import Any
 
 from crocuta.data.genome import Genome
 from crocuta.data.labelled import Splits, make_splits
@@ -19,8 +19,8 @@ def read_data(
     data_root: str | PathLike | None = None,
     genome: str | PathLike | None = None,
     window: int | None = None,
-) -> tuple[Splits, list[Path]]:
-    """Splits of a labelled table or FASTA file, or of a named task, and the files they came from.
+) -> tuple[Splits, dict[str, Any]]:
+    """Splits of a labelled table or FASTA file, or of a named task, and the files they came from, by role.
 
     A table of coordinates needs a `genome`; `window` is how many nucleotides around each interval's centre are read.
 
@@ -28,14 +28,14 @@ def read_data(
         InputError: neither or both are given; files are missing or broken.
     """
     if (data is None) == (task is None):
-        raise InputError("give either a file of labelled sequences or --task (with --data-root)")
+        raise InputError("give either a file of labelled sequences or `task` (with `data_root`)")
     if task is not None:
         if data_root is None:
-            raise InputError(f"--task {task} needs --data-root, the folder that holds the task's files")
-        return load_task(task, data_root), task_files(task, data_root)
+            raise InputError(f"`task` {task} needs `data_root`, the folder that holds the task's files")
+        return load_task(task, data_root), {"data": task_files(task, data_root)}
     assert data is not None
     splits = make_splits(data, valid, test, windows=read_windows(genome, window))
-    return splits, [Path(path) for path in (data, valid, test, genome) if path is not None]
+    return splits, {"data": data, "valid": valid, "test": test, "genome": genome}
 
 
 def read_windows(genome: str | PathLike | None, window: int | None) -> Windows | None:
@@ -46,6 +46,6 @@ def read_windows(genome: str | PathLike | None, window: int | None) -> Windows |
     """
     if genome is None:
         if window is not None:
-            raise InputError("--window cuts windows out of a genome; give it with --genome genome.fa")
+            raise InputError("`window` cuts windows out of a genome; give one as `genome`")
         return None
     return Windows(Genome(genome), window)

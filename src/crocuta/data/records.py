@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from crocuta.data.label_sets import LabelSet, columns_without_header, label_reader
-from crocuta.data.text import Line, open_lines
+from crocuta.data.text import Line, open_lines, read_blocks
 from crocuta.data.windows import COORDINATES, Windows
 from crocuta.errors import InputError
 
@@ -91,6 +91,20 @@ def read_records(
             yield from _table(path, first, lines, windows)
 
 
+def count_records(path: str | PathLike) -> int | None:
+    """How many sequences a file holds, blank lines of a table among them; None for what can be read only once."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    lines = headers = 0
+    last = b"\n"
+    for block in read_blocks(path, 1 << 20):
+        lines += block.count(b"\n")
+        headers += (last + block).count(b"\n>")
+        last = block[-1:]
+    return headers or lines - (last == b"\n")
+
+
 def _fasta(
     path: Path, first: Line, lines: Iterator[Line], parse: Callable[[str], Header]
 ) -> Iterator[Record]:
@@ -162,7 +176,7 @@ def _check_columns(path: Path, first: Line, columns: list[str], windows: Windows
             raise InputError(f"{place}: column {repeated[0]!r} appears more than once; name each column once")
         return
     if located:
-        raise InputError(f"{place}: coordinates, and no sequences; give their genome with --genome genome.fa")
+        raise InputError(f"{place}: coordinates, and no sequences; give their genome as `genome`")
     text = first.text.strip()
     if {suffix.lower() for suffix in path.suffixes} & FASTA_SUFFIXES:
         raise InputError(f"{place}: a FASTA file must begin with '>', found {_short(text)}")

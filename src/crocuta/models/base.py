@@ -143,9 +143,14 @@ class Ensemble:
         self.config: ModelConfig = self.members[0].config
 
     @classmethod
-    def load(cls, folders: Iterable[str | PathLike], both_strands: bool = False) -> "Ensemble":
-        """Models from folders that `save_pretrained` made, on the accelerator where there is one."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    def load(
+        cls,
+        folders: Iterable[str | PathLike],
+        both_strands: bool = False,
+        device: torch.device | str | None = None,
+    ) -> "Ensemble":
+        """Models from folders that `save_pretrained` made, on a device (None: the accelerator where there is one)."""
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls([load_classifier(folder).to(device) for folder in folders], both_strands)
 
     @property
@@ -212,8 +217,8 @@ def check_lengths(ids: Encoded, config: ModelConfig, names: Sequence[str] | None
             name = names[i] if names is not None else f"sequence {i + 1}"
             raise InputError(
                 f"{name} has {len(row):,} nucleotides, {len(row) - limit:,} more than the model reads"
-                f" ({limit:,}): cut it down to that (tables of coordinates: --window {limit}); a model with new"
-                " weights can be trained for more with --max-length"
+                f" ({limit:,}): cut it down to that (tables of coordinates: `window` {limit}); a model with new"
+                " weights can be trained for more with `max_length`"
             )
 
 

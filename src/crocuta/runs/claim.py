@@ -191,7 +191,7 @@ def _check_same(output: Path, before: Any, now: Any, grows: Collection[str], nam
     """
     if isinstance(before, dict) and isinstance(now, dict):
         if not name:
-            _check_inputs(output, before.get("inputs", {}), now.get("inputs", {}))
+            check_inputs(output, before.get("inputs", {}), now.get("inputs", {}))
         for key in dict.fromkeys((*before, *now)):
             if name or key != "inputs":
                 _check_same(output, before.get(key), now.get(key), grows, f"{name}.{key}" if name else key)
@@ -202,7 +202,8 @@ def _check_same(output: Path, before: Any, now: Any, grows: Collection[str], nam
         )
 
 
-def _check_inputs(output: Path, before: dict[str, list], now: dict[str, list]) -> None:
+def check_inputs(output: Path, before: dict[str, list], now: dict[str, list]) -> None:
+    """Raises InputError at the first role whose files (`describe_inputs`) have not the contents that they had."""
     for role in dict.fromkeys((*before, *now)):
         old, new = before.get(role, []), now.get(role, [])
         if [record["sha256"] for record in old] == [record["sha256"] for record in new]:

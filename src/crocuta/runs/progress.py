@@ -10,7 +10,7 @@ with shown() as progress:
 import math
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 
@@ -41,7 +41,7 @@ class Stage:
     def show(self) -> None:
         """Called after each change."""
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -52,18 +52,24 @@ class Stage:
 
 
 class Part(Stage):
-    """One of the things that another stage counts: as it goes on, it moves the other, and ends one further."""
+    """One of the things that another stage counts, perhaps beside others: it moves the other by one in all."""
 
     def __init__(self, name: str, whole: Stage):
         super().__init__(name)
-        self.whole, self.begin = whole, whole.done
+        self.whole, self.share = whole, 0.0
 
     def show(self) -> None:
-        share = self.done / self.total if self.total else 0.0
-        self.whole.update(self.begin + min(share, 1.0), note=": ".join(filter(None, (self.name, self.note))))
+        self._move(min(self.done / self.total, 1.0) if self.total else 0.0)
 
     def end(self) -> None:
-        self.whole.update(self.begin + 1)
+        self._move(1.0)
+
+    def _move(self, share: float) -> None:
+        if self.share == 1:  # what is heard of it after its end is of before
+            return
+        note = ": ".join(filter(None, (self.name, self.note)))
+        self.whole.update(self.whole.done + share - self.share, note=note)
+        self.share = share
 
 
 class Progress:
@@ -168,7 +174,7 @@ def counted(stage: Stage) -> str:
     if stage.total is None and not stage.done:
         return ""
     of = "" if stage.total is None else f" of {stage.total:,.0f}"
-    return f"{int(stage.done):,}{of} {stage.unit}".rstrip()
+    return f"{int(stage.done + 1e-6):,}{of} {stage.unit}".rstrip()
 
 
 def duration(seconds: float) -> str:

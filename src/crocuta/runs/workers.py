@@ -1,14 +1,21 @@
 """Worker processes that end with the command that started them, however it ends."""
 
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
-from threading import Thread
+from pathlib import Path
+from threading import Event, Thread
 from typing import TypeVar
+
+from crocuta.files import write_json
+from crocuta.runs.progress import Stage
+
+SECONDS_BETWEEN_WORDS = 0.5
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,6 +37,50 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+class Told(Stage):
+    """A stage in a worker, which tells of it in a file; `heard` reads it in the process that started the worker."""
+
+    def __init__(self, path: Path):
+        super().__init__("")
+        self.path, self.kept, self.last = path, False, 0.0
+
+    def keep(self) -> None:
+        """Says that there is something to go on from."""
+        self.kept, self.last = True, 0.0
+        self.show()
+
+    def show(self) -> None:
+        if time.monotonic() - self.last >= SECONDS_BETWEEN_WORDS:
+            self.last = time.monotonic()
+            write_json(self.path, [self.done, self.total, self.note, self.kept])
+
+    def end(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def heard(stages: Mapping[Path, Stage], keep: Callable[[], object]) -> Iterator[None]:
+    """Moves stages as workers tell of them (`Told`), while the block lasts."""
+    ended = Event()
+
+    def listen() -> None:
+        while not ended.wait(SECONDS_BETWEEN_WORDS):
+            for path, stage in stages.items():
+                with suppress(OSError):  # not begun, or ended
+                    done, total, note, kept = json.loads(path.read_text(encoding="utf-8"))
+                    stage.update(done, total, note)
+                    if kept:
+                        keep()
+
+    thread = Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def threads_each(jobs: int) -> int:

@@ -3,7 +3,8 @@
 from crocuta.runs.recipe import Recipe
 from crocuta.train.baselines import fit_baseline
 from crocuta.train.experiment import Entry, run_experiment
-from crocuta.train.finetuning import Fit, finetune
+from crocuta.train.finetuning import finetune
+from crocuta.train.fit import Fit
 from crocuta.train.run import RunFolder, evaluate, predict
 
 __all__ = [

@@ -50,17 +50,17 @@ def parse_adaptation(text: str) -> Adaptation:
     name, colon, number = setting.partition(":")
     kind = ADAPTATIONS.get(name)
     if kind is None:
-        raise InputError(f"--adapt {text}: expected {', '.join(ADAPTATIONS)}")
+        raise InputError(f"`adapt` {text}: expected {', '.join(ADAPTATIONS)}")
     options: dict[str, Any] = {}
     if plus:
         if extra != "conv" or not issubclass(kind, Lora):
-            raise InputError(f"--adapt {text}: only +conv can follow, after lora, hyplora or hyplora-full")
+            raise InputError(f"`adapt` {text}: only +conv can follow, after lora, hyplora or hyplora-full")
         options["conv"] = True
     if colon:
         if not fields(kind):
-            raise InputError(f"--adapt {text}: {name} takes no number")
+            raise InputError(f"`adapt` {text}: {name} takes no number")
         least = 0 if kind is InContext else 1
         if not number.isdecimal() or int(number) < least:
-            raise InputError(f"--adapt {text}: expected a whole number from {least}, such as {name}:8")
+            raise InputError(f"`adapt` {text}: expected a whole number from {least}, such as {name}:8")
         options[fields(kind)[0].name] = int(number)
     return kind(**options)

@@ -142,8 +142,8 @@ def require_hyena(config: Any, name: str) -> None:
     """Raises InputError unless a model reads embeddings as HyenaDNA does."""
     if type(config) is not HyenaConfig:
         raise InputError(
-            f"--adapt {name} puts tokens before a HyenaDNA's input, a model of type {config.model_type!r} takes none;"
-            " use --adapt full, probe or lora"
+            f"`adapt` {name} puts tokens before a HyenaDNA's input, a model of type {config.model_type!r} takes none;"
+            " use `adapt` full, probe or lora"
         )
 
 
@@ -151,11 +151,11 @@ def require_label_tokens(config: Any, train: Labelled, name: str) -> None:
     """Raises InputError unless each class can be named by one token, with a head tied to the embeddings."""
     if problem(train) == "multi_label" or len(train.classes) > len(LABEL_TOKENS):
         raise InputError(
-            f"--adapt {name} names each sequence's one class by a token, {len(LABEL_TOKENS)} classes at most,"
-            f" this data has {len(train.classes)} ({problem(train)}); use --adapt prompt or probe"
+            f"`adapt` {name} names each sequence's one class by a token, {len(LABEL_TOKENS)} classes at most,"
+            f" this data has {len(train.classes)} ({problem(train)}); use `adapt` prompt or probe"
         )
     if not getattr(config, "tie_word_embeddings", True):
         raise InputError(
-            f"--adapt {name} answers through the embeddings, and this model's head is not tied to them;"
-            " use --adapt prompt or probe"
+            f"`adapt` {name} answers through the embeddings, and this model's head is not tied to them;"
+            " use `adapt` prompt or probe"
         )

@@ -141,7 +141,7 @@ class Lora(Adaptation):
         ]
         if not linear:
             raise InputError(
-                f"{type(model).__name__} has no linear layers for LoRA; use --adapt full or probe"
+                f"{type(model).__name__} has no linear layers for LoRA; use `adapt` full or probe"
             )
         chosen = [name for name in linear if self.targets is None or name.endswith(self.targets)]
         if not chosen:
@@ -181,8 +181,8 @@ class HypLora(Lora):
     def check(self, config: Any, splits: Splits) -> None:
         if getattr(config, "hyplora", None) is not None:
             raise InputError(
-                f"--adapt {self.name}: the model has HypLoRA's updates already; adapt the one that it was made from,"
-                " or use --adapt full to train its weights further"
+                f"`adapt` {self.name}: the model has HypLoRA's updates already; adapt the one that it was made from,"
+                " or use `adapt` full to train its weights further"
             )
 
     def prepare(self, model: PreTrainedModel, splits: Splits, seed: int) -> PreTrainedModel:

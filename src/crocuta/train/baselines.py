@@ -1,16 +1,13 @@
 """Logistic regression on fixed features, with its regularisation chosen on validation."""
 
-import json
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
@@ -19,10 +16,12 @@ from crocuta.analysis.scores import scores
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import reverse_complement
 from crocuta.data.labelled import Splits
-from crocuta.files import write_json
+from crocuta.files import follow_umask
 from crocuta.models.base import Ensemble, ModelConfig, chunks
 from crocuta.models.baselines import LinearBaseline
-from crocuta.train.finetuning import Fit, build
+from crocuta.runs.device import memory_mb
+from crocuta.train.finetuning import build
+from crocuta.train.fit import Fit, stand_alone, write_fit
 from crocuta.train.labels import problem
 
 INVERSE_REGULARISATIONS = tuple(10.0**power for power in range(-5, 2))
@@ -44,10 +43,17 @@ def fit_baseline(
     With `both_strands` each training sequence counts twice, once as its reverse complement, and validation averages
     over both. Other arguments as in `finetune`.
     """
-    output = Path(output)
-    done = output / "fit.json"
-    if resume and done.exists():
-        return Fit(**json.loads(done.read_text()))
+    options = {"seed": seed, "metric": metric, "both_strands": both_strands}
+    return stand_alone(
+        output, "fit_baseline", config, splits, resume,
+        lambda folder, keep: train_baseline(config, splits, folder, **options), **options,
+    )  # fmt: skip
+
+
+def train_baseline(
+    config: ModelConfig, splits: Splits, folder: Path, *, seed: int, metric: str, both_strands: bool
+) -> Fit:
+    """`fit_baseline` in a folder that is the caller's."""
     start = time.perf_counter()
     model = build(config, splits.train.classes, problem(splits.train))
     assert isinstance(model, LinearBaseline)
@@ -56,13 +62,13 @@ def fit_baseline(
     if both_strands:
         turned = sparse_features(model, (reverse_complement(row) for row in splits.train.sequences))
         train, labels = sparse.vstack([train, turned], format="csr"), np.concatenate([labels, labels])
-    judge = Ensemble([model], both_strands)
+    ensemble = Ensemble([model], both_strands)
     history = []
     best, best_score, best_step, best_valid = None, -np.inf, 0, {}
     for step, inverse in enumerate(INVERSE_REGULARISATIONS, start=1):
         weight, bias = fit_logistic(train, labels, inverse)
         load(model, weight, bias)
-        valid = scores(splits.valid.labels, judge.probabilities(splits.valid.sequences))
+        valid = scores(splits.valid.labels, ensemble.probabilities(splits.valid.sequences))
         history.append({"epoch": step, "inverse_regularisation": inverse, f"valid_{metric}": valid[metric]})
         if valid[metric] > best_score:
             best, best_score, best_step, best_valid = (weight, bias), valid[metric], step, dict(valid)
@@ -72,14 +78,15 @@ def fit_baseline(
         seed=seed,
         parameters=model.num_parameters(),
         seconds=time.perf_counter() - start,
-        peak_memory_mb=psutil.Process().memory_info().rss / 2**20,
+        peak_memory_mb=memory_mb(torch.device("cpu")),
         epochs=len(history),
         best_epoch=best_step,
         history=history,
         valid=best_valid,
     )
-    model.save_pretrained(output)
-    write_json(done, asdict(fit))
+    model.save_pretrained(folder)
+    follow_umask(folder)
+    write_fit(folder, fit)
     return fit
 
 
@@ -106,9 +113,7 @@ def fit_logistic(
             share = (target.sum() + 0.5) / (len(target) + 1)
             return np.zeros((1, features.shape[1])), np.array([np.log(share / (1 - share))])
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # not yet converged to the last digit: validation judges the result
+            warnings.simplefilter("ignore")  # not yet converged to the last digit: validation decides
             solver = LogisticRegression(
                 C=inverse, max_iter=200, tol=1e-3, class_weight="balanced" if balanced else None
             ).fit(features, target)

@@ -1,15 +1,11 @@
 """Grows gradient-boosted trees with scikit-learn; how many there are is chosen on validation."""
 
-import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -17,11 +13,13 @@ from crocuta.analysis.scores import scores
 from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import reverse_complement
 from crocuta.data.labelled import Splits
-from crocuta.files import write_json
+from crocuta.files import follow_umask
 from crocuta.models.base import chunks
 from crocuta.models.baselines import count_kmers
 from crocuta.models.boosted import BoostedConfig, BoostedForSequenceClassification
-from crocuta.train.finetuning import Fit, build
+from crocuta.runs.device import memory_mb
+from crocuta.train.finetuning import build
+from crocuta.train.fit import Fit, write_fit
 from crocuta.train.labels import problem
 
 ROUNDS = 200
@@ -29,25 +27,14 @@ LEARNING_RATE = 0.1
 UNSEEN = -30.0  # logit of a class that training does not hold
 
 
-def fit_boosted(
-    config: BoostedConfig,
-    splits: Splits,
-    output: str | PathLike,
-    *,
-    seed: int = 0,
-    metric: str = "mcc",
-    both_strands: bool = False,
-    resume: bool = False,
+def train_boosted(
+    config: BoostedConfig, splits: Splits, folder: Path, *, seed: int, metric: str, both_strands: bool
 ) -> Fit:
-    """Fits histogram gradient boosting and saves it in `output`, as tensors.
+    """Fits histogram gradient boosting and saves it in `folder`, which is the caller's, as tensors.
 
     The number of rounds with the best validation score wins, up to 200; the fit is deterministic up to 200,000
     training sequences. Arguments as in `crocuta.train.fit_baseline`.
     """
-    output = Path(output)
-    done = output / "fit.json"
-    if resume and done.exists():
-        return Fit(**json.loads(done.read_text()))
     start = time.perf_counter()
     strands = (False, True) if both_strands else (False,)
     train = np.concatenate([kmers(splits.train.sequences, config, turned) for turned in strands])
@@ -63,14 +50,15 @@ def fit_boosted(
         seed=seed,
         parameters=model.num_parameters(),
         seconds=time.perf_counter() - start,
-        peak_memory_mb=psutil.Process().memory_info().rss / 2**20,
+        peak_memory_mb=memory_mb(torch.device("cpu")),
         epochs=ROUNDS,
         best_epoch=best + 1,
         history=[{"epoch": i + 1, f"valid_{metric}": values[metric]} for i, values in enumerate(valid)],
         valid=dict(valid[best]),
     )
-    model.save_pretrained(output)
-    write_json(done, asdict(fit))
+    model.save_pretrained(folder)
+    follow_umask(folder)
+    write_fit(folder, fit)
     return fit
 
 

@@ -1,30 +1,35 @@
 """A comparison: several models and baselines, several seeds, one test set, one run folder."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig, PreTrainedConfig, TrainerCallback
 
 from crocuta.analysis.scores import scores
 from crocuta.data.labelled import Splits
 from crocuta.data.leakage import leakage
 from crocuta.errors import InputError
-from crocuta.files import write_json
+from crocuta.files import PARTIAL, write_json
 from crocuta.models.base import Ensemble, ModelConfig, check_lengths
 from crocuta.models.boosted import BoostedConfig
-from crocuta.runs.manifest import describe, manifest
+from crocuta.quiet import prepare
+from crocuta.runs.claim import claim
+from crocuta.runs.console import safe
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.manifest import Inputs
+from crocuta.runs.progress import SILENT, Part, Progress, Stage
 from crocuta.runs.recipe import Recipe
+from crocuta.runs.workers import Told, done, heard
 from crocuta.train.adapt import FULL, Adaptation
-from crocuta.train.baselines import fit_baseline
-from crocuta.train.boosted import fit_boosted
-from crocuta.train.finetuning import Fit, finetune
+from crocuta.train.baselines import train_baseline
+from crocuta.train.boosted import train_boosted
+from crocuta.train.finetuning import train_network
+from crocuta.train.fit import Fit, digest, identity, pretrained_config, read_fit
 from crocuta.train.labels import membership, problem
-from crocuta.train.run import RunFolder, judged, write_predictions
+from crocuta.train.run import RunFolder, scored, write_predictions
 
 
 @dataclass(frozen=True)
@@ -41,19 +46,6 @@ class Entry:
     adaptation: Adaptation = FULL
 
 
-class Watcher:
-    """Hears of a comparison's progress; this one says nothing. `metric` is set to the headline before it begins."""
-
-    metric: str = "mcc"
-
-    def begin(self, entry: Entry, seed: int) -> tuple[TrainerCallback, ...]:
-        """Called before each training; returns callbacks for it."""
-        return ()
-
-    def end(self, entry: Entry, seed: int, score: float) -> None:
-        """Called after each training with its headline score on the test set."""
-
-
 def run_experiment(
     entries: Sequence[Entry],
     splits: Splits,
@@ -63,11 +55,13 @@ def run_experiment(
     metric: str = "mcc",
     both_strands: bool = False,
     task: str | None = None,
-    data_files: Sequence[Path] = (),
+    inputs: Inputs | None = None,
     resume: bool = False,
-    watcher: Watcher | None = None,
+    device: str = AUTO,
+    jobs: int = 1,
+    progress: Progress = SILENT,
 ) -> RunFolder:
-    """Trains every entry with every seed (baselines once), judges them on the test set, and fills a run folder.
+    """Trains every entry with every seed (baselines once), scores them on the test set, and fills a run folder.
 
     Args:
         entries: what is compared; the first is what the run is about.
@@ -77,51 +71,47 @@ def run_experiment(
         metric: chooses epochs on validation, and leads the tables.
         both_strands: augment with reverse complements, and predict by the mean over both strands.
         task: name of the task, for the report.
-        data_files: files whose digests go into the manifest.
-        resume: continue a run that was interrupted; what had ended is not done again.
+        inputs: the files that `splits` were read from, by role; a run that goes on must have the same.
+        resume: go on with a run that was interrupted; what had ended is not done again.
+        device: see `crocuta.runs.device.choose_device`.
+        jobs: trainings side by side, each in a process of its own.
+        progress: is shown the trainings, and told their scores.
 
     Raises:
-        InputError: `output` holds another run, or one that `resume` was not asked for.
+        InputError: `output` may not be taken (see `crocuta.runs.claim`); a sequence is longer than a model reads.
     """
-    output, watcher = Path(output), watcher or Watcher()
-    watcher.metric = metric
+    choose_device(device)
+    check(entries, splits)
+    common = {"metric": metric, "both_strands": both_strands}
+    settings = {"task": task, **common, **configuration(entries, seeds, splits)}
+    if not inputs:
+        settings["sequences"] = digest(splits.train, splits.valid, splits.test)
+    weights = {folder: None for entry in entries if (folder := identity(entry.model)[1])}
+    inputs = {**(inputs or {}), "model": list(weights) or None}
+    with claim(output, "train", settings, inputs, resume=resume) as run:
+        if not run.finished:
+            each = Seeds(splits, run.folder, **common, device=device)
+            fits, probabilities = train_all(entries, seeds, each, jobs, run.keep, progress)
+            write_predictions(run.folder / "predictions.tsv", splits.test, probabilities, seeds)
+            metrics = results(entries, splits, fits, probabilities, metric)
+            write_json(run.folder / "metrics.json", metrics)
+            run.finish(seeds)
+    return RunFolder(output)
+
+
+def check(entries: Sequence[Entry], splits: Splits) -> None:
+    """Raises InputError for what can be known to fail before anything is trained."""
+    names = [entry.name for entry in entries]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"two models are called {twice!r}; rename the folder of one")
     for entry in entries:
         config = entry.model if isinstance(entry.model, ModelConfig) else pretrained_config(entry.model)
         entry.adaptation.check(config, splits)
         if isinstance(config, ModelConfig):
             check_lengths(splits.test.sequences, config, splits.test.sequences.names)
-    common = {"metric": metric, "both_strands": both_strands}
-    claim(output, {"task": task, **common, **configuration(entries, seeds, splits, data_files)}, resume)
-    fits: dict[str, list[Fit]] = {}
-    probabilities: dict[str, list[np.ndarray]] = {}
-    for entry in entries:
-        for seed in seeds if entry.recipe else seeds[:1]:
-            callbacks = watcher.begin(entry, seed)
-            folder = output / "models" / entry.name / f"seed-{seed}"
-            fit = train_one(entry, splits, folder, callbacks, seed=seed, resume=resume, **common)
-            ensemble = Ensemble.load([folder], both_strands)
-            predicted = ensemble.probabilities(splits.test.sequences)
-            fits.setdefault(entry.name, []).append(fit)
-            probabilities.setdefault(entry.name, []).append(predicted)
-            watcher.end(entry, seed, scores(splits.test.labels, predicted)[metric])
-    write_predictions(output / "predictions.tsv", splits.test, probabilities, seeds)
-    write_json(output / "manifest.json", manifest(data_files, seeds))
-    write_json(output / "metrics.json", results(entries, splits, fits, probabilities, metric))
-    return RunFolder(output)
 
 
-def pretrained_config(model: str | PathLike) -> PreTrainedConfig:
-    """The configuration of a folder, or of a name on the model hub; raises `InputError` where there is none."""
-    try:
-        return AutoConfig.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{model}: neither the folder of a model (with config.json) nor a name that the model hub gives:"
-            f" {str(error).splitlines()[0]}"
-        ) from error
-
-
-def configuration(entries, seeds, splits: Splits, data_files) -> dict[str, Any]:
+def configuration(entries: Sequence[Entry], seeds: Sequence[int], splits: Splits) -> dict[str, Any]:
     """What identifies a run, beside its task and metric: a resumed one must ask for the same."""
     adapted = {
         entry.name: {"name": entry.adaptation.name, **asdict(entry.adaptation)}
@@ -133,42 +123,94 @@ def configuration(entries, seeds, splits: Splits, data_files) -> dict[str, Any]:
         "classes": list(splits.train.classes),
         "models": [entry.name for entry in entries],
         "titles": {entry.name: entry.title for entry in entries},
+        "configurations": {entry.name: identity(entry.model)[0] for entry in entries},
         "seeds": list(seeds),
         "recipe": {entry.name: asdict(entry.recipe) for entry in entries if entry.recipe},
         "sizes": [len(part) for part in (splits.train, splits.valid, splits.test)],
-        "data": [describe(path) for path in data_files],
     }
 
 
-def claim(output: Path, wanted: dict[str, Any], resume: bool) -> None:
-    """Makes the folder this run's own, or checks that it already is."""
-    path = output / "config.json"
-    if not path.exists():
-        if output.exists() and any(output.iterdir()):
-            raise InputError(f"{output}: not empty and not a run folder; choose another with -o")
-        write_json(path, wanted)
-        return
-    if not resume:
-        raise InputError(
-            f"{output}: holds a run already; continue it with --resume, or choose another folder with -o"
-        )
-    found = json.loads(path.read_text())
-    for key, value in json.loads(json.dumps(wanted)).items():
-        if found.get(key) != value:
-            raise InputError(
-                f"{output}: cannot resume, {key} differs: the run has {found.get(key)}, now asked {value};"
-                " repeat the first command with --resume, or choose another folder with -o"
-            )
+@dataclass(frozen=True)
+class Seeds:
+    """Trains a model with a seed in the run folder, and predicts the test set; here or in a worker."""
+
+    splits: Splits
+    folder: Path
+    metric: str
+    both_strands: bool
+    device: str
+
+    def place(self, entry: Entry, seed: int) -> Path:
+        return self.folder / "models" / entry.name / f"seed-{seed}"
+
+    def train(
+        self, entry: Entry, seed: int, stage: Stage, keep: Callable[[], object]
+    ) -> tuple[Fit, np.ndarray]:
+        """What an earlier command had trained is loaded."""
+        place = self.place(entry, seed)
+        options = {"seed": seed, "metric": self.metric, "both_strands": self.both_strands}
+        network = {"device": self.device, "stage": stage, "keep": keep}
+        fit = read_fit(place) or train_one(entry, self.splits, place, network, **options)
+        ensemble = Ensemble.load([place], self.both_strands, choose_device(self.device))
+        return fit, ensemble.probabilities(self.splits.test.sequences)
+
+    def __call__(self, pair: tuple[Entry, int]) -> tuple[Fit, np.ndarray]:
+        """In a worker."""
+        prepare()
+        with Told(self.told(*pair)) as stage:
+            return self.train(*pair, stage, stage.keep)
+
+    def told(self, entry: Entry, seed: int) -> Path:
+        """Where a worker tells how far it is; a later command removes what a killed one left."""
+        return self.folder / f".{entry.name}-{seed}{PARTIAL}"
 
 
-def train_one(entry: Entry, splits: Splits, folder: Path, callbacks: tuple, **options: Any) -> Fit:
+def train_all(
+    entries: Sequence[Entry],
+    seeds: Sequence[int],
+    each: Seeds,
+    jobs: int,
+    keep: Callable[[], None],
+    progress: Progress,
+) -> tuple[dict[str, list[Fit]], dict[str, list[np.ndarray]]]:
+    """Fits and test-set probabilities by entry."""
+    pairs = [(entry, seed) for entry in entries for seed in (seeds if entry.recipe else seeds[:1])]
+    found: dict[tuple[str, int], tuple[Fit, np.ndarray]] = {}
+    with progress.stage("training", total=len(pairs), unit="trainings") as whole:
+        parts = {each.told(*pair): Part(name(*pair), whole) for pair in pairs}
+
+        def here(pair: tuple[Entry, int]) -> tuple[Fit, np.ndarray]:
+            return each.train(*pair, parts[each.told(*pair)], keep)
+
+        with heard(parts, keep), done(each if jobs > 1 else here, pairs, jobs) as results:
+            for (entry, seed), result in results:
+                keep()
+                parts[each.told(entry, seed)].end()
+                found[entry.name, seed] = result
+                score = scores(each.splits.test.labels, result[1])[each.metric]
+                progress.say(f"{safe(name(entry, seed)):42} test {each.metric} [bold cyan]{score:.3f}[/]")
+    fits: dict[str, list[Fit]] = {}
+    probabilities: dict[str, list[np.ndarray]] = {}
+    for entry, seed in pairs:
+        fit, predicted = found[entry.name, seed]
+        fits.setdefault(entry.name, []).append(fit)
+        probabilities.setdefault(entry.name, []).append(predicted)
+    return fits, probabilities
+
+
+def name(entry: Entry, seed: int) -> str:
+    return f"{entry.title}, seed {seed}" if entry.recipe else entry.title
+
+
+def train_one(entry: Entry, splits: Splits, folder: Path, network: dict[str, Any], **options: Any) -> Fit:
+    """One model with one seed; `network` is what a baseline has no use for."""
     if entry.recipe is not None:
-        options |= {"adaptation": entry.adaptation, "callbacks": callbacks}
-        return finetune(entry.model, splits, folder, entry.recipe, **options)
+        options |= {"adaptation": entry.adaptation, **network}
+        return train_network(entry.model, splits, folder, entry.recipe, **options)
     assert isinstance(entry.model, ModelConfig)
     if isinstance(entry.model, BoostedConfig):
-        return fit_boosted(entry.model, splits, folder, **options)
-    return fit_baseline(entry.model, splits, folder, **options)
+        return train_boosted(entry.model, splits, folder, **options)
+    return train_baseline(entry.model, splits, folder, **options)
 
 
 def results(
@@ -190,7 +232,7 @@ def results(
         "problem": problem(splits.train),
         "metric": metric,
         "data": data_card(splits),
-        **judged(models, splits.test, probabilities, metric),
+        **scored(models, splits.test, probabilities, metric),
     }
 
 

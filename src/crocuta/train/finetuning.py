@@ -2,15 +2,14 @@
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
 # (transformers declares unions wider than what it returns)
 
-import json
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
@@ -26,28 +25,18 @@ from transformers import (
 from crocuta.analysis.scores import scores
 from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
-from crocuta.files import write_json
+from crocuta.files import follow_umask
 from crocuta.models.base import ModelConfig, check_lengths
-from crocuta.runs.device import has_fast_bfloat16
+from crocuta.runs.device import AUTO, choose_device, has_fast_bfloat16, memory_mb
+from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.runs.recipe import Recipe
+from crocuta.runs.saved import read_json
 from crocuta.train.adapt import FULL, Adaptation, trained_parameters
+from crocuta.train.fit import Fit, stand_alone, write_fit
 from crocuta.train.labels import problem
 from crocuta.train.trainer import ClassifierTrainer, Collator, EncodedDataset
 
-
-@dataclass(frozen=True)
-class Fit:
-    """What one training gave: its costs and its validation history."""
-
-    seed: int
-    parameters: int
-    seconds: float
-    peak_memory_mb: float
-    epochs: int
-    best_epoch: int
-    history: list[dict[str, float]]
-    valid: dict[str, float]
-    trained_parameters: int | None = None
+CHECKPOINTS = "checkpoints"
 
 
 def finetune(
@@ -61,49 +50,72 @@ def finetune(
     metric: str = "mcc",
     both_strands: bool = False,
     resume: bool = False,
-    callbacks: tuple[TrainerCallback, ...] = (),
+    device: str = AUTO,
+    progress: Progress = SILENT,
 ) -> Fit:
     """Trains a classifier on `splits.train`, keeps the epoch that is best on `splits.valid`, saves it in `output`.
 
     Args:
         model: a configuration (new weights), or the folder or hub name of a pretrained model.
         splits: encoded and labelled sequences; the test part is not looked at.
-        output: folder of the model: `model.safetensors`, `config.json`, `fit.json`.
+        output: folder of the model: `model.safetensors`, `config.json`, `fit.json`, `training.json` (what was asked).
         recipe: see `Recipe`.
         adaptation: what of the model is trained; see `crocuta.train.adapt`.
         seed: draws weights, order of examples and augmentation; equal seeds give equal results on one machine.
         metric: validation score that chooses the epoch (see `crocuta.analysis.scores`).
         both_strands: turn each training sequence to its reverse complement with probability one half.
         resume: go on from the last whole checkpoint in `output`, or return at once if training had ended.
+        device: see `crocuta.runs.device.choose_device`.
+        progress: is shown the steps.
 
     Raises:
-        InputError: `output` holds a training and `resume` is not given; a sequence is longer than the model; the loss
+        InputError: `output` may not be taken (see `crocuta.runs.claim`); a sequence is longer than the model; the loss
             became NaN.
     """
-    output, recipe = Path(output), recipe or Recipe()
-    done = output / "fit.json"
-    if resume and done.exists():
-        return Fit(**json.loads(done.read_text()))
-    if not resume and output.exists() and any(output.iterdir()):
-        raise InputError(
-            f"{output}: holds a training already; continue it with --resume, or choose another folder"
-        )
+    recipe = recipe or Recipe()
+    options = {"seed": seed, "metric": metric, "both_strands": both_strands}
+
+    def train(folder: Path, keep: Callable[[], None]) -> Fit:
+        with progress.stage("training", unit="steps") as stage:
+            return train_network(
+                model, splits, folder, recipe, adaptation=adaptation, device=device, stage=stage, keep=keep, **options
+            )  # fmt: skip
+
+    settings = {"recipe": asdict(recipe), "adaptation": [adaptation.name, asdict(adaptation)], **options}
+    return stand_alone(output, "finetune", model, splits, resume, train, **settings)
+
+
+def train_network(
+    model: ModelConfig | str | PathLike,
+    splits: Splits,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    adaptation: Adaptation = FULL,
+    seed: int = 0,
+    metric: str = "mcc",
+    both_strands: bool = False,
+    device: str = AUTO,
+    stage: Stage | None = None,
+    keep: Callable[[], object] = lambda: None,
+) -> Fit:
+    """`finetune` in a folder that is the caller's: goes on from the checkpoint in it; `keep` is called after each."""
     set_seed(seed)
     classifier = build(model, splits.train.classes, problem(splits.train))
     classifier = adaptation.prepare(classifier, splits, seed)
     splits, trained = adaptation.queries(splits, seed), trained_parameters(classifier)
     for part in (splits.train, splits.valid):
         check_lengths(part.sequences, classifier.config, part.sequences.names)
-    trainer, monitor = make_trainer(
-        classifier, splits, output / "checkpoints", recipe, seed, metric, both_strands, callbacks
-    )
-    checkpoint = last_whole_checkpoint(output / "checkpoints") if resume else None
-    trainer.train(resume_from_checkpoint=checkpoint)
+    checkpoints = folder / CHECKPOINTS
+    watch = Watch(stage or Stage(""), keep, metric)
+    trainer = make_trainer(classifier, splits, checkpoints, recipe, seed, metric, both_strands, device, watch)
+    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     adaptation.finish(classifier)
-    fit = replace(summary(trainer, splits, monitor, seed), trained_parameters=trained)
-    trainer.save_model(str(output))
-    write_json(done, asdict(fit))
-    shutil.rmtree(output / "checkpoints")
+    fit = replace(summary(trainer, splits, watch, seed), trained_parameters=trained)
+    trainer.save_model(str(folder))
+    shutil.rmtree(checkpoints)
+    follow_umask(folder)
+    write_fit(folder, fit)
     return fit
 
 
@@ -128,14 +140,15 @@ def make_trainer(
     seed: int,
     metric: str,
     both_strands: bool,
-    callbacks: tuple[TrainerCallback, ...],
-) -> tuple[ClassifierTrainer, "Monitor"]:
-    def judge(prediction: EvalPrediction) -> dict[str, float]:
+    device: str,
+    watch: "Watch",
+) -> ClassifierTrainer:
+    def score(prediction: EvalPrediction) -> dict[str, float]:
         return dict(
             scores(prediction.label_ids, to_probabilities(prediction.predictions, problem(splits.train)))
         )
 
-    monitor = Monitor()
+    chosen = choose_device(device)
     arguments = TrainingArguments(
         output_dir=str(folder),
         seed=seed,
@@ -147,8 +160,8 @@ def make_trainer(
         lr_scheduler_kwargs={"min_lr_rate": 0.1},
         warmup_steps=recipe.warmup,
         max_grad_norm=recipe.clip,
-        bf16=has_fast_bfloat16(),
-        use_cpu=has_fast_bfloat16() and not torch.cuda.is_available(),  # without it, Trainer refuses bfloat16
+        bf16=has_fast_bfloat16(chosen),
+        use_cpu=chosen.type == "cpu",
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
@@ -160,8 +173,9 @@ def make_trainer(
         label_names=["labels"],
         report_to=[],
         disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=chosen.type == "cuda",
     )
+    compute_on(arguments, chosen)
     trainer = ClassifierTrainer(
         model=model,
         args=arguments,
@@ -170,11 +184,20 @@ def make_trainer(
         data_collator=Collator(model.config),
         train_dataset=EncodedDataset(splits.train),
         eval_dataset=EncodedDataset(splits.valid),
-        compute_metrics=judge,
-        callbacks=[EarlyStoppingCallback(recipe.patience), monitor, *callbacks],
+        compute_metrics=score,
+        callbacks=[EarlyStoppingCallback(recipe.patience), watch],
     )
     trainer.remove_callback(PrinterCallback)
-    return trainer, monitor
+    return trainer
+
+
+def compute_on(arguments: TrainingArguments, device: torch.device) -> None:
+    """One device; of several accelerators transformers would take the first, or spread each batch over all."""
+    if device.type == "cuda" and arguments.distributed_state.num_processes == 1:
+        torch.cuda.set_device(device)
+        arguments.distributed_state.device = device
+        arguments.__dict__["_setup_devices"] = device
+        arguments._n_gpu = 1
 
 
 def to_probabilities(logits: np.ndarray, problem: str) -> np.ndarray:
@@ -183,45 +206,55 @@ def to_probabilities(logits: np.ndarray, problem: str) -> np.ndarray:
     return (tensor.sigmoid() if problem == "multi_label" else tensor.softmax(-1)).numpy()
 
 
-class Monitor(TrainerCallback):
-    """Seconds of training and highest resident memory (of the accelerator, where there is one)."""
+class Watch(TrainerCallback):
+    """Follows a training: its seconds, its memory, its progress, and its checkpoints, which `keep` hears of."""
 
-    def __init__(self):
-        self.seconds, self.peak = 0.0, 0.0
+    def __init__(self, stage: Stage, keep: Callable[[], object], metric: str):
+        self.stage, self.keep, self.metric = stage, keep, metric
+        self.seconds, self.peak, self.score = 0.0, 0.0, ""
         self._start = time.perf_counter()
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._start = time.perf_counter()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
+        if state.best_global_step:  # the run folder may have moved since its path was written down
+            state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{state.best_global_step}")
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step % 10 == 1:
-            self._sample()
+            self._sample(args)
+        epoch = f"epoch {min(int(state.epoch) + 1, state.num_train_epochs)} of {state.num_train_epochs}"
+        self.stage.update(state.global_step, state.max_steps, ", ".join(filter(None, (epoch, self.score))))
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        self.score = f"validation {self.metric} {(metrics or {})[f'eval_{self.metric}']:.3f}"
+
+    def on_save(self, args, state, control, **kwargs):
+        self.keep()
 
     def on_train_end(self, args, state, control, **kwargs):
-        self._sample()
+        self._sample(args)
         self.seconds = time.perf_counter() - self._start
 
-    def _sample(self):
-        on_device = torch.cuda.is_available()
-        used = torch.cuda.max_memory_allocated() if on_device else psutil.Process().memory_info().rss
-        self.peak = max(self.peak, used / 2**20)
+    def _sample(self, args):
+        self.peak = max(self.peak, memory_mb(args.device))
 
 
-def last_whole_checkpoint(folder: Path) -> str | None:
+def last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end; torn ones (a kill while writing) are removed."""
-    newest = None
     steps = lambda path: int(path.name.rsplit("-", 1)[1])  # noqa: E731
-    for path in sorted(folder.glob("checkpoint-*"), key=steps):
-        if (path / "trainer_state.json").exists():  # written last
-            newest = str(path)
-        else:
+    for path in sorted(folder.glob("checkpoint-*"), key=steps, reverse=True):
+        try:
+            read_json(path / "trainer_state.json")  # written last
+        except (OSError, InputError):
             shutil.rmtree(path)
-    return newest
+        else:
+            return str(path)
+    return None
 
 
-def summary(trainer: ClassifierTrainer, splits: Splits, monitor: Monitor, seed: int) -> Fit:
+def summary(trainer: ClassifierTrainer, splits: Splits, watch: Watch, seed: int) -> Fit:
     """Costs and history of a finished training; the model in `trainer` is the best one by now."""
     epochs: dict[int, dict[str, float]] = {}
     for entry in trainer.state.log_history:
@@ -239,8 +272,8 @@ def summary(trainer: ClassifierTrainer, splits: Splits, monitor: Monitor, seed: 
     return Fit(
         seed=seed,
         parameters=trainer.model.num_parameters(),
-        seconds=monitor.seconds,
-        peak_memory_mb=monitor.peak,
+        seconds=watch.seconds,
+        peak_memory_mb=watch.peak,
         epochs=len(history),
         best_epoch=round(best / trainer.state.global_step * trainer.state.epoch),
         history=history,

@@ -2,7 +2,7 @@
 
 ```
 run/
-  config.json       what was asked: models, seeds, recipes, digests of the data
+  config.json       what was asked: models, seeds, recipes, digests of all that was read
   manifest.json     where it was done: versions, machine, command
   metrics.json      what came out, by model and seed
   predictions.tsv   test set, by model and seed
@@ -10,9 +10,7 @@ run/
 ```
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,47 +22,39 @@ from crocuta.analysis.summary import summarise
 from crocuta.data.chromatin import label_groups
 from crocuta.data.encoding import count_other_letters, encode
 from crocuta.data.labelled import Labelled, read_labelled
-from crocuta.data.records import read_records
-from crocuta.data.windows import Windows
+from crocuta.data.reading import read_windows
+from crocuta.data.records import count_records, read_records
 from crocuta.errors import InputError
 from crocuta.files import replacing, write_json
 from crocuta.models.base import Ensemble, check_lengths, chunks, name_labels
-from crocuta.runs.manifest import manifest
+from crocuta.runs.claim import claim
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.manifest import Inputs
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.runs.saved import SavedRun
 from crocuta.train.labels import membership, problem
 
 STREAMED = 4096  # sequences in memory while predicting
 
 
-class RunFolder:
-    """Opens a finished run.
+class RunFolder(SavedRun):
+    """Opens a finished run of `crocuta train`, or what `crocuta evaluate` made of one.
 
     Raises:
-        InputError: `path` is no run folder, or its training has not ended.
+        InputError: `path` is no such folder, its training has not ended, or its files are damaged.
     """
 
     def __init__(self, path: str | PathLike):
-        self.path = Path(path)
-        if not (self.path / "config.json").exists():
-            raise InputError(f"{path}: not a run folder (no config.json); `crocuta train` makes one")
-        if not (self.path / "metrics.json").exists():
-            raise InputError(f"{path}: this run has not ended (no metrics.json); finish it with --resume")
+        super().__init__(path, "train", "evaluate")
 
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        return json.loads((self.path / "config.json").read_text())
-
-    @cached_property
-    def metrics(self) -> dict[str, Any]:
-        return json.loads((self.path / "metrics.json").read_text())
-
-    def ensemble(self, model: str | None = None, seed: int | None = None) -> Ensemble:
+    def ensemble(self, model: str | None = None, seed: int | None = None, device: str = AUTO) -> Ensemble:
         """All seeds of one model (default: the run's first), or one of them, as one predictor."""
         name = model or self.config["models"][0]
         pattern = "seed-*" if seed is None else f"seed-{seed}"
         folders = sorted(path.parent for path in (self.path / "models" / name).glob(f"{pattern}/config.json"))
         if not folders:
             raise InputError(f"{self.path}: no model {name!r}; it holds {', '.join(self.config['models'])}")
-        return Ensemble.load(folders, self.config["both_strands"])
+        return Ensemble.load(folders, self.config["both_strands"], choose_device(device))
 
 
 def predict(
@@ -74,8 +64,10 @@ def predict(
     *,
     model: str | None = None,
     batch_size: int = 256,
-    windows: Windows | None = None,
-    progress: Callable[[int], None] = lambda count: None,
+    genome: str | PathLike | None = None,
+    window: int | None = None,
+    device: str = AUTO,
+    progress: Progress = SILENT,
 ) -> tuple[int, int]:
     """Predicts the classes of sequences in a file of any size, and writes them as a table.
 
@@ -85,16 +77,20 @@ def predict(
         output: TSV with the columns name, predicted, and one probability for each class; whole or absent.
         model: which of the run's models; default its first.
         batch_size: sequences at a time.
-        windows: where the sequences of a table of coordinates come from.
-        progress: called with the number of sequences just done.
+        genome: FASTA that a table of coordinates refers to.
+        window: nucleotides around each interval's centre; default the interval.
+        device: see `crocuta.runs.device.choose_device`.
+        progress: is shown how many sequences are done.
 
     Returns:
         How many sequences there were, and how many of their letters were read as N.
     """
-    ensemble = RunFolder(run).ensemble(model)
+    windows = read_windows(genome, window)
+    ensemble = RunFolder(run).ensemble(model, device=device)
     multi_label = ensemble.config.problem_type == "multi_label_classification"
     count = letters = 0
-    with replacing(output) as file:
+    stage = progress.stage("predicting", total=count_records(sequences), unit="sequences")
+    with replacing(output) as file, stage:
         print("\t".join(("name", *prediction_columns(ensemble.classes))), file=file)
         for records in chunks(read_records(sequences, windows=windows), STREAMED):
             ids, names = [encode(record.sequence) for record in records], [record.name for record in records]
@@ -105,7 +101,7 @@ def predict(
             file.writelines(table_rows(predicted, probabilities, names))
             count += len(records)
             letters += sum(count_other_letters(record.sequence) for record in records)
-            progress(len(records))
+            stage.update(count)
     return count, letters
 
 
@@ -113,45 +109,74 @@ def evaluate(
     run: str | PathLike,
     data: str | PathLike,
     output: str | PathLike | None = None,
-    windows: Windows | None = None,
+    *,
+    genome: str | PathLike | None = None,
+    window: int | None = None,
+    resume: bool = False,
+    device: str = AUTO,
+    progress: Progress = SILENT,
 ) -> RunFolder:
-    """Judges every model of a run on other labelled sequences.
+    """Scores every model of a run on other labelled sequences.
 
     Args:
         run: a run folder.
         data: labelled sequences, as for training; their classes must be the run's.
         output: folder for metrics and predictions; default `run/evaluations/<name of data>`.
-        windows: where the sequences of a table of coordinates come from.
+        genome, window, device: as in `predict`.
+        resume: show what is there, if all has been done.
+        progress: is shown how many models are done.
 
     Raises:
-        InputError: a label that training never saw; a sequence longer than a model.
+        InputError: a label that training never saw; a sequence longer than a model; `output` may not be taken.
     """
     trained, data = RunFolder(run), Path(data)
-    metrics, classes = trained.metrics, tuple(trained.metrics["classes"])
+    choose_device(device)
     output = Path(output) if output else trained.path / "evaluations" / data.name.split(".")[0]
-    test = read_labelled(data, classes, windows)
-    probabilities: dict[str, list[np.ndarray]] = {}
-    for name, model in metrics["models"].items():
-        for fit in model["seeds"]:
-            ensemble = trained.ensemble(name, fit["seed"])
+    settings = {key: value for key, value in trained.config.items() if key not in ("kind", "inputs", "data")}
+    settings |= {"evaluated": data.name, "window": window}
+    inputs: Inputs = {"data": data, "genome": genome, "run": trained.path / "models"}
+    with claim(output, "evaluate", settings, inputs, resume=resume) as ours:
+        if not ours.finished:
+            test = read_labelled(data, tuple(trained.metrics["classes"]), read_windows(genome, window))
+            probabilities = predict_all(trained, test, device, progress)
+            write_predictions(output / "predictions.tsv", test, probabilities, trained.config["seeds"])
+            write_json(output / "metrics.json", evaluated(trained.metrics, test, probabilities, data.name))
+            ours.finish(trained.config["seeds"])
+    return RunFolder(output)
+
+
+def predict_all(
+    trained: RunFolder, test: Labelled, device: str, progress: Progress
+) -> dict[str, list[np.ndarray]]:
+    """Probabilities (n, classes) of every model and seed of a run."""
+    found: dict[str, list[np.ndarray]] = {}
+    fits = [
+        (name, fit["seed"]) for name, model in trained.metrics["models"].items() for fit in model["seeds"]
+    ]
+    with progress.stage("evaluating", total=len(fits), unit="models") as stage:
+        for name, seed in fits:
+            ensemble = trained.ensemble(name, seed, device)
             check_lengths(test.sequences, ensemble.config, test.sequences.names)
-            probabilities.setdefault(name, []).append(ensemble.probabilities(test.sequences))
+            found.setdefault(name, []).append(ensemble.probabilities(test.sequences))
+            stage.advance()
+    return found
+
+
+def evaluated(
+    metrics: dict[str, Any], test: Labelled, probabilities: Mapping[str, Sequence[np.ndarray]], name: str
+) -> dict[str, Any]:
+    """The metrics of a run with another test set's in place of its own's."""
     card = {
         **metrics["data"],
-        "policy": f"Evaluated on {data.name}. For training: {metrics['data']['policy']}",
+        "policy": f"Evaluated on {name}. For training: {metrics['data']['policy']}",
         "test": {"n": len(test), "by_class": membership(test).sum(0).tolist()},
         "other_letters": test.sequences.other_letters,
         "leakage": None,
     }
-    judgement = judged(metrics["models"], test, probabilities, metrics["metric"])
-    write_predictions(output / "predictions.tsv", test, probabilities, trained.config["seeds"])
-    write_json(output / "config.json", {**trained.config, "evaluated": str(data)})
-    write_json(output / "manifest.json", manifest([data], trained.config["seeds"]))
-    write_json(output / "metrics.json", {**metrics, "data": card, **judgement})
-    return RunFolder(output)
+    return {**metrics, "data": card, **scored(metrics["models"], test, probabilities, metrics["metric"])}
 
 
-def judged(
+def scored(
     models: Mapping[str, Mapping[str, Any]],
     test: Labelled,
     probabilities: Mapping[str, Sequence[np.ndarray]],

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from crocuta.bench import Watcher
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import DEVICE, DRY_RUN, JOBS, RESUME
+from crocuta.verbs.train import BATCH_SIZE, BOTH_STRANDS, EPOCHS, MAX_LENGTH, METRIC, PATIENCE
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def bench(
@@ -27,30 +29,24 @@ def bench(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")] = Path("bench"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the named tasks.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes side by side.")] = 1,
-    metric: Annotated[
-        str | None, typer.Option(help="mcc, accuracy, f1, auroc or auprc; default: each task's.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set, at most.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    patience: Annotated[
-        int | None, typer.Option(min=1, help="Epochs without progress before stopping.")
-    ] = None,
-    max_length: Annotated[
-        int | None, typer.Option(min=1, help="Longest sequence the models shall read.")
-    ] = None,
-    both_strands: Annotated[
-        bool, typer.Option("--both-strands", help="Augment with reverse complements and average over them.")
-    ] = False,
+    jobs: JOBS = 1,
+    metric: METRIC = None,
+    epochs: EPOCHS = None,
+    batch_size: BATCH_SIZE = None,
+    patience: PATIENCE = None,
+    max_length: MAX_LENGTH = None,
+    both_strands: BOTH_STRANDS = False,
     baselines: Annotated[
         bool,
         typer.Option(help="Majority, length, k-mer regression, k-mer boosted trees, CNN beside the models."),
     ] = True,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where it stopped: what the same command does anyway.")
-    ] = False,
+    resume: RESUME = False,
+    device: DEVICE = "auto",
+    dry_run: DRY_RUN = False,
 ) -> None:
-    """Compare models on several tasks with several seeds; what is finished is not done again.
+    """Compare models on several tasks with several seeds.
+
+    With --resume, what is finished is not done again, and more tasks and models may be added.
 
     Examples:
 
@@ -59,62 +55,27 @@ def bench(
     `crocuta bench --task mine.csv --task simulated/ -m hyenadna-tiny --seeds 5 --both-strands`
     """
     prepare()
-    from crocuta.bench import bench
+    from crocuta.bench import bench, estimate
 
-    with Progress() as watcher:
+    common: dict[str, Any] = {
+        "seeds": seeds, "data_root": data_root, "baselines": baselines, "metric": metric, "device": device,
+        "epochs": epochs, "batch_size": batch_size, "patience": patience, "max_length": max_length,
+    }  # fmt: skip
+    if dry_run:
+        for line in estimate(task, model or [], **common):
+            console.print(safe(line))
+        return
+    with shown() as progress:
         result = bench(
-            task, model or [], output, seeds=seeds, data_root=data_root, jobs=jobs, baselines=baselines,
-            metric=metric, both_strands=both_strands, watcher=watcher, epochs=epochs, batch_size=batch_size,
-            patience=patience, max_length=max_length,
+            task, model or [], output, jobs=jobs, both_strands=both_strands, resume=resume, progress=progress,
+            **common,
         )  # fmt: skip
     if result.rows:
         show(result.rows, output)
     for cell, reason in result.failures:
-        console.print(
-            f"[bold red]Failed:[/] {cell.source.name}, {cell.title}: {escape(reason)} (see {cell.log})"
-        )
+        console.print(f"[bold red]Failed:[/] {safe(f'{cell.name}: {reason}')} (see {safe(cell.log)})")
     if result.failures:
         raise typer.Exit(1)
-
-
-class Progress(Watcher):
-    """A bar over all cells on a terminal, and a line for each that ends."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn()
-        self.bar = Progress(*columns, TextColumn("{task.description}"), console=console, transient=True)
-        self.task = self.bar.add_task("")
-        self.running: list[str] = []
-
-    def __enter__(self) -> "Progress":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.bar.stop()
-
-    def plan(self, cells: int, finished: int) -> None:
-        self.bar.update(self.task, total=cells, completed=finished)
-        done = f", {finished} of them finished" if finished else ""
-        console.print(f"{cells} pairs of task and model{done}")
-
-    def begin(self, cell) -> None:
-        self.running.append(f"{cell.source.name}: {cell.title}")
-        self.bar.update(self.task, description=" | ".join(self.running))
-
-    def end(self, cell, rows, failure) -> None:
-        name = f"{cell.source.name}: {cell.title}"
-        self.running.remove(name)
-        self.bar.update(self.task, advance=1, description=" | ".join(self.running))
-        if failure:
-            console.print(f"{name:48} [bold red]failed[/], see {cell.log}")
-            return
-        values = [row["test"][row["metric"]] for row in rows]
-        scores = ", ".join("–" if value is None else f"{value:.3f}" for value in values)
-        seconds = sum(row["seconds"] for row in rows)
-        console.print(f"{name:48} test {rows[0]['metric']} [bold cyan]{scores}[/] ({seconds:.0f} s)")
 
 
 def show(rows: list[dict[str, Any]], output: Path) -> None:
@@ -132,7 +93,7 @@ def show(rows: list[dict[str, Any]], output: Path) -> None:
     console.print(shown)
     for task in grid.tasks:
         if grid.known(task):
-            console.print(f"Published, {task}: {sentence(grid.known(task))}", soft_wrap=True)
+            console.print(safe(f"Published, {task}: {sentence(grid.known(task))}"))
     for task in grid.tasks:
-        console.print(f"Leakage, {task}: {grid.leakage[task]}", soft_wrap=True)
-    console.print(f"→ [bold]{output}[/]/results.md, results.jsonl, figures/")
+        console.print(safe(f"Leakage, {task}: {grid.leakage[task]}"))
+    console.print(f"{wrote('', output)}/results.md, results.jsonl, figures/")
