@@ -141,8 +141,17 @@ def test_windows_of_two_genomes(place, tmp_path):
     assert lines[0] == "name,sequence,label,split"
     assert sorted({line.split(",")[2] for line in lines[1:]}) == ["backwards", "g"]
     held = ["--test", "c0", "--valid", "c1"]
-    code, output = call("windows", place / "g.fa", f"b={place / 'h.fa'}", *held, "--length", 300, "-o", table)
+    command = ["windows", place / "g.fa", f"b={place / 'h.fa'}", *held, "--length", 300, "-o", table]
+    code, output = call(*command)
+    assert (code, "exists already" in output) == (2, True)
+    code, output = call(*command, "--resume")
+    assert (code, 'began with labels = ["g", "backwards"], now it is ["g", "b"]' in output) == (2, True)
+    table = tmp_path / "contigs.csv"
+    command[-1] = table
+    code, output = call(*command)
     assert code == 0, output
+    code, output = call(*command, "--resume")
+    assert (code, "2,000 windows of 300 from 2 genomes" in output) == (0, True)
     tests = [line for line in table.read_text().splitlines() if line.endswith(",test")]
     assert {line.split(":")[1] for line in tests} == {"c0"}
 

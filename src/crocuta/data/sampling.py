@@ -117,7 +117,7 @@ class Sampler:
             longest = max((r.end - r.start for r in self.regions[label][part]), default=0)
             raise InputError(
                 f"{self.genomes[label].path}: the longest region for {part} has {longest:,} letters, too short for"
-                f" windows of {length:,}; give a smaller --length, or hold out longer contigs"
+                f" windows of {length:,}; give a smaller `length`, or hold out longer contigs"
             )
         room = np.array([region.end - region.start - length + 1 for region in regions], float)
         found = 0
@@ -165,7 +165,7 @@ def by_contig(genome: Genome, held: Mapping[str, Sequence[str]], label: str) -> 
             raise InputError(
                 f"{genome.path} ({label}): no contig for {part} ({wanted}); it holds"
                 f" {', '.join(genome.names[:6])}{', ...' if len(genome.names) > 6 else ''};"
-                " name one of each genome for --valid and for --test, or leave both out to hold out regions"
+                " name one of each genome for `valid` and for `test`, or leave both out to hold out regions"
             )
     for contig in genome.names:
         part = next((part for part in ("test", "valid") if contig in held.get(part, ())), "train")

@@ -1,4 +1,4 @@
-"""How much embeddings know of a label: logistic regression on them, judged on groups that it has not seen."""
+"""How much embeddings know of a label: logistic regression on them, evaluated on groups that it has not seen."""
 
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ def probe(
     if len(np.unique(groups)) < folds:
         raise InputError(
             f"{embeddings.name}: column {group!r} has {len(np.unique(groups))} values, expected at least {folds},"
-            " one for each fold; give fewer --folds"
+            " one for each fold; give fewer `folds`"
         )
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[text] for text in texts[taken]])

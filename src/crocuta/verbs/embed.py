@@ -132,7 +132,7 @@ def make_embedder(request: dict[str, Any], device: str):
     place = choose_device(device)
     if longest := counted(request["model"]):
         counts = KmerForSequenceClassification(KmerConfig(longest_kmer=longest))
-        return Embedder(counts.to(place), HEAD)
+        return Embedder(counts.to(place), HEAD)  # pyright: ignore[reportArgumentType]
     loaded = presets.load(request["model"])
     model = loaded.members[0] if hasattr(loaded, "members") else loaded
     return Embedder(model.to(place), request["layer"], request["pool"])

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.verbs.options import OVERWRITE, check_file
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def draw(
@@ -26,8 +28,11 @@ def draw(
             help="pca, disk, tsne or umap; repeat for panels. Default: disk if hyperbolic, else pca.",
         ),
     ] = None,
-    points: Annotated[int, typer.Option(min=3, help="At most so many, chosen at random.")] = 5000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice, t-SNE and UMAP.")] = 0,
+    points: Annotated[
+        int, typer.Option(min=3, help="Draw at most this many points, chosen at random.")
+    ] = 5000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of points, t-SNE and UMAP.")] = 0,
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Draw embeddings on a plane: PCA, t-SNE, UMAP, or the Poincaré disk, coloured by any column.
 
@@ -43,11 +48,12 @@ def draw(
     from crocuta.report.maps import check_suffix, write_map
 
     check_suffix(output)
-    found = read_embeddings(embeddings, points, seed)
+    check_file(output, overwrite)
+    found = read_embeddings(embeddings, most=points, seed=seed)
     if colour is not None:
         found.column(colour)
-    maps = [make_map(found, name, seed) for name in method or [None]]
-    write_map(output, maps, found, colour)
+    maps = [make_map(found, method=name, seed=seed) for name in method or [None]]
+    write_map(output, maps, found, colour_by=colour)
     for made in maps:
-        console.print(made.caption)
-    console.print(f"{len(found):,} points → [bold]{output}[/]")
+        console.print(safe(made.caption))
+    console.print(wrote(f"{len(found):,} points", output))

@@ -2,14 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from crocuta.errors import InputError
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.verbs.options import RESUME
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def windows(
@@ -38,7 +40,8 @@ def windows(
         bool, typer.Option(help="Read half of the windows from the other strand.")
     ] = True,
     largest_n_share: Annotated[float, typer.Option(min=0, max=1, help="Draw again where more is N.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the windows and their strands.")] = 0,
+    resume: RESUME = False,
 ) -> None:
     """Draw random windows of genomes as a labelled table: whose DNA is this? Held-out regions never overlap.
 
@@ -52,18 +55,40 @@ def windows(
 
     `crocuta train species.csv.gz -m hyenadna-tiny --metric accuracy -o run/`
     """  # fmt: skip
-    from crocuta.data.sampling import Sampler, counts_of, write_windows
-
     files = [name_genome(text) for text in genomes]
     labels = [label for label, _ in files]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise InputError(f"two genomes are called {twice!r}; name them, e.g. {twice}_2=file.fa")
-    held = {"valid": valid or [], "test": test or []}
-    sampler = Sampler(dict(files), held, fold, both_strands, largest_n_share)
-    with console.status("drawing windows"):
-        total = write_windows(sampler, output, length, counts_of(count), seed)
-    console.print(f"{total:,} windows of {length:,} from {len(files)} genomes → [bold]{output}[/]")
+    settings = {
+        "labels": labels, "length": length, "count": count, "valid": valid or [], "test": test or [],
+        "fold": fold, "both_strands": both_strands, "largest_n_share": largest_n_share, "seed": seed,
+    }  # fmt: skip
+    total = draw(dict(files), output, settings, resume)
+    console.print(wrote(f"{total:,} windows of {length:,} from {len(files)} genomes", output))
+
+
+def draw(files: dict[str, str], output: Path, settings: dict[str, Any], resume: bool) -> int:
+    """Makes the table, or finds it made; returns the number of its windows."""
+    from crocuta.data.sampling import Sampler, counts_of, write_windows
+    from crocuta.runs.claim import claim
+    from crocuta.runs.progress import shown
+
+    counts = counts_of(settings["count"])
+    inputs = {"genomes": list(files.values())}
+    with claim(output, "windows", settings, inputs, resume=resume, file=True) as run:
+        if not run.finished:
+            held = {"valid": settings["valid"], "test": settings["test"]}
+            with shown(console) as progress, progress.stage("drawing windows"):
+                sampler = Sampler(
+                    files, held,
+                    fold=settings["fold"],
+                    both_strands=settings["both_strands"],
+                    largest_n_share=settings["largest_n_share"],
+                )  # fmt: skip
+                write_windows(sampler, run.target, settings["length"], counts, seed=settings["seed"])
+            run.finish([settings["seed"]])
+    return sum(counts.values()) * len(files)
 
 
 def name_genome(text: str) -> tuple[str, str]:

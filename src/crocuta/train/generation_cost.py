@@ -2,34 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import psutil
 import torch
 from transformers import PreTrainedModel
 
 from crocuta.data.encoding import VOCABULARY
-from crocuta.errors import InputError
 from crocuta.models.hyena_generate import HyenaStream
 from crocuta.models.hyena_lean import LEAN_FROM
+from crocuta.runs.cost import Cost
+from crocuta.runs.device import available_mb, used_mb
 
 TRIAL_PROMPT, TRIAL_TOKENS = 1024, 64
 SCRATCH = 60 << 20  # bytes of chunks and transforms
 LEAN, PLAIN = 2, 12  # arrays of a prompt's size (float32) that are held while it is read
 
 
-class GenerationCost(NamedTuple):
-    """Seconds; memory of the process (or on the accelerator), and what it may hold, in MB. Estimates."""
-
-    seconds: float
-    memory_mb: float
-    available_mb: float
-
-
-def estimate_memory(
-    model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int
-) -> GenerationCost:
-    """Of prompts of so many letters, each continued `samples` times by `length`; seconds are 0."""
+def estimate_memory(model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int) -> Cost:
+    """Of `prompts` by their nucleotides, each continued `samples` times by `length`; seconds are 0."""
     config: Any = model.config
     prompt = max(prompts)
     reading = (LEAN if prompt >= LEAN_FROM else PLAIN) * 4 * samples * prompt * config.d_model
@@ -37,11 +27,11 @@ def estimate_memory(
     writing = (
         4 * slots * config.d_model * length * (3 + 2 * samples)
     )  # filter, its spectra; past and future values
-    held, free = _memory(model.device)
-    return GenerationCost(0.0, held + (SCRATCH + reading + writing) / 2**20, held + free)
+    memory = used_mb(model.device) + (SCRATCH + reading + writing) / 2**20
+    return Cost(0.0, memory, available_mb(model.device))
 
 
-def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int) -> GenerationCost:
+def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int) -> Cost:
     """The same with the time, from the continuation of a short prompt: a token costs nearly the same anywhere."""
     letters, tokens = min(max(prompts), TRIAL_PROMPT), min(length, TRIAL_TOKENS)
     ids = torch.full((samples, letters), VOCABULARY["A"], device=model.device)
@@ -56,17 +46,6 @@ def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, sample
     return estimate_memory(model, prompts, length, samples)._replace(seconds=seconds)
 
 
-def check_memory(cost: GenerationCost) -> None:
+def check_memory(cost: Cost) -> None:
     """Raises InputError where a generation would not fit, with the options that make it smaller."""
-    if cost.memory_mb > cost.available_mb:
-        raise InputError(
-            f"generation would need about {cost.memory_mb:,.0f} MB, and {cost.available_mb:,.0f} MB are available;"
-            " lower --samples or --length, or shorten the prompts"
-        )
-
-
-def _memory(device: torch.device) -> tuple[float, float]:
-    """Megabytes held and free."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated() / 2**20, torch.cuda.mem_get_info()[0] / 2**20
-    return psutil.Process().memory_info().rss / 2**20, psutil.virtual_memory().available / 2**20
+    cost.check("lower `samples` or `length`, or shorten the prompts")
