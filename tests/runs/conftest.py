@@ -25,6 +25,7 @@ def _write_inputs(folder: Path) -> None:
         for i, name in enumerate(("chr1", "chr2", "chr3"))
     )
     (folder / "genome.fa").write_text("".join(contigs))
+    (folder / "other.fa").write_text(f">chr1\n{''.join(rng.choice(list('ACGT'), 2000))}\n")
     _lines(folder / "edges.tsv", [f"{(i - 1) // 2}\t{i}" for i in range(1, 63)])
     (folder / "tree.nwk").write_text("((((a:1,b:1):1,(c:1,d:1):1):1,((e:1,f:1):1,g:2):1):1,(h:1,i:2):2);\n")
 

@@ -14,5 +14,6 @@ def demo_files() -> dict[str, Path]:
 
 def load_demo() -> Splits:
     """Human core promoters with a TATA box against other DNA, 70 bp; 4,904, 613 and 613 records."""
-    splits = make_splits(*demo_files().values())
+    files = demo_files()
+    splits = make_splits(files["data"], files["valid"], files["test"])
     return replace(splits, policy="The published training, dev and test files of GUE prom_core_tata.")
