@@ -49,6 +49,18 @@ def test_length_baseline_sees_length_alone():
     assert (same[0] != other[0]).any()
 
 
+def test_predictions_keep_the_order_of_the_sequences():
+    """Batches hold sequences of like length; what they tell goes back to where its sequence stood."""
+    torch.manual_seed(0)
+    model = LengthForSequenceClassification(LengthConfig(features=4))
+    model.adapt(torch.tensor([10, 20, 30, 40]))
+    torch.nn.init.normal_(model.score.weight)
+    sequences = ["A" * n for n in (39, 8, 25, 12, 33)]
+    together = model.predict(sequences).probabilities
+    for row, sequence in zip(together, sequences, strict=True):
+        assert row.tolist() == pytest.approx(model.predict([sequence]).probabilities[0].tolist(), abs=1e-6)
+
+
 def test_baselines_survive_a_round_trip(tmp_path):
     model = LengthForSequenceClassification(LengthConfig())
     model.adapt(torch.arange(100))

@@ -8,18 +8,27 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
-from crocuta.models import hyena_lean
-from crocuta.models.hyena import (
-    HyenaConfig,
-    HyenaForCausalLM,
-    HyenaForSequenceClassification,
-    HyenaModel,
-    convert,
-)
 from crocuta.nn.position_features import decay_rates, position_features
 from crocuta.nn.smooth_convolution import panel_values
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModelForCausalLM, hyena_lean, HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+    global HyenaModel, convert
+    from transformers import AutoModelForCausalLM
+
+    from crocuta.models import hyena_lean
+    from crocuta.models.hyena import (
+        HyenaConfig,
+        HyenaForCausalLM,
+        HyenaForSequenceClassification,
+        HyenaModel,
+        convert,
+    )
+
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 40}
 IDS = torch.randint(7, 11, (2, 30), generator=torch.Generator().manual_seed(0))
@@ -96,8 +105,9 @@ def test_a_state_dict_s_own_are_read(model):
 
 
 @pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("kind", [HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel])
+@pytest.mark.parametrize("kind", ["HyenaForCausalLM", "HyenaForSequenceClassification", "HyenaModel"])
 def test_a_folder_s_own_are_read_and_saved_again(tmp_path, model, kind, binary):
+    kind = globals()[kind]
     state = trained(model)
     write(tmp_path, model, state)
     if binary:

@@ -12,11 +12,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import crocuta
 from crocuta import nn
 from crocuta.manifolds import Lorentz, Poincare
-from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
-from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
-from crocuta.models.lorentz_resnet import LorentzResNetConfig, LorentzResNetModel
 from crocuta.nn.convolution import convolve_windows
 from crocuta.nn.short_convolution import ShortConvolution
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global CNNConfig, CNNForSequenceClassification, HCNNConfig, HCNNForSequenceClassification
+    global LorentzResNetConfig, LorentzResNetModel
+    from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
+    from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
+    from crocuta.models.lorentz_resnet import LorentzResNetConfig, LorentzResNetModel
+
 
 WINDOWS = {
     "1d": ((2, 4, 9), (6, 4, 1), {"stride": 2}),
