@@ -156,6 +156,24 @@ def test_broken_files_are_named_and_leave_nothing(tmp_path, text, message):
     assert [file.name for file in tmp_path.iterdir()] == ["genome.fa"]
 
 
+def test_ids_need_not_stay(path, tmp_path):
+    genome = Genome(path, keep=False)
+    assert decode(genome.fetch("chr2")) == LETTERS["chr2"]
+    assert [file.name for file in tmp_path.iterdir()] == ["genome.fa"]
+    Genome(path)
+    assert Genome(path, keep=False).lengths == genome.lengths  # from the file that is there
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_ids_have_the_users_umask(path, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        Genome(path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "genome.fa.crocuta").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Genome(tmp_path / "none.fa")

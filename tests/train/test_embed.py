@@ -1,6 +1,7 @@
 """Embeddings written in shards: whole, resumable, the same from one process and from several."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import anndata
@@ -15,6 +16,7 @@ from crocuta.train import embed as module
 from crocuta.train.embed import batches, count_shards, embed, embed_with, write_shards
 from crocuta.train.embed_cost import estimate
 from crocuta.train.features import Embedder
+from crocuta.train.load import weights_of
 
 REQUEST = {"model": "m", "pool": "mean"}
 
@@ -228,3 +230,33 @@ def test_request_survives_as_json(embedder, table, tmp_path):
     embed(embedder, table.pieces(), output, REQUEST)
     found = json.loads(anndata.read_h5ad(output).uns["request"])
     assert found == {"layer": -1, "truncate": False, **REQUEST, "inputs": {}}
+
+
+class Dies:
+    """Work that ends the worker that takes it up, as a system short of memory does."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+@pytest.mark.distributed
+def test_a_worker_that_is_killed_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"ended from outside.*give fewer `jobs`"):
+        embed_with(Dies(), tmp_path / "e.h5ad", REQUEST, jobs=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_run_the_models_alone_are_compared(tmp_path):
+    (tmp_path / "run" / "models").mkdir(parents=True)
+    (tmp_path / "model").mkdir()
+    assert weights_of(tmp_path / "run") == [tmp_path / "run" / "models"]
+    assert weights_of(tmp_path / "model") == [tmp_path / "model"]
+    with pytest.raises(InputError, match="nowhere: neither a folder nor a released model"):
+        weights_of("nowhere")
+
+
+def test_a_released_model_is_known_by_its_files_in_the_cache(tmp_path, monkeypatch):
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda hub, name: str(tmp_path / name))
+    assert [path.name for path in weights_of("hyenadna-tiny")] == ["config.json", "model.safetensors"]

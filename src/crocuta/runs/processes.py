@@ -1,5 +1,6 @@
 """Several processes that a launcher (`accelerate launch`, `torchrun`, `srun`) started for one work."""
 
+import atexit
 import os
 import time
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ def processes(device: str = AUTO) -> PartialState:
     state = PartialState(cpu=chosen.type == "cpu")
     if state.num_processes == 1:  # the state outlives a training, whose device may have been another
         state.device = chosen
+    else:
+        atexit.unregister(state.destroy_process_group)
+        atexit.register(state.destroy_process_group)  # gloo's threads abort a process that ends without it
     return state
 
 

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 from typing import TypeVar
 
+from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.runs.progress import Stage
 
@@ -103,10 +105,14 @@ def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     executor = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (os.getpid(),))
     try:
         yield executor
-    except BaseException:
+    except BaseException as error:
         for process in list((executor._processes or {}).values()):
             process.terminate()
         executor.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise InputError(
+                "a worker was ended from outside, perhaps for want of memory; give fewer `jobs`"
+            ) from None
         raise
     finally:
         executor.shutdown(wait=True)
