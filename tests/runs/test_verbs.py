@@ -70,6 +70,8 @@ VERBS = {
     "rag train": Verb("rag train triples.tsv questions.tsv --dim 8 --epochs 1", "questions.tsv", "--dim 4"),
     "words train": Verb("words train described.csv --members 1 --epochs 1 --least-groups 2", "described.csv",
                         "--seed 7"),
+    "words name": Verb("words name RUN described.csv", "", "", file="names.tsv", resumes=False,
+                       makes_input="words train"),
 }  # fmt: skip
 #: Commands with an output that no row of its own can hold, and why.
 EXEMPT = {

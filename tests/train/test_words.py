@@ -2,19 +2,33 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from crocuta.cli import app
 from crocuta.data.records import read_records
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
-from crocuta.train.words import Ensemble, WordsRecipe, evaluate, split
-from crocuta.train.words_run import find_sequences, load_words, name_sequences, read_described, train_words
-from crocuta.train.words_training import fit_words
+from crocuta.models.sequence_encoder import SequenceEncoder
+from crocuta.report.retrieval import report_words
+from crocuta.runs.loop import Course
+from crocuta.train.words import COUNTED, Ensemble, WordsRecipe, evaluate, split
+from crocuta.train.words_folder import read_counts, save_counts
+from crocuta.train.words_run import (
+    estimate_run,
+    find_sequences,
+    load_words,
+    name_sequences,
+    read_described,
+    train_words,
+)
+from crocuta.train.words_training import _score, fit_words
 
 KINDS = {"LTR/Gypsy": "ACGT", "Satellite": "AAATTG", "DNA/TcMar-Tc1": "CCCGGA"}
 SMALL = WordsRecipe(members=2, epochs=6, every=3, views=1, components=16, width=16, batch_size=16)
@@ -81,12 +95,10 @@ def test_what_is_common_is_likelier(run, library):
     np.testing.assert_allclose(odds[1] - odds[0], 2 * len(ensemble.models), rtol=1e-4)
 
 
-def test_a_saved_ensemble_is_the_same(library, tmp_path):
-    described, _ = read_described([("", library)])
+def test_a_saved_ensemble_is_the_same(library, run):
+    described, _ = read_described([("fly", library)])
     parts = split(described, 0)
-    ensemble = fit_words(described, parts, SMALL)
-    train_words([("", library)], tmp_path / "run", SMALL)
-    loaded = load_words(tmp_path / "run")
+    ensemble, loaded = fit_words(described, parts, SMALL), load_words(run)
     chosen = described.sequences.select(parts.test)
     np.testing.assert_allclose(
         ensemble.likelihood(chosen)[0], loaded.likelihood(chosen)[0], rtol=1e-4, atol=1e-4
@@ -144,11 +156,106 @@ def test_folders_that_are_no_run(run, tmp_path):
         load_words(folder)
 
 
+def test_a_killed_training_goes_on_to_the_same_members(library, run, tmp_path, monkeypatch):
+    """Stopped in the second member: the first is kept, the second goes on at its last checkpoint."""
+    monkeypatch.setattr("crocuta.train.clip.Course", partial(Course, checkpoint_seconds=0))
+    again, evaluated = tmp_path / "again", []
+
+    def stopped(*arguments):
+        evaluated.append(True)
+        if len(evaluated) == 4:
+            raise KeyboardInterrupt
+        return _score(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crocuta.train.words_training._score", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_words([("fly", library)], again, SMALL)
+    first = again / "models" / "member-0.safetensors"
+    made = first.stat().st_mtime_ns
+    assert (again / "models" / "member-1" / "checkpoint").exists()
+    assert not (again / "metrics.json").exists()
+    metrics = train_words([("fly", library)], again, SMALL, resume=True)
+    assert first.stat().st_mtime_ns == made
+    assert metrics == json.loads((run / "metrics.json").read_text())
+    for file in ("models/member-0.safetensors", "models/member-1.safetensors", "predictions.tsv"):
+        assert (again / file).read_bytes() == (run / file).read_bytes()
+    assert not (again / "models" / "member-1").exists()
+    assert train_words([("fly", library)], again, SMALL, resume=True) == metrics
+
+
+def test_other_data_and_settings_are_refused(library, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    with pytest.raises(InputError, match=r"began with recipe\.epochs = 6, now it is 7"):
+        train_words([("fly", library)], tmp_path / "run", replace(SMALL, epochs=7), resume=True)
+    with pytest.raises(InputError, match="began with species"):
+        train_words([("bee", library)], tmp_path / "run", SMALL, resume=True)
+    other = tmp_path / "library.fa"
+    other.write_text(library.read_text().replace("ACGGA", "ACGGT"))
+    with pytest.raises(InputError, match=r"library = .*library.fa"):
+        train_words([("fly", other)], tmp_path / "run", SMALL, resume=True)
+
+
+def test_a_run_of_0_1_0_is_read(library, run, tmp_path):
+    """Its files lay in the run folder, captions in config.json, and the whole basis in counts.safetensors."""
+    ensemble, old = load_words(run), tmp_path / "old"
+    old.mkdir()
+    words, shared = ensemble.words, {f"content_encoder.{name}" for name in COUNTED}
+    for i, model in enumerate(ensemble.models):
+        state = model.state_dict()
+        save_file(
+            {name: x for name, x in state.items() if name not in shared}, old / f"member-{i}.safetensors"
+        )
+        save_file({name: state[name].contiguous() for name in shared}, old / "counts.safetensors")
+    words.tokenizer.save_pretrained(old / "tokenizer")
+    table = {"captions": words.captions, "labels": words.labels.tolist(), "prior": words.prior.tolist()}
+    (old / "config.json").write_text(json.dumps({"kind": "words", "recipe": asdict(SMALL), **table}))
+    for name in ("metrics.json", "manifest.json"):
+        shutil.copy(run / name, old)
+    chosen = read(library).select(np.arange(5))
+    np.testing.assert_array_equal(load_words(old).likelihood(chosen)[0], ensemble.likelihood(chosen)[0])
+    assert report_words([old]).exists()
+
+
+def test_what_members_share_is_written_without_repetition(tmp_path):
+    """The basis comes back bit by bit; a library of 12 sequences has 12 components, and not all k-mers."""
+    generator = np.random.default_rng(0)
+    encoder = SequenceEncoder(replace(SMALL, components=256).encoder())
+    encoder.fit(Sequences.from_strings([letters(kind, generator) for kind in KINDS for _ in range(4)]))
+    shared = {name: getattr(encoder, name) for name in COUNTED}
+    save_counts(shared, tmp_path)
+    found = read_counts(tmp_path, 256)
+    assert all(torch.equal(found[name], shared[name]) for name in COUNTED)
+    size = (tmp_path / "counts.safetensors").stat().st_size
+    assert size < 0.03 * shared["basis"].numel() * 4
+
+
+def test_the_cost_is_estimated_and_nothing_written(library, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small, large = (estimate_run([("fly", library)], replace(SMALL, epochs=n)) for n in (6, 600))
+    assert large.seconds > 10 * small.seconds > 0
+    assert small.parameters > 1000
+    assert not list(tmp_path.iterdir())
+
+
 def test_commands(library, run, tmp_path):
     call = lambda *words: CliRunner().invoke(app, ["words", *map(str, words)])  # noqa: E731
     options = ["--members", 1, "--epochs", 1, "--batch-size", 16]
+    result = call("train", f"fly={library}", "-o", tmp_path / "run", *options, "--dry-run")
+    assert "Training 1 models of" in result.output
+    assert "MB available" in result.output
+    for wrong, said in (("--batch-size", "lower --batch-size"), ("--least-groups", "lower --least-groups")):
+        result = call("train", f"fly={library}", "-o", tmp_path / "run", *options, wrong, 512)
+        assert result.exit_code == 2
+        assert said in result.output
+    if not torch.cuda.is_available():
+        result = call("train", f"fly={library}", "-o", tmp_path / "run", *options, "--device", "cuda")
+        assert result.exit_code == 2
+        assert "--device cuda: cannot be used here" in result.output
+    assert not (tmp_path / "run").exists()
     result = call("train", f"fly={library}", "-o", tmp_path / "run", *options)
     assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "report.html").exists()
     assert "words to element @1" in result.output
     assert call("train", library, "-o", tmp_path / "run").exit_code == 2
     result = call("name", run, library, "-o", tmp_path / "names.tsv", "-k", 2)
@@ -156,6 +263,7 @@ def test_commands(library, run, tmp_path):
     lines = (tmp_path / "names.tsv").read_text().splitlines()
     assert lines[0] == "name\trank\tcaption\tprobability"
     assert len(lines) == 1 + 2 * 92
+    assert call("name", run, library, "-o", tmp_path / "names.tsv").exit_code == 2
     result = call("find", run, "a satellite zebra", library, "-k", 3)
     assert result.exit_code == 0, result.output
     assert "passed over: zebra" in result.output

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from crocuta.errors import InputError
 from crocuta.files import replacing
 from crocuta.report.style import MUTED, canvas, colour, inline_svg, save, styled
 from crocuta.runs.manifest import LIBRARIES
@@ -18,7 +19,7 @@ from crocuta.runs.saved import SavedRun, read_json
 
 MISTAKES, GROUPS = 12, 40  # rows of a table at most
 SPLITS = {"valid": "validation", "test": "test"}
-LARGE = ("kind", "inputs", "captions", "labels", "prior")  # parts of a configuration that are no settings
+NO_SETTINGS = ("kind", "inputs", "captions", "labels", "prior", "language_model")  # of a configuration
 
 
 class Bar(NamedTuple):
@@ -30,79 +31,109 @@ class Bar(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under a title, with a note below."""
+    """Rows under a title, with a note below; `numbers` are the columns that hold numbers."""
 
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     note: str
+    numbers: tuple[int, ...] = ()
 
 
-def report_words(run: str | PathLike) -> Path:
-    """Writes `report.html` and `figures/` into a run folder of `crocuta words train`; returns the page.
+class Page(NamedTuple):
+    """What a page says of a run of one kind: an answer, facts, scores against `chance`, tables."""
+
+    title: str
+    answer: str
+    facts: list[tuple[str, str]]
+    bars: list[Bar]
+    chance: str
+    caption: str
+    tables: list[Table]
+
+
+def report_words(runs: Sequence[str | PathLike], output: str | PathLike | None = None) -> Path:
+    """Writes the page of a run of `crocuta words train` and, in the same folder, `figures/`; returns the page.
+
+    Args:
+        runs: one run folder.
+        output: the page; None: `report.html` in the run.
 
     Raises:
-        InputError: it is none, or it has not ended.
+        InputError: it is none or has not ended, or there are several.
     """
-    saved = SavedRun(run, "words train")
+    saved = _only(runs, "words train")
     metrics, rows = saved.metrics, _rows(saved.path, "predictions.tsv")
     bars = [Bar(name, value, metrics["chance"][name]) for name, value in metrics["test"].items()]
     wrong = sorted((r for r in rows if r["predicted"] != r["label"]), key=lambda r: -float(r["probability"]))
-    tables = [
-        _groups("Label by label", "label", rows, ("label", "test sequences")),
-        Table(
-            "The mistakes with the highest probability", ("sequence", "label", "best caption", "probability"),
-            [(r["name"], r["label"], r["caption"], r["probability"]) for r in wrong[:MISTAKES]],
-            "Confident mistakes are either hard sequences or wrong labels.",
-        ),
-    ]  # fmt: skip
-    first = bars[0]
-    answer = f"The best caption has the label of {first.value:.1%} of the test sequences; a random caption of"
-    return _write(
-        saved, "Words for DNA", f"{answer} {first.chance:.1%}. {metrics['leakage']}", bars, tables,
-        [("test sequences", f"{metrics['sequences']['test']:,}"), ("captions", f"{metrics['captions']:,}"),
-         ("training sequences", f"{metrics['sequences']['train']:,}")],
+    mistakes = Table(
+        "The mistakes with the highest probability", ("sequence", "label", "best caption", "probability"),
+        [(r["name"], r["label"], r["caption"], r["probability"]) for r in wrong[:MISTAKES]],
+        "Where the model is sure and wrong, the sequence is hard, or its label is wrong.", (3,),
+    )  # fmt: skip
+    first, sizes = bars[0], metrics["sequences"]
+    page = Page(
+        "Words for DNA",
+        f"The best caption has the right label for {first.value:.1%} of the test sequences; a random caption has it for"
+        f" {first.chance:.1%}. {metrics['leakage']}",
+        [("test sequences", f"{sizes['test']:,}"), ("captions", f"{metrics['captions']:,}"),
+         ("training sequences", f"{sizes['train']:,}")],
+        bars, "random order",
         "Share of queries for which something right is among the first 1 or 10 that are found; diamond: in a random"
         " order. Element to words: captions for a sequence. Words to element: sequences for a caption.",
+        [_groups("Label by label", "label", rows, ("label", "test sequences")), mistakes],
     )  # fmt: skip
+    return _write(saved, page, output)
 
 
-def report_rag(run: str | PathLike) -> Path:
-    """Writes `report.html` and `figures/` into a run folder of `crocuta rag train`; returns the page.
+def report_rag(runs: Sequence[str | PathLike], output: str | PathLike | None = None) -> Path:
+    """Writes the page of a run of `crocuta rag train` and, in the same folder, `figures/`; returns the page.
+
+    Args:
+        runs: one run folder.
+        output: the page; None: `report.html` in the run.
 
     Raises:
-        InputError: it is none, or it has not ended.
+        InputError: it is none or has not ended, or there are several.
     """
-    saved = SavedRun(run, "rag train")
+    saved = _only(runs, "rag train")
     metrics = saved.metrics
     rows = _rows(saved.path, "predictions.tsv") or _rows(saved.path, "predictions-test.tsv")
+    parts = {split: name for split, name in SPLITS.items() if split in metrics}
     bars = [
-        Bar(name, metrics[split]["exact_match"], metrics["commonest_answer"][split])
-        for split, name in SPLITS.items()
-        if split in metrics
+        Bar(f"exact match, {name}", metrics[split]["exact_match"], metrics["commonest_answer"][split])
+        for split, name in parts.items()
     ]
     wrong = [row for row in rows if row["predicted"] != row["answer"]]
-    tables = [
-        _groups("Answer by answer", "answer", rows, ("right answer", "test questions")),
-        Table(
-            "Mistakes", ("question", "right answer", "the model's answer"),
-            [(row["question"], row["answer"], row["predicted"]) for row in wrong[:MISTAKES]],
-            f"The first of {len(wrong):,} wrong answers.",
-        ),
-    ]  # fmt: skip
+    mistakes = Table(
+        "Mistakes", ("question", "right answer", "the model's answer"),
+        [(row["question"], row["answer"], row["predicted"]) for row in wrong[:MISTAKES]],
+        f"The first {MISTAKES} of {len(wrong):,} wrong answers." if len(wrong) > MISTAKES else "All wrong answers.",
+    )  # fmt: skip
     answer = "No question was held out, so nothing says how well the model answers."
     if bars:
-        answer = f"{bars[-1].value:.1%} of the answers to {bars[-1].name} questions are exactly right; the commonest"
-        answer += f" answer of training would be right in {bars[-1].chance:.1%}."
-    facts = [
-        (f"{name} questions", f"{metrics[split]['questions']:,}")
-        for split, name in SPLITS.items()
-        if split in metrics
-    ]
-    return _write(
-        saved, "Answers from a knowledge graph", answer, bars, tables, facts,
+        answer = f"{bars[-1].value:.1%} of the answers to {list(parts.values())[-1]} questions are exactly right; the"
+        answer += f" commonest answer of training is right for {bars[-1].chance:.1%}."
+    page = Page(
+        "Answers from a knowledge graph", answer,
+        [(f"{name} questions", f"{metrics[split]['questions']:,}") for split, name in parts.items()]
+        + [("language model", _language_model(saved))],
+        bars, "commonest answer",
         "Share of questions whose answer is exactly right; diamond: if every answer were the commonest of training.",
+        [_groups("Answer by answer", "answer", rows, ("right answer", "test questions")), mistakes],
     )  # fmt: skip
+    return _write(saved, page, output)
+
+
+def _language_model(run: SavedRun) -> str:
+    given = run.inputs.get("language_model")
+    return Path(given[0]["path"]).name if given else run.config["language_model"] or "a new GPT-2"
+
+
+def _only(runs: Sequence[str | PathLike], kind: str) -> SavedRun:
+    if len(runs) != 1:
+        raise InputError(f"runs of `crocuta {kind}` are not compared; report them one by one")
+    return SavedRun(runs[0], kind)
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -125,38 +156,34 @@ def _groups(title: str, key: str, rows: Sequence[Mapping[str, str]], columns: tu
     note = "The most frequent first." + (
         f" {len(lines) - GROUPS:,} more are left out." if len(lines) > GROUPS else ""
     )
-    return Table(title, (*columns, "right", "most often instead"), lines[:GROUPS], note)
+    return Table(title, (*columns, "right", "most often instead"), lines[:GROUPS], note, (1, 2))
 
 
-def _write(
-    run: SavedRun, title: str, answer: str, bars: Sequence[Bar], tables: Sequence[Table],
-    facts: Sequence[tuple[str, str]], caption: str,
-) -> Path:  # fmt: skip
+def _write(run: SavedRun, page: Page, output: str | PathLike | None) -> Path:
+    output = run.path / "report.html" if output is None else Path(output)
     svg = None
-    if bars:
+    if page.bars:
         with styled():
-            figure = scores(bars)
-            save(figure, run.path / "figures" / "scores")
+            figure = scores(page.bars)
+            save(figure, output.parent / "figures" / "scores")
             svg = Markup(inline_svg(figure, "scores"))  # our own drawing; matplotlib escapes the text in it
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crocuta.report", "templates"),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    manifest = read_json(run.path / "manifest.json")
     html = environment.get_template("retrieval.html").render(
-        kind=run.kind, title=title, answer=answer, facts=facts, bars=bars, svg=svg, caption=caption,
-        tables=[table for table in tables if table.rows], settings=list(_flat(run.config)), manifest=manifest,
-        libraries=("crocuta", "python", *LIBRARIES),
+        kind=run.kind, page=page, svg=svg, settings=list(_flat(run.config)),
+        manifest=read_json(run.path / "manifest.json"), libraries=("crocuta", "python", *LIBRARIES),
     )  # fmt: skip
-    with replacing(run.path / "report.html") as file:
+    with replacing(output) as file:
         file.write(html)
-    return run.path / "report.html"
+    return output
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     """Settings by name, those of settings below them."""
     for name, value in config.items():
-        if before or name not in LARGE:
+        if before or name not in NO_SETTINGS:
             if isinstance(value, Mapping):
                 yield from _flat(value, f"{before}{name}: ")
             else:

@@ -88,7 +88,7 @@ def train(
         )
     from crocuta.report.retrieval import report_rag
 
-    page = report_rag(output)
+    page = report_rag([output])
     for split in ("valid", "test"):
         if split in metrics:
             found, guess = metrics[split], metrics["commonest_answer"][split]

@@ -78,7 +78,7 @@ def train(
         )
     from crocuta.report.retrieval import report_words
 
-    page = report_words(output)
+    page = report_words([output])
     _show(metrics)
     console.print(wrote("", page))
 
