@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=2 python benchmarks/adaptation.py runs/yeast-tiny --data-root ../shared/data/gue
 
-Each task is one `crocuta train`, in a run folder of its own: an interrupted benchmark goes on where it was. Writes
+Each task is one `crocuta train`, in a run folder of its own: an interrupted benchmark continues. Writes
 benchmarks/results/adaptation.json, docs/_static/soft_prompts.svg and the table of docs/adaptation.md.
 """
 

@@ -17,8 +17,8 @@ BARS = {
     "haplotype": ("80", "90.5", "94.7", "96.3", "97.5"),
 }
 TITLES = {
-    "carried": "Carried sites of a person, without phase (the thesis's SNP)",
-    "haplotype": "Sites of one haplotype, minor allele frequency at least 1% among training people",
+    "carried": "Carried sites of an individual, without phase (the thesis's SNP)",
+    "haplotype": "Sites of one haplotype, minor allele frequency at least 1% among training individuals",
 }
 THESIS = ("83", "93", "97.04", "97.83", "99.34")
 
@@ -37,7 +37,7 @@ def number(row: dict, key: str, form: str = ",.0f") -> str:
 
 
 def splits(rows: dict[str, dict], name: str) -> list[dict]:
-    """A row of every split of the people."""
+    """A row of every split of the individuals."""
     return [row for key, row in rows.items() if key == name or key.startswith(f"{name} ")]
 
 
@@ -74,8 +74,8 @@ def accuracy(rows: dict[str, dict]) -> str:
             ],
             ["**AncestryHyena**", *(f"**{text}**" for text in learned)],
             ["its calibration error (ECE)", *(average(some, lambda row: row["ece"]) for some in found)],
-            ["splits of the people", *(str(len(some)) for some in found)],
-            ["bar of the project", *BARS[view]],
+            ["splits of the individuals", *(str(len(some)) for some in found)],
+            ["target of the project", *BARS[view]],
         ]
         if view == "carried":
             lines = [line for line in lines if line[0] != "logistic regression"]
@@ -168,26 +168,26 @@ SECTIONS = (
     ("throughput", "Training speed", throughput),
 )
 NOTES = {
-    "accuracy": "Simulated chromosomes 22 drawn after the design was settled on another, people split 67.5 / 7.5 / 25 "
-    "into training, validation and test; windows drawn at random, populations equally often; mean ± "
+    "accuracy": "Simulated chromosomes 22 drawn after the design was settled on another, individuals split 67.5 / 7.5 "
+    "/ 25 into training, validation and test; windows drawn at random, populations equally often; mean ± "
     "standard deviation over splits: three of one cohort (`--seed 2`), the fourth of another (`--seed "
     "3`). Naive Bayes and copying are the model's own evidence, summed; the logistic regression is fitted "
     "to each of 24 windows by itself."
-    "\n\nLong carried windows end at naive Bayes' figure, on both cohorts. What is left are people of the "
-    "simulation whose recent forebears migrated: in the first split, windows of 2,048, 16 of the 19 "
-    "errors are errors of naive Bayes and of copying at once, by hundreds of nats, and one person has 10 "
-    "of them. Training people, left out of their own evidence, are told right in 99.75% of such windows. "
-    "On the cohort that the bars come from naive Bayes reaches 99.5 and 99.66%.",
+    "\n\nLong carried windows end at naive Bayes' figure, on both cohorts. The remaining errors are individuals of the "
+    "simulation whose recent ancestors migrated: in the first split, windows of 2,048, 16 of the 19 "
+    "errors are errors of naive Bayes and of copying at once, by hundreds of nats, and one individual has 10 "
+    "of them. Training individuals, left out of their own evidence, are classified correctly in 99.75% of such "
+    "windows. On the cohort that the targets come from, naive Bayes reaches 99.5 and 99.66%.",
     "ablation": "Minor allele frequency at least 1%, no pretraining unless said. The evidence carries the accuracy: "
     "on a quarter of a million sites, each met a dozen times, a network without evidence is still at "
     "chance; on the 7,000 sites of real chromosome 22 (below) it learns.",
-    "perplexity": "On people not trained on. **Read it beside the table**: a plain count of which letter was met in "
-    "which bin of the chromosome, without any network, predicts letters as well as FPE with the same bins, "
-    "or better; a low perplexity in the carried view says that letters were memorised, not that ancestry was "
-    "learnt. (Thesis: 1.41, 1.72, 2.79 at alpha 10, 100, 1,000.)",
+    "perplexity": "On individuals not trained on. **Read it together with the rows `table`**: a plain count of which "
+    "nucleotide was seen in which bin of the chromosome, without any network, predicts nucleotides as well as FPE with "
+    "the same bins, or better; a low perplexity in the carried view says that nucleotides were memorised, not "
+    "that ancestry was learned. (Thesis: 1.41, 1.72, 2.79 at alpha 10, 100, 1,000.)",
     "context": "Real chromosome 22, carried sites, FPE and no evidence: what the network finds by itself, in both "
     "stages of 150 steps of 8,192 SNPs each, far fewer than the thesis took. One run each: after so few "
-    "steps a run may still be on its way (the model of 1,024 SNPs drawn above took 400 and is at 96.3%).",
+    "steps a run may not have converged (the model of 1,024 SNPs drawn above took 400 and is at 96.3%).",
     "twins": "Real chromosome 22, FPE with alpha = 100, no evidence, both stages; about equal parameters, one "
     "after the other on one thread, each in a process of its own; steps of 8,192 SNPs, their time with "
     "validations. (Thesis: 2.56 times faster, 3.75 times less memory, 2.38 against 2.78, 90 against 86% "

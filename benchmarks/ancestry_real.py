@@ -1,11 +1,11 @@
-"""Ancestry of real people: 1000 Genomes phase 1, chromosome 22. Writes docs/ancestry_real.md.
+"""Ancestry of real individuals: 1000 Genomes phase 1, chromosome 22. Writes docs/ancestry_real.md.
 
     OMP_NUM_THREADS=1 python benchmarks/ancestry_real.py ../shared/data/1kg_phase1_chr22
 
-A quarter of the people of every population is held out, families whole. The others are the reference of `crocuta
-ancestry train --task local`, at sites of frequency 1% or more among them. Held-out unadmixed people are judged by group
-(African, East Asian, European); the admixed ones of the Americas are not in the reference, and their global
-proportions stand beside published ones. All populations together are then told apart, person by person.
+A quarter of the individuals of every population is held out, families whole. The others are the reference of `crocuta
+ancestry train --task local`, at sites of frequency 1% or more among them. Held-out unadmixed individuals are evaluated
+by group (African, East Asian, European); the admixed ones of the Americas are not in the reference, and their global
+proportions are compared with published ones. Then one of all populations is predicted for each individual.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def measure(data: Path, output: Path) -> dict:
 
 
 def learn(vcf: Path, data: Path, samples: Samples, by: str, output: Path) -> dict:
-    """Reference and run of some people, as the commands make them; returns seconds."""
+    """Reference and run of some individuals, as the commands make them; returns seconds."""
     with replacing(output / "reference.tsv") as file:
         file.write("sample\tpop\tsuper_pop\tfamily\n")
         for row in zip(samples.name, samples.population, samples.group, samples.family, strict=True):
@@ -95,7 +95,7 @@ def groups(
     admixed: np.ndarray,
     output: Path,
 ) -> dict:
-    """Held-out unadmixed people by window and by person; proportions of the admixed."""
+    """Held-out unadmixed individuals by window and as a whole; proportions of the admixed."""
     seconds = learn(vcf, data, panel.samples.at(train), "group", output)
     run = read_run(output / "run")
     start = time.perf_counter()
@@ -137,12 +137,12 @@ def groups(
 
 
 def shares(posterior: np.ndarray) -> np.ndarray:
-    """Global proportions (people, populations)."""
+    """Global proportions (individuals, populations)."""
     return posterior.mean(1).reshape(-1, 2, posterior.shape[2]).mean(1)
 
 
 def interval(values: np.ndarray) -> list[float]:
-    """Mean of what each person has, and its 95% bootstrap interval over people."""
+    """Mean over individuals, and its 95% bootstrap interval over them."""
     draws = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
     return [float(values.mean()), *np.quantile(draws, [0.025, 0.975]).tolist()]
 
@@ -192,15 +192,15 @@ def write(results: dict) -> None:
     for row in groups["windows"].values():
         lines.append(f"| {row['kb']:,.0f} kb | {percent(row['accuracy'])} | {100 * row['ece']:.1f} |")
     lines += [
-        f"| the person | {percent(groups['person'])} | |", "",
-        "| | people | " + " | ".join(groups["names"]) + " |", "|---" * (2 + len(groups["names"])) + "|",
+        f"| whole individual | {percent(groups['person'])} | |", "",
+        "| | individuals | " + " | ".join(groups["names"]) + " |", "|---" * (2 + len(groups["names"])) + "|",
     ]  # fmt: skip
     for name, row in groups["proportions"].items():
         cells = [f"{100 * m:.1f} ± {100 * s:.1f}" for m, s in zip(row["mean"], row["sd"], strict=True)]
         lines.append(f"| {name} | {row['people']} | " + " | ".join(cells) + " |")
     lines += ["", "![Proportions](_static/ancestry_real_proportions.png)", ""]
     lines += [
-        f"| {len(populations['names'])} populations, a person | accuracy, % | group right, % |",
+        f"| {len(populations['names'])} populations, by individual | accuracy, % | group right, % |",
         "|---|---|---|",
     ]
     for name, row in populations["models"].items():
@@ -244,7 +244,7 @@ def confusion(populations: dict) -> Figure:
     ticks = range(len(counts))
     axes.set_xticks(ticks, populations["names"], rotation=90)
     axes.set_yticks(ticks, populations["names"])
-    axes.set(xlabel="copied from most", ylabel="population of the person")
+    axes.set(xlabel="copied from most", ylabel="population of the individual")
     axes.grid(False)
     return figure
 

@@ -3,7 +3,7 @@
     python benchmarks/gue.py --data-root ../shared/data/gue --jobs 2     # train, then write the table
     python benchmarks/gue.py --epochs 100                                # a longer schedule, for an accelerator
 
-Each task and model is one `crocuta train`, in a run folder of its own: an interrupted benchmark goes on where it was.
+Each task and model is one `crocuta train`, in a run folder of its own: an interrupted benchmark continues.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def difference(run: Path, cnn: Path) -> dict | None:
 
 
 def write_results(rows: list[dict]) -> None:
-    """gue.json, and gue.md for people."""
+    """gue.json, and gue.md for readers."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "gue.json").write_text(json.dumps(rows, indent=1) + "\n")
     tasks = list(dict.fromkeys(row["task"] for row in rows))

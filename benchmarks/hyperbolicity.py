@@ -35,7 +35,7 @@ GUE, PHYLOGENY = "gue", "phylogeny"
 
 
 def unpacked(path: Path, folder: Path) -> Path:
-    """The .fasta.xz beside a tree, as .fasta."""
+    """The .fasta.xz in the folder of a tree, as .fasta."""
     target = folder / f"{path.parent.name}.fasta"
     target.write_bytes(lzma.decompress(path.read_bytes()))
     return target
@@ -171,25 +171,41 @@ def measure_speed() -> dict:
 
 TEXT = """# How tree-like are genomes?
 
-Gromov's δ says how far distances are from those in a tree: of four points, half the difference between the two
-largest of the three sums of opposite distances. *Relative* δ is 2δ / diameter. It falls with the dimension and with the
-concentration of distances, tree or not, so a value alone says nothing. `crocuta hyperbolicity` therefore compares it
-with clouds without a tree that have as many points and the same spectrum of principal coordinates:
-
-- *gaussian*: a random rotation; an exact test when the points are independent draws of any normal distribution;
-- *spherical*: new directions, the (standardised) distances from the centre kept, so that outliers, which form a star,
-  are not taken for a tree;
-- *permuted*: each coordinate's values dealt out anew.
-
-p is the share of nulls at or below the data: small means more tree-like than the null. This page is written by
-`python benchmarks/hyperbolicity.py`.
+This page measures how close distances between sequences, embeddings or the tips of a tree are to those in a tree, and
+tests it. Inputs are aligned FASTA, a table of sequences, Newick or Nexus, a distance matrix, `.npy` or `.h5ad`. The
+first command makes some:
 
 ```console
-$ crocuta hyperbolicity aligned.fasta --distance jc69 -o delta
-$ crocuta hyperbolicity tree.nwk
+$ crocuta simulate tree --scenario A --sequences 200 -o clades/
+$ crocuta hyperbolicity clades/tree.nwk
+$ crocuta hyperbolicity clades/sequences.fasta --distance jc69 -o delta
+$ crocuta embed clades/test.csv --model kmer-4 -o kmers.h5ad
+$ crocuta hyperbolicity kmers.h5ad
+```
+
+Points of hyperbolic space need their space and curvature, and `.h5ad` files of other tools the name of the coordinates:
+
+<!-- not run: it needs embeddings of your own -->
+
+```console
 $ crocuta hyperbolicity embeddings.npy --space lorentz --curvature 1
 $ crocuta hyperbolicity cells.h5ad --key X_pca
 ```
+
+## Method
+
+Gromov's δ says how far distances are from those in a tree: of four points, it is half the difference between the two
+largest of the three sums of opposite distances. *Relative* δ is 2δ / diameter. It falls with the dimension and with the
+concentration of distances, tree or not, so a value alone says nothing. `crocuta hyperbolicity` therefore compares it
+with random point clouds without a tree that have as many points and the same spectrum of principal coordinates:
+
+- *gaussian*: a random rotation; an exact test when the points are independent draws of any normal distribution;
+- *spherical*: new directions with the (standardised) distances from the centre kept, so that outliers, which form a
+  star, do not count as a tree;
+- *permuted*: the values of each coordinate permuted.
+
+p is the share of nulls at or below the data: a small p means more tree-like than the null. It does not prove that one
+tree made the data: recombination is not among the nulls. `python benchmarks/hyperbolicity.py` writes this page.
 
 ## Real data
 
@@ -200,7 +216,7 @@ Means over {subsets} random subsets of {subset} points (one where there are no m
 in the last column Holm's correction, for the {count} data sets, of the largest of the three.
 The first row is a control: distances in a tree have δ = 0.
 
-The range in the picture, and the null's mean in the table, are those of the null with the largest p.
+The range in the picture and the null's mean in the table belong to the null with the largest p.
 
 ![Mean relative δ and the range of the nearest null](_static/hyperbolicity.svg)
 
@@ -208,12 +224,12 @@ The range in the picture, and the null's mean in the table, are those of the nul
 
 ## Are the p-values honest?
 
-Share of treeless clouds ({clouds} of 40 points each) that are called tree-like at p ≤ 0.05, which should be 0.05:
+False-positive rate at p ≤ 0.05, which should be 0.05, on {clouds} clouds of 40 points without a tree:
 
 {calibration}
 
-The Gaussian null takes heavy tails for a tree, and so does the permuted one: ask that all three be left behind. Heavy
-tails in many more dimensions than there are points can deceive all of them.
+Heavy tails look tree-like under the Gaussian and the permuted null: require significance against all three. Heavy tails
+in many more dimensions than there are points can pass all of them.
 
 ## Exactness and speed
 
@@ -240,7 +256,7 @@ def holm(p: list[float]) -> list[float]:
 
 
 def nearest(entry: dict) -> dict:
-    """The test with the largest p of the three nulls: small only when all of them are left behind."""
+    """The test with the largest p of the three nulls: small only when the data are below all of them."""
     return max(entry["tests"].values(), key=lambda test: test["p_average"])
 
 

@@ -1,11 +1,11 @@
-"""Local ancestry of simulated admixed people: methods x density x generations, phase switches, speed.
+"""Local ancestry of simulated admixed individuals: methods x density x generations, phase switches, speed.
 
     crocuta simulate admixture -o sim --length 50.8e6 --name 22 --seed 1
     crocuta ancestry build sim/cohort.vcf.gz --samples sim/samples.tsv --map sim/map.tsv -o sim/cohort.h5
     OMP_NUM_THREADS=1 python benchmarks/local_ancestry.py sim/cohort.h5 sim/truth.tsv.gz [--only NAME]
 
 Each row is kept in results/local_ancestry.json when it is done, and not run again (--again NAME runs it again). Nothing
-is tuned on the admixed people: temperatures and calibration come from mosaics of reference people.
+is tuned on the admixed individuals: temperatures and calibration come from mosaics of reference individuals.
 """
 
 import argparse
@@ -47,7 +47,7 @@ EVERY = 500_000  # nucleotides between phase switches
 
 
 class Data:
-    """References and admixed people of one density, and the truth of every allele."""
+    """References and admixed individuals of one density, and the truth of every allele."""
 
     def __init__(self, cohort: Path, truth: Path, density: str):
         with Cohort(cohort) as store:
@@ -219,7 +219,7 @@ def page(results: dict[str, Any]) -> None:
         for i, (key, row) in enumerate(item for item in results.items() if "reliability" in item[1]):
             label = key.replace(" | ", ", ")
             axes.plot(*row["reliability"], color=colour(i), marker=marker(i), linewidth=1.4, label=label)
-        axes.set(xlabel="probability of the likeliest ancestry", ylabel="share of sites that was right")
+        axes.set(xlabel="probability of the most probable ancestry", ylabel="share of sites that was right")
         figure.legend(loc="outside upper left")
         save(figure, PAGE.parent / "_static" / "local_ancestry")
 

@@ -1,12 +1,12 @@
-"""The Lorentz transformer on yeast beside its Euclidean twin (Llama's blocks of equal width) and counts of letters.
+"""The Lorentz transformer on yeast with its Euclidean twin (Llama's blocks of equal width) and counts of nucleotides.
 
-    OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py causal    # next letter: perplexity; four short trainings
-    OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py masked    # hidden letters: accuracy
+    OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py causal    # next nucleotide: perplexity; 4 short trainings
+    OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py masked    # hidden nucleotides: accuracy
     OMP_NUM_THREADS=1 python benchmarks/lorentz_language.py speed     # a training step of each, interleaved
     python benchmarks/lorentz_language.py page                        # docs/lorentz_language.md from the results
 
 Chromosome III is held out for test, I for the choice of the learning rate, which each model makes for itself; the
-rest is learnt from, both strands. Each model gets the same windows, steps and optimiser.
+rest is trained on, both strands. Each model gets the same windows, steps and optimiser.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def logits_of(part: str, model: PreTrainedModel, ids: torch.Tensor) -> torch.Ten
 
 
 def pose(part: str, ids: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a model sees and what it has to foretell at each place, -100 for nothing."""
+    """What a model sees and what it has to predict at each place, -100 for nothing."""
     if part == "causal":
         return ids, F.pad(ids[:, 1:], (0, 1), value=-100)
     hidden = torch.rand(ids.shape, generator=generator) < HIDDEN
@@ -119,7 +119,7 @@ def judge(part: str, model: PreTrainedModel, ids: np.ndarray) -> dict[str, float
 
 
 def between(train: list[np.ndarray], test: np.ndarray) -> float:
-    """Accuracy of the letter seen most often between the five letters before and the five after."""
+    """Accuracy of the nucleotide seen most often between the five before and the five after."""
     place = 4 ** np.arange(2 * SIDE)
     offsets = [*range(SIDE), *range(SIDE + 1, 2 * SIDE + 1)]
 
@@ -200,7 +200,7 @@ def table(results: dict) -> str:
         markov = found["markov"]
         best = min(markov["valid"], key=markov["valid"].get)
         lines += [
-            "| next letter | parameters | test perplexity | seconds of training |",
+            "| next nucleotide | parameters | test perplexity | seconds of training |",
             "|---|---|---|---|",
             *(
                 f"| {name} transformer, learning rate {run['rate']:g} | {run['parameters']:,} |"
@@ -216,19 +216,22 @@ def table(results: dict) -> str:
     if "masked" in results:
         found = results["masked"]
         lines += [
-            "| hidden letter | parameters | test accuracy | test perplexity | seconds of training |",
+            "| hidden nucleotide | parameters | test accuracy | test perplexity | seconds of training |",
             "|---|---|---|---|---|",
             *(
                 f"| {name} transformer, learning rate {run['rate']:g} | {run['parameters']:,} |"
                 f" {run['test']['accuracy']:.1%} | {run['test']['perplexity']:.3f} | {run['seconds']:.0f} |"
                 for name, run in found["models"].items()
             ),
-            f"| counts between the {SIDE} letters on either side | | {found['between']['test']:.1%} | | |",
+            f"| counts between the {SIDE} nucleotides on either side | | {found['between']['test']:.1%} | | |",
             "",
         ]
     if "speed" in results:
         ratios = " and ".join(f"{row['ratio']:.2f}" for row in results["speed"].values())
-        lines.append(f"A training step takes {ratios} of the twin's CPU time (next letter; hidden letter).")
+        lines.append(
+            f"A training step takes {ratios} times the CPU time of its Euclidean counterpart"
+            " (next nucleotide; hidden nucleotide)."
+        )
     return "\n".join(lines)
 
 

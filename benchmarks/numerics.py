@@ -1,4 +1,4 @@
-"""What float32 can and cannot do in hyperbolic space: crocuta beside geoopt, truth from mpmath.
+"""What float32 can and cannot do in hyperbolic space: crocuta and geoopt, with the truth from mpmath.
 
     python benchmarks/numerics.py
 
@@ -230,10 +230,11 @@ def plot(table: list[dict], path: Path) -> None:
 
 TEXT = """# Numbers far from the origin
 
-Hyperbolic space grows as $e^r$, and floating point does not. The table says what float32 delivers in crocuta and in
-geoopt: worst case over 32 pairs in 16 dimensions (crocuta: over curvatures 0.01 to 100 as well), the truth from mpmath
-on the same float32 coordinates. Radii are $r\\sqrt{{c}}$. It is written by `python benchmarks/numerics.py`.
-geoopt has no centroid on the hyperboloid; HyperCore's formula stands in its column.
+Hyperbolic space grows as $e^r$, and floating point does not. This page says how accurate float32 is in
+crocuta and in geoopt, and what to do where it is not enough. Errors are the worst of 32 pairs in 16 dimensions (in
+crocuta, of curvatures 0.01 to 100 as well); the true values come from mpmath on the same float32 coordinates. Radii
+are $r\\sqrt{{c}}$. geoopt has no centroid on the hyperboloid, so HyperCore's formula is in its column.
+`python benchmarks/numerics.py` writes this page.
 
 {table}
 
@@ -247,7 +248,7 @@ geoopt has no centroid on the hyperboloid; HyperCore's formula stands in its col
 - **Tangents of the hyperboloid**: the radial part is $\\cosh r$ times longer in coordinates than it counts, so the
   direction of a tangent is known to about $2^{{-24}} \\cosh r$, and `expmap` stretches that by $\\sinh d$. For two
   points at $r = 5$ in opposite directions that is about 0.1% of the distance, at $r = 8$ everything. Inside,
-  `expmap`, `logmap`, `transport` and `centroid` compute in float64, so the rounding of the tangent is all there is.
+  `expmap`, `logmap`, `transport` and `centroid` compute in float64, so the rounding of the tangent is the only error.
 - **The Poincare ball**: a radius is known to about $2^{{-25}} e^r$, 5e-3 at $r = 12$. Points stop at $r = 15.9$.
 
 ## What to do about it

@@ -5,8 +5,8 @@
     python benchmarks/pretrain.py --data-root ../shared/data markov                        # a minute
     python benchmarks/pretrain.py page                                                     # results and docs only
 
-Chromosome IV is held out for test, XIV for the choices; the rest is learnt from. Trainings are run folders below
---output: an interrupted benchmark goes on where it was. Each part ends by writing results/pretrain.json,
+Chromosome IV is the test set, XIV the validation set; the rest is trained on. Trainings are run folders below
+--output: an interrupted benchmark continues. Each part ends by writing results/pretrain.json,
 docs/pretraining.md (between its marks) and docs/_static/pretraining.svg from all that has ended.
 """
 
@@ -38,14 +38,14 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "pretrain.json"
 PAGE = ROOT / "docs" / "pretraining.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-PICTURE = """![Validation perplexity against letters learnt from](_static/pretraining.svg)
+PICTURE = """![Validation perplexity against nucleotides trained on](_static/pretraining.svg)
 
 The curve is of a sample of chromosome XIV; the table, and the dashed line, of all of it."""
 VALID, TEST = ("XIV",), ("IV",)
 ORDERS = range(13)
 
-# Chosen in short trainings: 8,192 letters a step beat 16,384; with filters that span 8,192 letters, a learning rate of
-# 2e-3 (the best where they span 1,024) diverged in windows of 256, hence the slower filters.
+# Chosen in short trainings: 8,192 nucleotides a step beat 16,384; with filters that span 8,192 nucleotides, a learning
+# rate of 2e-3 (the best where they span 1,024) diverged in windows of 256, hence the slower filters.
 LONG = Pretraining(
     length=8192, warm_up=(1024, 2048, 4096), warm_up_share=0.75, steps=4000, tokens_per_step=8192,
     tokens_at_once=8192, learning_rate=1e-3, filter_learning_rate=1e-4, precision="bfloat16",
@@ -124,7 +124,7 @@ def collect(results: dict, long: Path, output: Path, seeds: int) -> None:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "note": "cores were shared with other work: letters a second are a lower bound",
+        "note": "cores were shared with other work: nucleotides a second are a lower bound",
     }
     if (long / "metrics.json").exists():
         results["long"] = summary(long)
@@ -152,7 +152,7 @@ def summary(path: Path) -> dict:
 
 
 def curve_of(found: dict, label: str) -> Curve:
-    """Perplexity on a sample of the validation part against million letters."""
+    """Perplexity on a sample of the validation part against million nucleotides."""
     moments = found["curve"]
     x, y = ([moment[key] for moment in moments] for key in ("tokens", "valid_perplexity"))
     return Curve(label, [tokens / 1e6 for tokens in x], y)
@@ -173,7 +173,7 @@ def write_page(results: dict) -> None:
         order8 = results["markov"]["both"]["valid"]["8"] if "markov" in results else None
         with styled(), replacing(ROOT / "docs" / "_static" / "pretraining.svg", "wb") as file:
             figure = curves(
-                shown, ("Markov, order 8", order8) if order8 else None, "million letters learnt from"
+                shown, ("Markov, order 8", order8) if order8 else None, "million nucleotides trained on"
             )
             axes = figure.axes[0]
             axes.set_xscale("log")
@@ -193,14 +193,14 @@ def long_table(results: dict) -> str:
     if "long" in results:
         metrics = results["long"]["metrics"]
         score = [metrics[part]["perplexity"] for part in ("valid", "test")]
-        name = f"**HyenaDNA-tiny**, {metrics['tokens'] / 1e6:.0f} million letters"
+        name = f"**HyenaDNA-tiny**, {metrics['tokens'] / 1e6:.0f} million nucleotides"
         lines.append([name, *(f"**{value:.4f}**" for value in score), f"{math.log2(score[1]):.4f}"])
     for strands, parts in results.get("markov", {}).items():
         for order in (0, 2, 4, 6, 8, 10, 11, 12):
             score = [parts[part][str(order)] for part in ("valid", "test")]
             name = f"Markov, order {order}, {strands} strand{'s' * (strands == 'both')}"
             lines.append([name, *(f"{value:.4f}" for value in score), f"{math.log2(score[1]):.4f}"])
-    header = ["model", "perplexity, chromosome XIV", "perplexity, chromosome IV", "bits a letter, IV"]
+    header = ["model", "perplexity, chromosome XIV", "perplexity, chromosome IV", "bits per nucleotide, IV"]
     return table(header, lines) if lines else ""
 
 
@@ -217,7 +217,12 @@ def comparison_table(results: dict) -> str:
                 " ".join(f"{value:,.0f}" for value in seconds),
             ]
         )
-    header = ["lengths", "perplexity, chromosome IV (each seed)", "million letters", "seconds (each seed)"]
+    header = [
+        "lengths",
+        "perplexity, chromosome IV (each seed)",
+        "million nucleotides",
+        "seconds (each seed)",
+    ]
     return table(header, lines) if lines else ""
 
 

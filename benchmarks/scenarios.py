@@ -4,7 +4,7 @@
     python benchmarks/scenarios.py --jobs 0          # only read what has been trained, and write the page
 
 Each seed draws a new tree, new sequences and new weights; clades of the test set are absent from training. Networks
-and budget are those of `crocuta train`; the epoch is chosen on the validation set. Interrupted, it goes on.
+and budget are those of `crocuta train`; the epoch is chosen on the validation set. An interrupted benchmark continues.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ RESULT = ROOT / "benchmarks" / "results" / "scenarios.json"
 MODELS = ("kmer-lr", "linear", "cnn", "hcnn-s", "hcnn-m")
 TRAINED = ("cnn", "hcnn-s", "hcnn-m")
 SWEEPS = {"height": (0.5, 1.0, 4.0, 16.0), "noise": (0.0, 0.6, 0.8)}
-# Without noise a linear model of the aligned letters is never wrong: the sites that hardly change give the tree away.
+# Without noise a linear model of the aligned nucleotides is never wrong: sites that hardly change reveal the tree.
 # The depths are compared where that is hard.
 BASE = {kind: Scenario(kind, length=100, noise=0.6, separation=0.1) for kind in "ABC"}
-TITLES = {"height": "depth (substitutions per site)", "noise": "noise (share of letters redrawn)"}
+TITLES = {"height": "depth (substitutions per site)", "noise": "noise (share of nucleotides redrawn)"}
 COLOURS = {
     "kmer-lr": "#767676",
     "linear": "#E69F00",
@@ -78,7 +78,7 @@ def train(scenario: Scenario, seed: int, epochs: int, folder: Path) -> None:
 
 
 def linear(data: Path) -> float:
-    """Test MCC of logistic regression on aligned letters; its strength is chosen on the validation set."""
+    """Test MCC of logistic regression on aligned nucleotides; its strength is chosen on the validation set."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import matthews_corrcoef
 
@@ -183,30 +183,45 @@ def write_page(rows: list[dict], epochs: int, seeds: int) -> None:
         lines.append(f"| {row['scenario']} | {row['depth']} | {row['noise']} | " + " | ".join(cells) + " |")
     ahead = sum(": ahead" in verdict for verdict in verdicts(rows))
     advantage = (
-        f"Against its Euclidean twin, curved space is of use in {ahead} of these comparisons."
+        f"A hyperbolic network is ahead of its Euclidean counterpart in {ahead} of these comparisons."
         if ahead
-        else "That a tree made the sequences gives curved space no advantage over its Euclidean twin here."
+        else "No: a hyperbolic network has no advantage over its Euclidean counterpart here."
     )
-    text = f"""# Sequences that a tree made
+    text = f"""# Sequences evolved on a tree
 
-Does a hyperbolic network read evolution better than its Euclidean twin? Scenario A tells two clades of one tree
-apart, B two trees, C sequences of a tree from random ones (`crocuta simulate tree`). 2,000 sequences of 100 letters,
-HKY with gamma rates; whole clades are held out for the test. MCC on the test set, mean ± sd over {seeds} seeds, each
-with its own tree, sequences and weights; at most {epochs} epochs for every network, of which validation chooses. Beside
-them two models that a curve can't help: logistic regression on counts of k-mers, and `linear`, logistic regression on
-the aligned letters. Depth is varied at noise 0.6 and noise at depth 1; in A a tenth of the depth lies above the two
-clades. Without noise a linear model is all but perfect: sites that hardly ever change give the tree away. This page is
-written by `python benchmarks/scenarios.py`.
+**Question.** Does a hyperbolic network learn evolution better than its Euclidean counterpart?
 
-![MCC against depth and noise](_static/scenarios.svg)
+**Data.** `crocuta simulate tree` makes them: 2,000 sequences of 100 nucleotides, evolved by HKY with gamma rates. In
+scenario A the classes are two clades of one tree, in B two trees, in C sequences of a tree and random ones. Whole
+clades are held out for the test. Depth is varied at noise 0.6, and noise at depth 1; in A, a tenth of the depth lies
+above the two clades. The commands of one setting:
 
+```console
+$ crocuta simulate tree --scenario A --length 100 --height 1 --noise 0.6 --separation 0.1 -o clades/
+$ crocuta train clades/train.csv --valid clades/dev.csv --test clades/test.csv -m cnn -m hcnn-s -m hcnn-m -o run/
+```
+
+`python benchmarks/scenarios.py` runs all settings and writes this page.
+
+**Models.** HCNN-S and HCNN-M are compared with the CNN, their Euclidean counterpart, and with two linear baselines:
+logistic regression on counts of k-mers, and `linear`, logistic regression on the aligned nucleotides. Every network has
+at most {epochs} epochs, of which the validation set chooses one. Scores are MCC on the test set, mean ± standard
+deviation over {seeds} seeds, each with its own tree, sequences and weights.
+
+## Answer
+
+{advantage}
 Over all settings, on the same sequences:
 
 {chr(10).join(verdicts(rows))}
 
-The linear model has the highest mean in {wins} of {len(distinct)} settings (a tie counts for the first column): with so
-few sequences, what tells these classes apart is which letters stand where, and a network has to find that out first.
-{advantage}
+![MCC against depth and noise](_static/scenarios.svg)
+
+The linear model has the highest mean in {wins} of {len(distinct)} settings (in a tie, the first column counts). With
+so few sequences, the classes differ in which nucleotide is at which position, and a network has to learn that first.
+Without noise a linear model is almost perfect: sites that hardly ever change reveal the tree.
+
+## All settings
 
 {chr(10).join(lines)}
 """

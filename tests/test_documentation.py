@@ -1,4 +1,7 @@
-"""What users copy runs: README's Python, and the examples in reduced form."""
+"""What users copy runs: the Python of pages without commands, and the examples in reduced form.
+
+`test_pages.py` runs README and the pages that show commands.
+"""
 
 import re
 import runpy
@@ -65,17 +68,6 @@ def run_code(run, tmp_path):
         return run(path)
 
     return code
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/embeddings.md"])
-def test_python_in_the_documentation_runs(page, run_code, tmp_path):
-    (tmp_path / "data.csv").write_text(DATA)
-    code = python_blocks(page).replace("...", "")
-    code = code.replace('"run", seeds=3)', '"run", seeds=1, epochs=1)')
-    if "presets.train" not in code:
-        train = 'from crocuta import presets\npresets.train("data.csv", ["cnn"], "run", seeds=1, epochs=1)\n'
-        code = train + code
-    run_code(code)
 
 
 def test_python_of_the_layers_page_runs(run_code):

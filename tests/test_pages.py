@@ -1,0 +1,81 @@
+"""README and the pages that show commands run as they are typed: in page order, each page in one folder.
+
+A fenced block that no test can run has the comment `<!-- not run: reason -->` before it. All others are executed; the
+options of `SHORTER` are appended to commands that would take long.
+"""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from crocuta.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+# The command as shown (without its comment) to the options that shorten it here.
+SHORTER = {
+    "crocuta simulate tree --scenario A --classes 4 --noise 0.4 -o clades/": "--sequences 120 --length 60",
+    "crocuta train clades/train.csv --valid clades/dev.csv --test clades/test.csv --model cnn --model hcnn-s -o run/": (
+        "--epochs 1 --seeds 1"
+    ),
+    "crocuta hyperbolicity clades/tree.nwk -o delta": "--subset 20 --nulls 19",
+    "crocuta simulate admixture -o sim/": "--length 2e5 --people 12 12 12 --admixed 2",
+    "crocuta ancestry infer sim/cohort.vcf.gz --model ancestry-run/ -o painted/": "--jobs 1",
+}
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+    reason: str | None  # why it is not run
+
+    @property
+    def commands(self) -> list[str]:
+        """What is typed after each prompt, comments left out."""
+        joined = self.text.replace("\\\n", " ")
+        lines = [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+        return [" ".join(shlex.split(line, comments=True)) for line in lines]
+
+
+def blocks(page: str) -> list[Block]:
+    """The console and Python blocks of a page, in its order."""
+    mark = r"(?:<!-- not run: ([^>]*?) -->\s*\n)?"
+    found = re.findall(mark + r"```(console|python)\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    return [Block(language, text, reason or None) for reason, language, text in found]
+
+
+def shown() -> list[str]:
+    """The pages with a command that runs."""
+    return [page for page in PAGES if any(b.language == "console" and not b.reason for b in blocks(page))]
+
+
+@pytest.mark.filterwarnings("default")  # the command line quietens libraries itself
+@pytest.mark.parametrize("page", shown())
+def test_page_runs_as_typed(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in blocks(page):
+        if block.reason:
+            continue
+        if block.language == "python":
+            exec(compile(block.text, page, "exec"), names)
+        for command in block.commands if block.language == "console" else ():
+            program, *arguments = shlex.split(command)
+            assert program == "crocuta", f"{command}: no command of ours; mark its block as not run"
+            result = CliRunner().invoke(app, [*arguments, *SHORTER.get(command, "").split()])
+            assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
+
+
+def test_shortened_commands_are_shown():
+    commands = {command for page in PAGES for block in blocks(page) for command in block.commands}
+    assert not set(SHORTER) - commands
+
+
+def test_quick_start_is_run():
+    assert sum(len(block.commands) for block in blocks("README.md") if not block.reason) >= 10
