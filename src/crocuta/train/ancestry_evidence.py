@@ -14,7 +14,7 @@ Shapes: B windows, L sites, K populations, M haplotypes of the largest populatio
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from crocuta.train.ancestry_windows import Windows
 PSEUDOCOUNT = 0.5
 MISMATCH = 0.01  # probability that a copied allele is another
 RATES = (5.0, 50.0)  # switches of the copied haplotype in a centimorgan
+TABLES = ("alleles", "alternative", "known")  # of each chromosome
 BATCH = 32  # windows at a time: their states stay in a core's cache
 
 
@@ -110,12 +111,18 @@ class Reference:
             view, alleles, alternative, known, weight / weight.sum(1, keepdim=True), person, tuple(rates)
         )
 
+    def to(self, device: torch.device) -> "Reference":
+        """The same on a device, where `evidence` is computed then."""
+        several = {name: [table.to(device) for table in getattr(self, name)] for name in TABLES}
+        return replace(self, weight=self.weight.to(device), person=self.person.to(device), **several)
+
     def save(self, path: Path) -> None:
         """Writes the reference, haplotypes as bits."""
-        tensors = {"weight": self.weight, "person": self.person, "rates": torch.tensor(self.rates)}
-        for i, table in enumerate(self.alleles):
+        here = self.to(torch.device("cpu"))
+        tensors = {"weight": here.weight, "person": here.person, "rates": torch.tensor(self.rates)}
+        for i, table in enumerate(here.alleles):
             tensors[f"{i}.alleles"] = torch.from_numpy(np.packbits(table.numpy(), axis=-1))
-            tensors[f"{i}.alternative"], tensors[f"{i}.known"] = self.alternative[i], self.known[i]
+            tensors[f"{i}.alternative"], tensors[f"{i}.known"] = here.alternative[i], here.known[i]
         about = {"view": self.view, "chromosomes": str(len(self.alleles))}
         with replacing(path, "wb") as file:
             file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, about))
@@ -146,7 +153,7 @@ class Reference:
     @torch.no_grad()
     def evidence(self, windows: Windows) -> Tensor:
         """Centred log-likelihoods float32 (B, L, channels): copying at each rate, then frequencies."""
-        found = []
+        windows, found = windows.to(self.weight.device), []
         for first in range(0, len(windows), BATCH):
             some = windows.at(slice(first, first + BATCH))
             for chromosome in some.chromosome.unique().tolist():
