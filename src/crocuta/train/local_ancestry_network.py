@@ -26,6 +26,7 @@ FOLDER, CALIBRATION, CHECKPOINT = "network", "calibration.json", "network.parts"
 LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context
 BATCH, WIDTH, LAYERS, LEARNING_RATE = 16, 32, 2, 2e-3
 WARM_UP = 0.3  # share of the steps
+LOG_EVERY = 20  # steps
 NO_DOUBT = -12.0  # log odds: the chain has doubts of its own
 FAINTEST = 4.0  # log-likelihoods further below the best are as good as impossible
 
@@ -137,8 +138,9 @@ def lesson(
 def course(recipe: LocalRecipe, device: str = AUTO, checkpoint_seconds: float = 60.0) -> Course:
     """The steps of the training: the last weights count."""
     return Course(
-        recipe.steps, WARM_UP, checkpoint_seconds=checkpoint_seconds, device=device, seed=recipe.seed
-    )
+        recipe.steps, WARM_UP, log_every=LOG_EVERY, checkpoint_seconds=checkpoint_seconds, device=device,
+        seed=recipe.seed,
+    )  # fmt: skip
 
 
 def _inputs(evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
