@@ -19,13 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from crocuta.data.variants.panel import MISSING, Panel
-from crocuta.files import replacing
 from crocuta.models.ancestry import VOCABULARY
+from crocuta.train.ancestry_sites import load_arrays, save_arrays
 from crocuta.train.ancestry_windows import Windows
 
 PSEUDOCOUNT = 0.5
@@ -119,24 +117,28 @@ class Reference:
     def save(self, path: Path) -> None:
         """Writes the reference, haplotypes as bits."""
         here = self.to(torch.device("cpu"))
-        tensors = {"weight": here.weight, "person": here.person, "rates": torch.tensor(self.rates)}
+        arrays = {
+            "weight": here.weight.numpy(),
+            "person": here.person.numpy(),
+            "rates": np.float32(self.rates),
+        }
         for i, table in enumerate(here.alleles):
-            tensors[f"{i}.alleles"] = torch.from_numpy(np.packbits(table.numpy(), axis=-1))
-            tensors[f"{i}.alternative"], tensors[f"{i}.known"] = here.alternative[i], here.known[i]
-        about = {"view": self.view, "chromosomes": str(len(self.alleles))}
-        with replacing(path, "wb") as file:
-            file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, about))
+            arrays[f"{i}.alleles"] = np.packbits(table.numpy(), axis=-1)
+            arrays[f"{i}.alternative"], arrays[f"{i}.known"] = (
+                here.alternative[i].numpy(),
+                here.known[i].numpy(),
+            )
+        save_arrays(path, arrays, {"view": self.view, "chromosomes": len(self.alleles)})
 
     @classmethod
     def load(cls, path: Path) -> "Reference":
         """A reference that `save` wrote."""
-        with safe_open(path, "pt") as file:
-            about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays, about = load_arrays(path)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         chromosomes = range(int(about["chromosomes"]))
         most = tensors["weight"].shape[1]
         alleles = [
-            torch.from_numpy(np.unpackbits(tensors[f"{i}.alleles"].numpy(), axis=-1, count=most))
-            for i in chromosomes
+            torch.from_numpy(np.unpackbits(arrays[f"{i}.alleles"], axis=-1, count=most)) for i in chromosomes
         ]
         alternative, known = (
             [tensors[f"{i}.{name}"] for i in chromosomes] for name in ("alternative", "known")

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save
 
 from crocuta.data.variants import MISSING, Panel, Samples
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
-from crocuta.files import file_name, replacing
+from crocuta.files import file_name
 from crocuta.runs.progress import SILENT, Progress
 from crocuta.train.ancestry_panels import Choice, kept_people, load_panel, name_of, naming
-from crocuta.train.ancestry_sites import site_arrays, sites_of
+from crocuta.train.ancestry_sites import load_arrays, save_arrays, site_arrays, sites_of
 
 LOCAL_CHOICE = Choice(maf=0.05)
 LEAST = 4  # people of a population: mosaics are made of some and judged by others
@@ -90,16 +88,13 @@ def save_reference(folder: Path, reference: Reference) -> None:
         "labels": reference.labels,
         **site_arrays(sites),
     }
-    about = {"chromosome": sites.chromosome, "samples": "\t".join(panel.samples.name.tolist())}
-    with replacing(reference_file(folder, sites.chromosome), "wb") as file:
-        file.write(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, about))
+    about = {"chromosome": sites.chromosome, "samples": panel.samples.name.tolist()}
+    save_arrays(reference_file(folder, sites.chromosome), arrays, about)
 
 
 def load_reference(path: Path) -> Reference:
     """Reads what `save_reference` wrote."""
-    with safe_open(path, "numpy") as file:
-        array = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        about = file.metadata()
+    array, about = load_arrays(path)
     sites, labels = sites_of(about["chromosome"], array), array["labels"]
     shape = (2 * len(labels), len(sites))
     bits = {
@@ -107,5 +102,7 @@ def load_reference(path: Path) -> Reference:
         for name in ("alternative", "missing")
     }
     allele = np.where(bits["missing"], MISSING, bits["alternative"]).astype(np.uint8)
-    names, none = np.array(about["samples"].split("\t")), np.full(len(labels), "")
+    told = about["samples"]
+    names = np.array(told.split("\t") if isinstance(told, str) else told)  # a text: as 0.1.0 wrote it
+    none = np.full(len(labels), "")
     return Reference(Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels)
