@@ -69,7 +69,7 @@ def test_from_a_store_to_a_model(store, tmp_path, view):
     assert metrics["test"]["accuracy"] > 0.6
     code, said = call("ancestry", "train", store, *options)
     assert code == 2
-    assert "use --resume" in said
+    assert "go on with it by --resume" in said
     code, said = call("ancestry", "train", store, *options, "--resume")
     assert code == 0, said
 
@@ -81,10 +81,12 @@ def test_from_a_store_to_a_model(store, tmp_path, view):
         (["--by", "population", "--window", 500], "choose a shorter --window"),
         (["--by", "population", "--leave-out", "Z"], "nobody in the cohort"),
         (["--by", "population", "--view", "sideways"], "view must be one of"),
+        (["--by", "population", "--device", "cuda:77"], "--device cuda:77: cannot be used here"),
+        (["--task", "sideways"], "--task sideways: expected windows or local"),
     ],
 )
 def test_bad_options_are_named(store, tmp_path, options, message):
     code, said = call("ancestry", "train", store, *SMALL, *options, "-o", tmp_path / "run")
     assert code == 2
     assert message in said
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run").exists()

@@ -51,6 +51,7 @@ def test_simulate_then_build(folder):
 def test_python_of_the_page_runs(folder, monkeypatch):
     page = Path(__file__).parents[1] / "docs" / "ancestry_data.md"
     monkeypatch.chdir(folder)
+    Path("cohort.h5").unlink(missing_ok=True)
     assert call("ancestry", "build", "cohort.vcf.gz", "--samples", "samples.tsv", "-o", "cohort.h5")[0] == 0
     found = {}
     exec("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)), found)

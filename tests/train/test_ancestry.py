@@ -12,19 +12,20 @@ from crocuta.data.variants.panel import Panel, Samples, Sites
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
+from crocuta.runs.progress import Progress
 from crocuta.train.ancestry import (
     AncestryRecipe,
     Labelled,
     Optimizers,
     Teacher,
     classifier,
+    fit_evidence,
     judge,
     train_stage,
 )
 from crocuta.train.ancestry_evidence import MISMATCH, PSEUDOCOUNT, Reference
-from crocuta.train.ancestry_folder import begin
-from crocuta.train.ancestry_panels import fingerprint, load_training_data
-from crocuta.train.ancestry_run import AncestryRun, model_config, run_ancestry
+from crocuta.train.ancestry_panels import Choice, fingerprint, load_training_data
+from crocuta.train.ancestry_run import AncestryRun, learn_windows, model_config, name_sites
 from crocuta.train.ancestry_sites import load_sites, save_sites
 from crocuta.train.ancestry_windows import Windows, WindowSource
 
@@ -39,6 +40,7 @@ RECIPE = AncestryRecipe(
     learning_rate=5e-3,
     evaluations=2,
     valid_windows=20,
+    evidence_windows=64,
 )
 RUN = AncestryRun(width=16, layers=1)
 
@@ -76,7 +78,7 @@ class TinyCohort(Haplotypes):
 
 @pytest.fixture(scope="module")
 def data():
-    return load_training_data(TinyCohort(), maf=0.01)
+    return load_training_data(TinyCohort(), Choice(maf=0.01))
 
 
 def source(data, view="haplotype"):
@@ -142,7 +144,9 @@ def mosaic_likelihood(query, haplotypes, step, rate):
 
 
 def test_copying_is_the_sum_over_all_mosaics():
-    data = load_training_data(TinyCohort(people=12, sites=(40, 40), missing=0.0), shares=(0.5, 0.25, 0.25))
+    data = load_training_data(
+        TinyCohort(people=12, sites=(40, 40), missing=0.0), Choice(shares=(0.5, 0.25, 0.25))
+    )
     test, train = data.split.test, data.split.train
     windows = draw(data, people=test, count=4, length=5)
     windows.input_ids[0, 2] = 2
@@ -181,7 +185,7 @@ def test_carried_evidence_without_copying_is_naive_bayes(data):
 
 @pytest.mark.parametrize("view", ["haplotype", "genotype", "carried"])
 def test_a_training_person_is_left_out_of_their_own_evidence(view):
-    data = load_training_data(TinyCohort(missing=0.0), maf=0.01)
+    data = load_training_data(TinyCohort(missing=0.0), Choice(maf=0.01))
     train = data.split.train
     whole = Reference.fit(data.panels, data.labels, train, view)
     person = int(train[3])
@@ -236,12 +240,14 @@ def test_tables_get_sparse_steps_and_everything_is_trained(data):
     model = AncestryForWindowClassification(config)
     torch.nn.init.normal_(model.head.score.weight)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizers = Optimizers(model, RECIPE)
+    optimizers = Optimizers.of(model, RECIPE)
     lesson = teacher(data)
     for step in range(2):
         batch = lesson.batch("classify", step)
         model(**batch.windows.inputs(), labels=batch.windows.label).loss.backward()
-        optimizers.step(1.0)
+        for member in optimizers.members:
+            member.step()
+            member.zero_grad()
     names = {group["params"][0].shape for group in optimizers.members[1].param_groups}
     assert names == {model.ancestry.embeddings.position.table.weight.shape}
     unmoved = [name for name, value in model.state_dict().items() if torch.equal(value, before[name])]
@@ -253,64 +259,115 @@ def test_pretraining_learns_an_order_among_sites():
     cohort = TinyCohort(missing=0.0)
     for panel in cohort.panels.values():
         panel.allele[:, :, 1::2] = panel.allele[:, :, ::2]
-    data = load_training_data(cohort, maf=0.0)
+    data = load_training_data(cohort)
     recipe = replace(RECIPE, pretrain_steps=60, learning_rate=1e-2, tokens_per_step=24 * 32)
     config = model_config(replace(RUN, position="fpe", alpha=10), recipe, data, 0)
     torch.manual_seed(0)
     model = AncestryForSNPPrediction(config)
     lesson = teacher(data, recipe=recipe)
     _, before = judge(model, lesson.valid["pretrain"])
-    train_stage(model, lesson, "pretrain", lambda moment: None)
+    train_stage(model, lesson, "pretrain", device="cpu")
     _, after = judge(model, lesson.valid["pretrain"])
     assert after < 0.9 * before
 
 
+class Heard(Progress):
+    """Hears what is said; `stop` is the beginning of a line after which all ends."""
+
+    def __init__(self, stop=None):
+        self.lines, self.stop = [], stop
+
+    def say(self, line):
+        self.lines.append(line)
+        if self.stop is not None and line.startswith(self.stop):
+            raise KeyboardInterrupt
+
+
 def test_a_run_tells_populations_apart_and_leaves_a_whole_folder(data, tmp_path):
-    moments = []
-    run = replace(RUN, position="site")
-    metrics = run_ancestry(data, run, RECIPE, tmp_path / "run", tell=moments.append)
+    heard, run, folder = Heard(), replace(RUN, position="site"), tmp_path / "run"
+    metrics = learn_windows(data, run, RECIPE, folder, device="cpu", progress=heard)
     assert metrics["test"]["accuracy"] > 0.7  # chance: 1/3
     assert metrics["next_snp"]["valid_perplexity"] < 2.2
     assert np.sum(metrics["test"]["confusion"]) == metrics["test"]["windows"]
-    assert {moment.stage for moment in moments} == {"pretrain", "classify"}
-    files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files >= {"config.json", "metrics.json", "model", "pretrained", "people.json", "manifest.json"}
-    assert files >= {"history.jsonl", "predictions.tsv", "reference.safetensors"}
-    model = AncestryForWindowClassification.from_pretrained(tmp_path / "run" / "model")
+    assert [line.split(":")[0] for line in heard.lines] == [
+        "pretrain step 2", "pretrain step 4", "classify step 6", "classify step 12",
+    ]  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == {
+        "history.jsonl", "metrics.json", "model", "people.json", "predictions.tsv", "pretrained",
+        "reference.safetensors", "sites.safetensors", "smoothing.json",
+    }  # fmt: skip
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in history] == [2, 4, 6, 12]
+    model = AncestryForWindowClassification.from_pretrained(folder / "model")
     assert tuple(model.config.id2label.values()) == POPULATIONS
     assert model.config.panel == fingerprint(data.panels)
-    reference = Reference.load(tmp_path / "run" / "reference.safetensors")
+    reference = Reference.load(folder / "reference.safetensors")
     windows = draw(data, people=data.split.test, length=24)
-    lines = (tmp_path / "run" / "predictions.tsv").read_text().splitlines()
+    lines = (folder / "predictions.tsv").read_text().splitlines()
     assert len(lines) == metrics["test"]["windows"] + 1
     assert np.isfinite(judge(model, Labelled(windows, reference.evidence(windows)))).all()
-    assert run_ancestry(data, run, RECIPE, tmp_path / "run", resume=True) == metrics
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o644}
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, tmp_path):
-    run, recipe = replace(RUN, evidence="frequency", position="fpe"), replace(RECIPE, checkpoint_seconds=0)
-    whole = run_ancestry(data, run, recipe, tmp_path / "whole")
-    for stop in (("pretrain", 3), ("classify", 7)):
-
-        def interrupt(moment, stop=stop):
-            if (moment.stage, moment.step) == stop:
-                raise KeyboardInterrupt
-
+    run, recipe = replace(RUN, evidence="frequency", position="fpe"), replace(RECIPE, evaluations=4)
+    options = {"device": "cpu", "checkpoint_seconds": 0.0}
+    whole = learn_windows(data, run, recipe, tmp_path / "whole", **options)
+    kept = []
+    for stop in ("pretrain step 3", "classify step 9"):
         with pytest.raises(KeyboardInterrupt):
-            run_ancestry(data, run, recipe, tmp_path / "cut", resume=True, tell=interrupt)
+            learn_windows(
+                data,
+                run,
+                recipe,
+                tmp_path / "cut",
+                **options,
+                progress=Heard(stop),
+                keep=lambda: kept.append(1),
+            )
+    assert kept
     assert not (tmp_path / "cut" / "metrics.json").exists()
-    assert (tmp_path / "cut" / "classify").exists()
-    assert run_ancestry(data, run, recipe, tmp_path / "cut", resume=True) == whole
+    assert (tmp_path / "cut" / "classify" / "checkpoint").exists()
+    assert learn_windows(data, run, recipe, tmp_path / "cut", **options) == whole
+    for name in ("model/model.safetensors", "pretrained/model.safetensors", "history.jsonl"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not (tmp_path / "cut" / "classify").exists()
 
 
-def test_another_run_is_not_resumed(data, tmp_path):
-    begin(tmp_path / "run", {"run": {"view": "haplotype"}}, False)
-    with pytest.raises(InputError, match="began with other settings"):
-        run_ancestry(data, RUN, RECIPE, tmp_path / "run", resume=True)
-    with pytest.raises(InputError, match="use --resume"):
-        run_ancestry(data, RUN, RECIPE, tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "config.json").read_text()) == {"run": {"view": "haplotype"}}
+def test_the_best_weights_may_be_the_untrained_ones(data):
+    """Steps that lead away from the evidence are not kept."""
+    recipe = replace(RECIPE, learning_rate=30.0, evidence_rate=30.0, steps=4)
+    reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
+    lesson = teacher(data, reference, recipe)
+    model = classifier(model_config(RUN, recipe, data, reference.channels), None)
+    fit_evidence(model, lesson)
+    before = judge(model, lesson.valid["classify"])
+    fitted = train_stage(model, lesson, "classify", device="cpu")
+    assert fitted.best_step == 0
+    assert judge(model, lesson.valid["classify"]) == before
+
+
+def test_windows_learn_who_a_window_is_of():
+    """Without evidence the network has to learn the alleles of each population: a pattern with one error in five."""
+    cohort, rng = TinyCohort(people=60, sites=(40, 40), missing=0.0), np.random.default_rng(5)
+    for panel in cohort.panels.values():
+        pattern = rng.random((3, 40)) < 0.5
+        errors = rng.random(panel.allele.shape) < 0.2
+        panel.allele[:] = pattern[np.arange(60) % 3][:, None] ^ errors
+    data = load_training_data(cohort)
+    recipe = replace(RECIPE, steps=60, learning_rate=1e-2, table_rate=3e-2, valid_windows=200)
+    config = model_config(replace(RUN, position="site", pretrain=False), recipe, data, 0)
+    torch.manual_seed(0)
+    model, lesson = classifier(config, None), teacher(data, recipe=recipe)
+    name_sites(model, data)
+    assert judge(model, lesson.valid["classify"])[1] < 0.6
+    train_stage(model, lesson, "classify", device="cpu")
+    assert judge(model, lesson.valid["classify"])[1] > 0.9
+
+
+def test_a_device_that_is_not_there_is_told(data, tmp_path):
+    with pytest.raises(InputError, match="`device` cuda:77"):
+        learn_windows(data, RUN, RECIPE, tmp_path / "run", device="cuda:77")
 
 
 def test_frequent_sites_are_those_of_training_people(data):
@@ -318,20 +375,20 @@ def test_frequent_sites_are_those_of_training_people(data):
         whole = TinyCohort().panels[chromosome]
         frequency = whole.people(data.split.train).frequency()
         assert len(panel.sites) == (np.minimum(frequency, 1 - frequency) >= 0.01).sum()
-    with pytest.raises(InputError, match="lower --maf"):
-        load_training_data(TinyCohort(), maf=0.501)
+    with pytest.raises(InputError, match="lower `maf`"):
+        load_training_data(TinyCohort(), Choice(maf=0.501))
 
 
 def test_bad_input_is_named(data):
-    with pytest.raises(InputError, match="choose a shorter --window"):
+    with pytest.raises(InputError, match="choose a shorter `window`"):
         draw(data, length=500)
     unphased = load_training_data(TinyCohort(phased=False))
     with pytest.raises(InputError, match="not phased"):
         source(unphased)
     with pytest.raises(InputError, match="nobody in the cohort"):
-        load_training_data(TinyCohort(), leave_out=["XYZ"])
+        load_training_data(TinyCohort(), Choice(leave_out=("XYZ",)))
     with pytest.raises(InputError, match="one group only"):
-        load_training_data(TinyCohort(), leave_out=["AFR", "EUR"])
+        load_training_data(TinyCohort(), Choice(leave_out=("AFR", "EUR")))
     with pytest.raises(InputError, match="evidence must be one of"):
         AncestryRun(evidence="hearsay")
     with pytest.raises(InputError, match="position must be one of"):

@@ -1,6 +1,7 @@
 """Ancestry along chromosomes from runs on windows: laid side by side, smoothed, written; as a user types it."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import read_bed, read_fb, read_msp
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryConfig, AncestryForWindowClassification
-from crocuta.train import ancestry_along
+from crocuta.train import ancestry_along, ancestry_infer
 from crocuta.train.ancestry_along import WindowJudge, _filled
 from crocuta.train.ancestry_infer import infer_ancestry
 from crocuta.train.ancestry_windows_infer import read_window_run
@@ -102,7 +103,7 @@ def test_views_without_haplotypes_take_unphased_people(folder, tmp_path, view, e
 
 def test_figures_of_a_run(folder, tmp_path):
     said = call("figures", folder / "run", folder / "cohort.h5", "-o", tmp_path / "figures", "--windows", 30)
-    assert "30 windows, 3 people" in said
+    assert "30 windows, 3 individuals" in said
     names = ["people.png", "people.svg", "states.png", "states.svg"]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
     svg = (tmp_path / "figures" / "people.svg").read_text()
@@ -130,10 +131,72 @@ def test_batches_of_people_change_little(folder, tmp_path, monkeypatch):
     assert (one.argmax(2) == two.argmax(2)).mean() > 0.97
 
 
+def test_an_interrupted_inference_goes_on(folder, tmp_path, monkeypatch):
+    """Chromosomes that are done are not judged again; what comes out is the same."""
+    whole = infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "whole")
+    write = ancestry_infer._write
+    monkeypatch.setattr(ancestry_infer, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut")
+    assert not (tmp_path / "cut" / "manifest.json").exists()
+    monkeypatch.setattr(ancestry_infer, "_write", write)
+    monkeypatch.setattr(WindowJudge, "evidence", None)
+    with pytest.raises(InputError, match="unfinished run already; go on with it by `resume`"):
+        infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut")
+    with pytest.raises(InputError, match=r"began with overlap = 0.8, now it is 0.5"):
+        infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut", overlap=0.5, resume=True)
+    assert infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut", resume=True) == whole
+    for name in ("local.msp.tsv", "local.fb.tsv", "local.rfmix.Q", "bed/q1.bed"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {
+        "bed", "config.json", "local.fb.tsv", "local.msp.tsv", "local.rfmix.Q", "manifest.json", "summary.json",
+    }  # fmt: skip
+    assert (
+        infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut", resume=True) == whole
+    )  # finished
+
+
+def test_another_model_or_query_is_told(folder, tmp_path, monkeypatch):
+    query, run = tmp_path / "query.vcf", tmp_path / "run"
+    query.write_bytes((folder / "query.vcf").read_bytes())
+    shutil.copytree(folder / "run", run)
+    infer_ancestry(query, run, tmp_path / "out")
+    smoothing = run / "smoothing.json"
+    before = smoothing.read_text()
+    smoothing.write_text(before.replace('"power": 1', '"power": 2').replace('"power": 0', '"power": 3'))
+    with pytest.raises(InputError, match=r"run \(model\) has changed since"):
+        infer_ancestry(query, run, tmp_path / "out", resume=True)
+    smoothing.write_text(before)
+    infer_ancestry(query, run, tmp_path / "out", resume=True)
+    query.write_text(query.read_text().replace("0|1", "1|0", 1))
+    with pytest.raises(InputError, match=r"query.vcf \(query\) has changed since"):
+        infer_ancestry(query, run, tmp_path / "out", resume=True)
+
+
+def test_names_of_people_are_no_paths(folder, tmp_path):
+    text = (folder / "query.vcf").read_text().replace("\tq0\tq1\t", "\t../../../up\ta/b c\t")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "odd.vcf").write_text(text)
+    out = tmp_path / "in" / "side" / "out"
+    call("infer", tmp_path / "in" / "odd.vcf", "-m", folder / "run", "-o", out)
+    assert sorted(path.name for path in (out / "bed").iterdir()) == [
+        "%2E.%2F..%2F..%2Fup.bed", "a%2Fb%20c.bed", "q2.bed", "q3.bed", "q4.bed",
+    ]  # fmt: skip
+    call("paint", out, "--sample", "../../../up", "--sample", "a/b c", "--formats", "svg")
+    assert len(list((out / "karyograms").iterdir())) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["odd.vcf", "side"]
+    found = CliRunner().invoke(app, ["ancestry", "paint", str(out), "-s", "a/b c", "--formats", "svg"])
+    assert found.exit_code == 2
+    assert "exists already; choose another --output, or replace it with --overwrite" in " ".join(
+        found.stderr.split()
+    )
+
+
 def test_people_of_the_training_are_named(folder, tmp_path):
     said = call("infer", folder / "cohort.vcf", "-m", folder / "run", "-o", tmp_path / "out")
     known = json.loads((folder / "run" / "people.json").read_text())["train"]
-    assert f"{len(known)} of these people are in the model's own reference" in said
+    assert f"{len(known)} of these individuals are in the model's own reference" in said
 
 
 def test_runs_and_windows_that_cannot_be_used(folder, write_vcf, random_panel, tmp_path):
@@ -144,7 +207,7 @@ def test_runs_and_windows_that_cannot_be_used(folder, write_vcf, random_panel, t
         infer_ancestry(folder / "pure.vcf", run, out)
     with pytest.raises(InputError, match="trained on 32; choose at most that"):
         infer_ancestry(folder / "query.vcf", run, out, window=33)
-    with pytest.raises(InputError, match="--step 40: expected at most the window of 32"):
+    with pytest.raises(InputError, match="`step` 40: expected at most the window of 32"):
         infer_ancestry(folder / "query.vcf", run, out, step=40)
     elsewhere = (folder / "query.vcf").read_text().replace("\n1\t", "\n7\t").replace("ID=1>", "ID=7>")
     (tmp_path / "seven.vcf").write_text(elsewhere)
@@ -152,14 +215,14 @@ def test_runs_and_windows_that_cannot_be_used(folder, write_vcf, random_panel, t
         InputError, match=r"no variants on the run's chromosomes \(1\); its header names 7; give"
     ):
         infer_ancestry(tmp_path / "seven.vcf", run, out)
-    with pytest.raises(InputError, match="no run on windows"):
+    with pytest.raises(InputError, match="not a run folder"):
         read_window_run(tmp_path)
     write_vcf(tmp_path / "few.vcf", random_panel(3, 700, cm=60).at(slice(0, 300)))
     with pytest.raises(InputError, match="expected at least 80%"):
         infer_ancestry(tmp_path / "few.vcf", run, out)
     (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "config.json").write_text('{"run": {}}')
-    with pytest.raises(InputError, match="has not ended; go on with it"):
+    (tmp_path / "half" / "config.json").write_text('{"run": {}, "panel": ""}')
+    with pytest.raises(InputError, match="has not ended"):
         infer_ancestry(folder / "query.vcf", tmp_path / "half", out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.vcf", "half", "seven.vcf"]
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from crocuta.data.variants.bgzf import BgzfWriter
 from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import Tracts, read_fb, read_msp
 from crocuta.errors import InputError
+from crocuta.runs.progress import Progress, Stage
 from crocuta.train.ancestry_infer import infer_ancestry, segments, windowed
 from crocuta.train.local_ancestry import train_local
 from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
@@ -157,7 +159,7 @@ def test_queries_that_cannot_be_judged(folder, random_panel, write_vcf, tmp_path
         infer_ancestry(tmp_path / "few.vcf", folder / "run", tmp_path / "out")
     with pytest.raises(InputError, match="no such file"):
         infer_ancestry(tmp_path / "none.vcf", folder / "run", tmp_path / "out")
-    with pytest.raises(InputError, match="expected a run"):
+    with pytest.raises(InputError, match="not a run folder"):
         infer_ancestry(tmp_path / "few.vcf", tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -182,49 +184,88 @@ def test_chromosomes_go_by_either_name(folder, tmp_path):
 
 
 def test_cohorts_that_cannot_be_learnt_from(folder, tmp_path):
-    with pytest.raises(InputError, match="holds a run already"):
+    with pytest.raises(InputError, match="holds a finished run already"):
         train_local(folder / "cohort.h5", folder / "run")
     with pytest.raises(InputError, match=r"cohort.h5: one population only"):
         train_local(folder / "cohort.h5", tmp_path / "run", by="population", leave_out=("P0", "P1"))
 
 
-@pytest.mark.parametrize(("what", "when"), [("mosaics judged", 3), ("steps", 2)])
-def test_a_killed_training_ends_as_an_uninterrupted_one(folder, tmp_path, what, when):
-    recipe = replace(RECIPE, steps=3, checkpoint_seconds=0)
-    whole = train_local(folder / "cohort.h5", tmp_path / "whole", by="population", recipe=recipe)
-    heard = []
+class Interrupted(Progress):
+    """Ends all at the `when`-th time that more of a stage is done; counts what is done."""
 
-    def interrupt(said, more):
-        heard.append(said)
-        if heard.count(what) == when:
-            raise KeyboardInterrupt
+    def __init__(self, name="", when=0):
+        self.stop, self.moves = (name, when), []
 
+    def stage(self, name, total=None, unit=""):
+        outer = self
+
+        class Counted(Stage):
+            def show(self):
+                outer.moves.append(self.name)
+                if outer.stop == (self.name, outer.moves.count(self.name)):
+                    raise KeyboardInterrupt
+
+        return Counted(name, total, unit)
+
+
+@pytest.mark.parametrize(("what", "when"), [("mosaics", 3), ("smoother", 4)])
+def test_a_killed_training_ends_as_an_uninterrupted_one(folder, tmp_path, what, when, monkeypatch):
+    monkeypatch.setattr("crocuta.train.local_ancestry_network.LOG_EVERY", 1)
+    options = {
+        "by": "population",
+        "recipe": replace(RECIPE, steps=4),
+        "device": "cpu",
+        "checkpoint_seconds": 0.0,
+    }
+    whole = train_local(folder / "cohort.h5", tmp_path / "whole", **options)
     with pytest.raises(KeyboardInterrupt):
-        train_local(
-            folder / "cohort.h5", tmp_path / "cut", by="population", recipe=recipe, progress=interrupt
-        )
+        train_local(folder / "cohort.h5", tmp_path / "cut", **options, progress=Interrupted(what, when))
     with pytest.raises(InputError, match="has not ended"):
         infer_ancestry(folder / "query.vcf", tmp_path / "cut", tmp_path / "out")
-    again = []
-    options = {"by": "population", "recipe": recipe, "resume": True}
-    told = train_local(
-        folder / "cohort.h5", tmp_path / "cut", **options, progress=lambda said, more: again.append(said)
-    )
+    again, judged = Interrupted(), []
+    evidence = CopyingModel.evidence
+    monkeypatch.setattr(CopyingModel, "evidence", lambda *rest: judged.append(1) or evidence(*rest))
+    told = train_local(folder / "cohort.h5", tmp_path / "cut", **options, resume=True, progress=again)
     assert told == whole
-    done = 2 if what == "mosaics judged" else 4  # cohorts that were kept
-    assert again.count("mosaics judged") == 4 - done
-    assert again.count("steps") == (3 if what == "mosaics judged" else 1)
+    assert len(judged) == (2 if what == "mosaics" else 0)  # the other cohorts were kept
+    assert again.moves.count("smoother") == (5 if what == "mosaics" else 3)  # one is where it begins
     for name in ("chain.json", "network/model.safetensors", "network/calibration.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {
         "config.json", "chain.json", "metrics.json", "manifest.json", "reference", "network",
     }  # fmt: skip
-    assert train_local(folder / "cohort.h5", tmp_path / "cut", **options) == whole
-    with pytest.raises(InputError, match="began with other settings"):
-        train_local(folder / "cohort.h5", tmp_path / "cut", **options | {"recipe": replace(recipe, seed=1)})
+    assert train_local(folder / "cohort.h5", tmp_path / "cut", **options, resume=True) == whole
+    other = options | {"recipe": replace(options["recipe"], seed=1)}
+    with pytest.raises(InputError, match=r"began with recipe.seed = 0, now it is 1"):
+        train_local(folder / "cohort.h5", tmp_path / "cut", **other, resume=True)
 
 
-def test_all_chromosomes_choose_the_chain(random_panel, monkeypatch, tmp_path):
+def test_other_labels_of_the_cohort_are_told(folder, tmp_path):
+    """The same sites and people, and other populations: not the same run."""
+    store = tmp_path / "cohort.h5"
+    shutil.copy(folder / "cohort.h5", store)
+    train_local(store, tmp_path / "run", by="population", recipe=RECIPE)
+    store.unlink()
+    table = (folder / "samples.tsv").read_text().replace("s0\tP0", "s0\tP1")
+    (tmp_path / "samples.tsv").write_text(table)
+    build_store([folder / "cohort.vcf"], store, tmp_path / "samples.tsv", folder / "map.txt")
+    with pytest.raises(InputError, match=r"cohort.h5 \(cohort\) has changed since"):
+        train_local(store, tmp_path / "run", by="population", recipe=RECIPE, resume=True)
+
+
+def test_local_ancestry_learns_more_from_a_likelier_reference(folder, random_panel, write_vcf, tmp_path):
+    """With names of populations that mean nothing, mosaics are told no better than by chance."""
+    table = (folder / "samples.tsv").read_text().splitlines()
+    names = [line.split("\t")[0] for line in table[1:]]
+    shuffled = [f"{name}\tP{i % 3}" for i, name in enumerate(names)]
+    (tmp_path / "samples.tsv").write_text("\n".join([table[0], *shuffled]) + "\n")
+    build_store([folder / "cohort.vcf"], tmp_path / "c.h5", tmp_path / "samples.tsv", folder / "map.txt")
+    scores = train_local(tmp_path / "c.h5", tmp_path / "run", by="population", recipe=RECIPE)["chain"]
+    assert scores["accuracy"] < 0.55
+    assert json.loads((folder / "run" / "metrics.json").read_text())["chain"]["accuracy"] > 0.9
+
+
+def test_all_chromosomes_choose_the_chain(folder, random_panel, monkeypatch, tmp_path):
     panels = [random_panel(24, count, labels=LABELS) for count in (200, 300)]
     panels[1] = replace(panels[1], sites=replace(panels[1].sites, chromosome="2"))
     references = [Reference(panel, LABELS) for panel in panels]
@@ -232,7 +273,7 @@ def test_all_chromosomes_choose_the_chain(random_panel, monkeypatch, tmp_path):
 
     def choose(examples):
         seen.extend(examples)
-        raise StopIteration
+        raise ZeroDivisionError
 
     names = ("A", "B", "C")
     monkeypatch.setattr("crocuta.train.local_ancestry.read_references", lambda *rest: (references, names))
@@ -240,8 +281,8 @@ def test_all_chromosomes_choose_the_chain(random_panel, monkeypatch, tmp_path):
         "crocuta.train.local_ancestry.Cohort", lambda path: nullcontext(SimpleNamespace(build=""))
     )
     monkeypatch.setattr("crocuta.train.local_ancestry.choose_chain", choose)
-    with pytest.raises(StopIteration):
-        train_local("cohort.h5", tmp_path / "run", recipe=replace(RECIPE, mosaics=24))
+    with pytest.raises(ZeroDivisionError):
+        train_local(folder / "cohort.h5", tmp_path / "run", recipe=replace(RECIPE, mosaics=24))
     assert [len(made.blocks) for made in seen] == [50] * 4 + [75] * 4
     assert all(made.truth.shape == (6, len(made.blocks)) for made in seen)  # 24 people over 8 cohorts
 
@@ -262,7 +303,7 @@ def test_four_commands_as_a_user_types_them(folder, tmp_path):
     said = call(
         "train", folder / "cohort.h5", "--task", "local", "--by", "population", "--leave-out", "P2", "-o", run
     )
-    assert "on mosaics of people held out" in said
+    assert "on mosaics of individuals held out" in said
     call("infer", folder / "query.vcf", "-m", run, "-o", out, "--window", 40, "--step", 20, "--jobs", 1)
     assert len((out / "local.rfmix.Q").read_text().splitlines()) == 7
     call("paint", out, "--sample", "s1", "--formats", "png,html")

@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from crocuta._version import __version__
 from crocuta.data.variants.tracts import CONFIDENT, Tract, read_bed
 from crocuta.errors import InputError
-from crocuta.files import replacing
+from crocuta.files import file_name, replacing
 from crocuta.report.style import MUTED, WIDTH, colour, inline_svg, styled
 
 SUFFIXES = (".png", ".svg", ".html")
@@ -77,7 +77,7 @@ def read_people(folder: Path, names: Sequence[str] | None = None) -> list[Person
         Person(
             name,
             tuple(told["populations"]),
-            tuple(read_bed(folder / "bed" / f"{name}.bed")),
+            tuple(read_bed(folder / "bed" / f"{file_name(name)}.bed")),
             told.get("haplotypes_apart", True),
         )
         for name in names or told["samples"]

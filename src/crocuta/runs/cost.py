@@ -45,17 +45,21 @@ def estimate_training(
     make: Callable[[], tuple[nn.Module, torch.optim.Optimizer | Sequence[torch.optim.Optimizer], Learner]],
     course: Course,
     times: int = 1,
+    clipped: Callable[[nn.Module], Sequence[nn.Parameter]] | None = None,
 ) -> Cost:
     """What `times` trainings of a course would cost, from a few steps and one evaluation of a throw-away model.
 
     Args:
         make: builds a model, its optimisers and its learner, as for `crocuta.runs.loop.fit`.
         course: of the training; early stopping is not counted on.
+        clipped: as `fit`'s, of the model that `make` builds.
     """
     model, optimizers, learner = make()
     several = [optimizers] if isinstance(optimizers, torch.optim.Optimizer) else list(optimizers)
     nothing: Any = lambda *_: None  # noqa: E731
-    training = _Training(model, several, learner, course, None, Stage(""), nothing, nothing, None)
+    training = _Training(
+        model, several, learner, course, None, Stage(""), nothing, nothing, clipped and clipped(model)
+    )
     device = training.accelerator.device
     with LiveBytes() as held:
         training.step()

@@ -89,7 +89,7 @@ class Progress:
         """Ends what is shown."""
 
 
-SILENT = Progress()
+SILENT, QUIET = Progress(), Stage("")
 
 
 def shown(console: Console | None = None) -> Progress:

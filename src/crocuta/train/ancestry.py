@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crocuta.errors import InputError
 from crocuta.models.ancestry import (
     AncestryConfig,
     AncestryForSNPPrediction,
@@ -19,11 +19,14 @@ from crocuta.models.ancestry import (
 )
 from crocuta.nn.genomic_position import PositionTable
 from crocuta.optim import RowAdam
-from crocuta.runs.optimisation import learning_rate_factor
+from crocuta.runs.device import AUTO
+from crocuta.runs.loop import Course, Fitted, Learner, Moment, Score, fit
+from crocuta.runs.progress import SILENT, Progress
 from crocuta.train.ancestry_evidence import Reference
 from crocuta.train.ancestry_windows import Windows, WindowSource
 
 STAGES = ("pretrain", "classify")
+SCORES = {"pretrain": "perplexity", "classify": "accuracy"}
 RIDGE = 1e-5  # towards copying alone: training windows may all be told apart, and then nothing else is known
 
 
@@ -34,7 +37,7 @@ class AncestryRecipe:
     Weights of evidence begin where a logistic regression on up to `evidence_windows` windows puts them.
     `window` counts SNPs; a step learns from `tokens_per_step` of them, at least one window. `table_rate` is the
     learning rate of position tables, `evidence_rate` that of the weights of evidence. The weights with the best
-    validation loss are kept.
+    validation loss are kept; at first these are the untrained ones.
     """
 
     window: int = 1024
@@ -51,7 +54,6 @@ class AncestryRecipe:
     evaluations: int = 6
     valid_windows: int = 300
     seed: int = 0
-    checkpoint_seconds: float = field(default=60.0, metadata={"free": True})
 
     @property
     def batch(self) -> int:
@@ -71,66 +73,37 @@ class Labelled(NamedTuple):
     def at(self, rows: slice) -> "Labelled":
         return Labelled(self.windows.at(rows), None if self.evidence is None else self.evidence[rows])
 
-
-class AncestryMoment(NamedTuple):
-    """What a watcher hears: mean training loss since the last time, validation loss and score.
-
-    `score` is the perplexity of the next SNP or the accuracy of populations.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    loss: float
-    valid_loss: float | None = None
-    score: float | None = None
+    def to(self, device: torch.device) -> "Labelled":
+        return Labelled(self.windows.to(device), None if self.evidence is None else self.evidence.to(device))
 
 
+@dataclass(frozen=True)
 class Optimizers:
-    """AdamW for what is dense and RowAdam for tables, as one."""
+    """AdamW for what is dense, and RowAdam for tables of positions, if there are any."""
 
-    def __init__(self, model: nn.Module, recipe: AncestryRecipe):
+    members: list[torch.optim.Optimizer]
+    dense: list[nn.Parameter]
+
+    @classmethod
+    def of(cls, model: nn.Module, recipe: AncestryRecipe) -> "Optimizers":
         tables = [m.weight for m in model.modules() if isinstance(m, PositionTable)]
-        apart = {id(p) for p in tables}
-        dense = [p for p in model.parameters() if id(p) not in apart]
         sums = [p for m in model.modules() if isinstance(m, EvidenceSum) for p in m.parameters()]
-        apart |= {id(p) for p in sums}
-        matrices = [p for p in dense if p.dim() >= 2 and id(p) not in apart]
-        vectors = [p for p in dense if p.dim() < 2 and id(p) not in apart]
-        self.dense, self.clip = dense, recipe.clip
+        dense = [p for p in model.parameters() if all(p is not table for table in tables)]
+        others = [p for p in dense if all(p is not weight for weight in sums)]
         groups = [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": [p for p in others if p.dim() >= 2], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
             {"params": sums, "weight_decay": 0.0, "lr": recipe.evidence_rate},
         ]
         groups = [group for group in groups if group["params"]]
-        self.members: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate)]
+        members: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate)]
         if tables:
-            self.members.append(RowAdam(tables, lr=recipe.table_rate))
-        self.peaks = [group["lr"] for group in self.groups()]
-
-    def groups(self) -> list[dict[str, Any]]:
-        return [group for member in self.members for group in member.param_groups]
-
-    def step(self, factor: float) -> None:
-        """Clips the dense gradients, steps at `factor` times the rates, and clears the gradients."""
-        nn.utils.clip_grad_norm_(self.dense, self.clip, error_if_nonfinite=True)
-        for group, peak in zip(self.groups(), self.peaks, strict=True):
-            group["lr"] = peak * factor
-        for member in self.members:
-            member.step()
-            member.zero_grad()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {str(i): member.state_dict() for i, member in enumerate(self.members)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for i, member in enumerate(self.members):
-            member.load_state_dict(state[str(i)])
+            members.append(RowAdam(tables, lr=recipe.table_rate))
+        return cls(members, dense)
 
 
 class Teacher:
-    """Draws the windows of a stage and judges a model on windows of other people."""
+    """Draws the windows of a stage, and holds those of other people on which a model is evaluated."""
 
     def __init__(
         self,
@@ -157,16 +130,16 @@ class Teacher:
 
 def loss_of(model: AncestryPreTrainedModel, batch: Labelled) -> Tensor:
     """Mean cross-entropy of the next SNPs or of the populations."""
-    windows = batch.windows
+    windows, evidence = batch.to(model.device)
     labels = windows.input_ids if isinstance(model, AncestryForSNPPrediction) else windows.label
-    return model(**windows.inputs(), evidence=batch.evidence, labels=labels).loss
+    return model(**windows.inputs(), evidence=evidence, labels=labels).loss
 
 
 @torch.no_grad()
 def judge(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> tuple[float, float]:
     """Mean cross-entropy, and its perplexity (next SNP) or the accuracy (populations), on given windows."""
     model.eval()
-    losses, right = [], 0.0
+    losses = []
     for first in range(0, len(data), batch):
         some = data.at(slice(first, first + batch))
         losses.append(loss_of(model, some).item() * len(some))
@@ -179,68 +152,77 @@ def judge(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> tu
 
 @torch.no_grad()
 def probabilities(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> Tensor:
-    """Probability of each population for each window, float32 (B, K)."""
+    """Probability of each population for each window, float32 (B, K), on the processor."""
     model.eval()
     found = []
     for first in range(0, len(data), batch):
-        some = data.at(slice(first, first + batch))
-        found.append(model(**some.windows.inputs(), evidence=some.evidence).logits.softmax(-1))
+        some = data.at(slice(first, first + batch)).to(model.device)
+        found.append(model(**some.windows.inputs(), evidence=some.evidence).logits.softmax(-1).cpu())
     return torch.cat(found)
 
 
-Tell = Callable[[AncestryMoment], object]
-Best = tuple[float, dict[str, Tensor]]
-Save = Callable[[Any, Optimizers, int, Best], None]
+class Lesson(Learner):
+    """One stage of the training, as the loop takes it."""
+
+    def __init__(self, teacher: Teacher, stage: str):
+        self.teacher, self.stage = teacher, stage
+
+    def batches(self, step: int, process: int, processes: int) -> list[Labelled]:
+        return [self.teacher.batch(self.stage, step)]
+
+    def loss(self, model: AncestryPreTrainedModel, batch: Labelled) -> Tensor:
+        return loss_of(model, batch)
+
+    def score(self, model: AncestryPreTrainedModel) -> Score:
+        loss, value = judge(model, self.teacher.valid[self.stage])
+        what = SCORES[self.stage]
+        return Score((-loss,), {"valid_loss": loss, what: value}, f"validation {what} {value:.3f}")
+
+
+def course(
+    recipe: AncestryRecipe, stage: str, device: str = AUTO, checkpoint_seconds: float = 60.0
+) -> Course:
+    """The steps of a stage, and when its model is evaluated: before the first, and then at even distances."""
+    steps = recipe.pretrain_steps if stage == "pretrain" else recipe.steps
+    evaluate = {round(steps * i / recipe.evaluations) for i in range(recipe.evaluations + 1)}
+    return Course(
+        steps, recipe.warm_up, clip=recipe.clip, evaluate=evaluate, checkpoint_seconds=checkpoint_seconds,
+        device=device, seed=recipe.seed,
+    )  # fmt: skip
 
 
 def train_stage(
     model: AncestryPreTrainedModel,
     teacher: Teacher,
     stage: str,
-    tell: Tell,
-    save: Save | None = None,
-    start: int = 0,
-    state: dict[str, Any] | None = None,
-    best: Best | None = None,
-) -> float:
-    """Trains a model through one stage, and leaves it with the weights of the best validation loss, which it returns.
+    folder: Path | None = None,
+    *,
+    progress: Progress = SILENT,
+    keep: Callable[[], object] = lambda: None,
+    device: str = AUTO,
+    checkpoint_seconds: float = 60.0,
+) -> Fitted:
+    """Trains a model through one stage, and leaves it with the weights of the best validation loss.
 
-    `start`, `state` and `best` go on with an interrupted stage: step, optimisers' state, best loss and its weights.
+    Checkpoints lie in `folder`; one that is there is gone on from.
 
     Raises:
         InputError: the loss or its gradient is not finite.
     """
-    recipe = teacher.recipe
-    steps = recipe.pretrain_steps if stage == "pretrain" else recipe.steps
-    optimizers = Optimizers(model, recipe)
-    if state is not None:
-        optimizers.load_state_dict(state)
-    best = best or (judge(model, teacher.valid[stage])[0], copied(model))
-    evaluations = {round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)}
-    losses: list[float] = []
-    for step in range(start, steps):
-        torch.manual_seed(recipe.seed * 1_000_003 + step)
-        model.train()
-        loss = loss_of(model, teacher.batch(stage, step))
-        loss.backward()
-        try:
-            optimizers.step(learning_rate_factor(step, steps, recipe.warm_up))
-        except RuntimeError as error:
-            raise InputError(
-                f"{stage}: the gradient is not finite at step {step + 1:,} (loss {loss.item()});"
-                " try a lower --learning-rate"
-            ) from error
-        losses.append(loss.item())
-        valid_loss = score = None
-        if step + 1 in evaluations:
-            valid_loss, score = judge(model, teacher.valid[stage])
-            if valid_loss < best[0]:
-                best = valid_loss, copied(model)
-        tell(AncestryMoment(stage, step + 1, steps, float(np.mean(losses[-20:])), valid_loss, score))
-        if save is not None:
-            save(model, optimizers, step + 1, best)
-    model.load_state_dict(best[1])
-    return best[0]
+    optimizers, plan = (
+        Optimizers.of(model, teacher.recipe),
+        course(teacher.recipe, stage, device, checkpoint_seconds),
+    )
+
+    def tell(moment: Moment) -> None:
+        if moment.score is not None:
+            progress.say(f"{stage} step {moment.step:,}: loss {moment.loss:.3f}, {moment.score.note}")
+
+    with progress.stage(stage, plan.steps, "steps") as bar:
+        return fit(
+            model, optimizers.members, Lesson(teacher, stage), plan, folder, stage=bar, tell=tell, keep=keep,
+            clipped=optimizers.dense,
+        )  # fmt: skip
 
 
 def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> None:
@@ -255,13 +237,15 @@ def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> No
     count = min(4 * recipe.evidence_windows, max(256, recipe.evidence_windows * 512 // recipe.window))
     generator = np.random.default_rng((recipe.seed, 7))
     windows = teacher.source.draw(teacher.train, count, recipe.window, generator)
-    total = model.total(windows.input_ids, teacher.reference.evidence(windows))
+    windows, evidence = teacher.label(windows).to(model.device)
+    assert evidence is not None, "there is a reference"
+    total = model.total(windows.input_ids, evidence)
     kinds = total.unflatten(1, (-1, direct.out_features))  # (B, c, K)
     scale = float(kinds.std())  # sums grow with the window, and the solver wants numbers about 1
     copying = max(kinds.shape[1] - 1, 1)  # kinds: copying at each rate, then frequencies, which it contains
-    first = torch.tensor([scale / copying] * copying + [0.0] * (kinds.shape[1] - copying))
+    first = total.new_tensor([scale / copying] * copying + [0.0] * (kinds.shape[1] - copying))
     weight = first.clone().requires_grad_()
-    bias = torch.zeros(direct.out_features, requires_grad=True)
+    bias = total.new_zeros(direct.out_features).requires_grad_()
     solver = torch.optim.LBFGS([weight, bias, doubt.logit], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -274,13 +258,10 @@ def fit_evidence(model: AncestryForWindowClassification, teacher: Teacher) -> No
     solver.step(closure)  # pyright: ignore[reportArgumentType]
     solver.zero_grad()
     with torch.no_grad():
-        direct.weight.copy_(torch.kron(weight[None] / scale, torch.eye(direct.out_features)))
+        direct.weight.copy_(
+            torch.kron(weight[None] / scale, torch.eye(direct.out_features, device=weight.device))
+        )
         direct.bias.copy_(bias)
-
-
-def copied(model: nn.Module) -> dict[str, Tensor]:
-    """All weights of a model as they stand."""
-    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def classifier(

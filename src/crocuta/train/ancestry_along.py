@@ -4,7 +4,7 @@ Shapes: R rows, two for each person (the haplotypes; the same twice where a view
 about `step` tokens, K populations.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from crocuta.analysis.ancestry.copying import Blocks, make_blocks
 from crocuta.analysis.ancestry.smoothing import ChainSettings
 from crocuta.data.variants import Panel, Samples, Sites
 from crocuta.models.ancestry import AncestryForWindowClassification
+from crocuta.runs.progress import QUIET, Stage
 from crocuta.train.ancestry import Labelled, probabilities
 from crocuta.train.ancestry_evidence import Reference
 from crocuta.train.ancestry_panels import TrainingData
@@ -51,9 +52,7 @@ class WindowJudge:
         """The blocks of a chromosome, a step long on average."""
         return make_blocks(sites.position, sites.cm, max(1, round(self.step / self.density)))
 
-    def evidence(
-        self, panel: Panel, chromosome: int, progress: Callable[[int], object] | None = None
-    ) -> np.ndarray:
+    def evidence(self, panel: Panel, chromosome: int, stage: Stage = QUIET) -> np.ndarray:
         """Log-likelihoods float32 (R, T, K) of people's blocks; `chromosome` as the model counts them.
 
         A window's log-probabilities are shared evenly among the blocks whose middle it holds, and a block takes the
@@ -72,8 +71,7 @@ class WindowJudge:
             for place, sign in ((low, 1), (high, -1)):
                 np.add.at(sums, (rows, place), sign * share)
                 np.add.at(count, (rows, place), sign)
-            if progress is not None:
-                progress(len(rows))
+            stage.advance(len(rows))
         sums, count = sums[:, :-1].cumsum(1), count[:, :-1].cumsum(1)
         evidence = (sums / np.maximum(count, 1)[..., None]).astype(np.float32)
         return np.repeat(_filled(evidence, count > 0.5), 2 // haplotypes, axis=0)

@@ -14,23 +14,22 @@ Shapes: B windows, L sites, K populations, M haplotypes of the largest populatio
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from crocuta.data.variants.panel import MISSING, Panel
-from crocuta.files import replacing
 from crocuta.models.ancestry import VOCABULARY
+from crocuta.train.ancestry_sites import load_arrays, save_arrays
 from crocuta.train.ancestry_windows import Windows
 
 PSEUDOCOUNT = 0.5
 MISMATCH = 0.01  # probability that a copied allele is another
 RATES = (5.0, 50.0)  # switches of the copied haplotype in a centimorgan
+TABLES = ("alleles", "alternative", "known")  # of each chromosome
 BATCH = 32  # windows at a time: their states stay in a core's cache
 
 
@@ -110,26 +109,36 @@ class Reference:
             view, alleles, alternative, known, weight / weight.sum(1, keepdim=True), person, tuple(rates)
         )
 
+    def to(self, device: torch.device) -> "Reference":
+        """The same on a device, where `evidence` is computed then."""
+        several = {name: [table.to(device) for table in getattr(self, name)] for name in TABLES}
+        return replace(self, weight=self.weight.to(device), person=self.person.to(device), **several)
+
     def save(self, path: Path) -> None:
         """Writes the reference, haplotypes as bits."""
-        tensors = {"weight": self.weight, "person": self.person, "rates": torch.tensor(self.rates)}
-        for i, table in enumerate(self.alleles):
-            tensors[f"{i}.alleles"] = torch.from_numpy(np.packbits(table.numpy(), axis=-1))
-            tensors[f"{i}.alternative"], tensors[f"{i}.known"] = self.alternative[i], self.known[i]
-        about = {"view": self.view, "chromosomes": str(len(self.alleles))}
-        with replacing(path, "wb") as file:
-            file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, about))
+        here = self.to(torch.device("cpu"))
+        arrays = {
+            "weight": here.weight.numpy(),
+            "person": here.person.numpy(),
+            "rates": np.float32(self.rates),
+        }
+        for i, table in enumerate(here.alleles):
+            arrays[f"{i}.alleles"] = np.packbits(table.numpy(), axis=-1)
+            arrays[f"{i}.alternative"], arrays[f"{i}.known"] = (
+                here.alternative[i].numpy(),
+                here.known[i].numpy(),
+            )
+        save_arrays(path, arrays, {"view": self.view, "chromosomes": len(self.alleles)})
 
     @classmethod
     def load(cls, path: Path) -> "Reference":
         """A reference that `save` wrote."""
-        with safe_open(path, "pt") as file:
-            about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays, about = load_arrays(path)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         chromosomes = range(int(about["chromosomes"]))
         most = tensors["weight"].shape[1]
         alleles = [
-            torch.from_numpy(np.unpackbits(tensors[f"{i}.alleles"].numpy(), axis=-1, count=most))
-            for i in chromosomes
+            torch.from_numpy(np.unpackbits(arrays[f"{i}.alleles"], axis=-1, count=most)) for i in chromosomes
         ]
         alternative, known = (
             [tensors[f"{i}.{name}"] for i in chromosomes] for name in ("alternative", "known")
@@ -146,7 +155,7 @@ class Reference:
     @torch.no_grad()
     def evidence(self, windows: Windows) -> Tensor:
         """Centred log-likelihoods float32 (B, L, channels): copying at each rate, then frequencies."""
-        found = []
+        windows, found = windows.to(self.weight.device), []
         for first in range(0, len(windows), BATCH):
             some = windows.at(slice(first, first + BATCH))
             for chromosome in some.chromosome.unique().tolist():

@@ -1,13 +1,11 @@
 """Inference of ancestry along chromosomes from a VCF, with a run of either task; people are judged in batches.
 
-Alleles and posteriors lie in temporary files beside the output, so that memory follows the batch and not the cohort.
+Alleles and posteriors lie in files in the output until the end, so that memory follows the batch and not the cohort.
 """
 
-import json
-import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,78 +17,142 @@ from crocuta.data.variants.matching import LEAST, Match, match
 from crocuta.data.variants.reading import NoVariants
 from crocuta.data.variants.tracts import Segments, Tracts, write_bed, write_fb, write_msp, write_q
 from crocuta.errors import InputError
-from crocuta.files import write_json
-from crocuta.train.ancestry_folder import CONFIG
+from crocuta.files import file_name, remove, write_json
+from crocuta.runs.claim import Claim, claim
+from crocuta.runs.device import AUTO
+from crocuta.runs.progress import QUIET, SILENT, Progress, Stage
+from crocuta.runs.saved import SavedRun, read_json
 from crocuta.train.ancestry_windows_infer import WindowChromosome, WindowRun, read_window_run
+from crocuta.train.local_ancestry import KIND as TRAIN
 from crocuta.train.local_ancestry import TASK
 from crocuta.train.local_ancestry_infer import LocalChromosome, Run, read_run
 
 PEOPLE = 64  # of a batch: bounds memory; rates are estimated from the first
 LINE = 4  # blocks of a line of the .fb.tsv, by default, for a run of local ancestry
-SUMMARY, ALLELES = "summary.json", "alleles.npy"
+SUMMARY, ALLELES, PARTS = "summary.json", "alleles.npy", ".parts"
+NOTHING = "nothing"  # the query has no variants there
+KIND = "ancestry infer"
 
 
 def infer_ancestry(
-    query: str | Path,
-    run_folder: str | Path,
-    output: str | Path,
+    query: str | PathLike,
+    model: str | PathLike,
+    output: str | PathLike,
     *,
     window: int | None = None,
     step: int | None = None,
     overlap: float = LEAST,
     smooth: bool = True,
     jobs: int = 1,
-    progress: Callable[[int], object] | None = None,
+    device: str = AUTO,
+    resume: bool = False,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Writes local.msp.tsv, local.fb.tsv, local.rfmix.Q, bed/<sample>.bed and summary.json; returns the summary.
 
     Args:
         query: VCF or BCF of any of the run's chromosomes; phased, unless the run's view does without haplotypes.
+        model: folder that `crocuta ancestry train` filled.
         window, step: of a run on windows, the tokens of a window and from one to the next (default: as trained, half of
             it); of local ancestry, the sites of a line of the .fb.tsv (about 32 kb) and from one line to the next.
         overlap: least share of the run's sites that the query must have.
         smooth: False: each stretch by the windows over it alone; of a run on windows only.
-        progress: called with the number of haplotypes (local) or windows done.
+        jobs: batches of people at once, of a run of local ancestry.
+        resume: go on with an interrupted run, chromosome by chromosome.
 
     Raises:
-        InputError: the query cannot be read, is unphased, or does not match the run; the run has not ended.
+        InputError: the output may not be taken; the query cannot be read, is unphased, or does not match the run; the
+            run has not ended.
     """
-    query, output = Path(query), Path(output)
-    run = open_run(Path(run_folder), window, step, smooth)
-    apart = isinstance(run, Run) or run.judge.view == "haplotype"
-    file = VariantFile(query)
-    names = tuple(file.samples)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    parts, summary, known = [], {}, set()
-    with tempfile.TemporaryDirectory(
-        dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True
-    ) as scratch:
-        for chromosome in run.chromosomes:
-            folder = Path(scratch, chromosome)
-            panel = _read(query, chromosome, apart, folder)
-            if panel is None:
-                continue
-            if isinstance(run, Run):
-                judge = LocalChromosome(run, chromosome, jobs, progress)
-                line = (window or LINE * judge.blocks.size, step)
-            else:
-                judge = WindowChromosome(run, chromosome, smooth, progress)
-                line = (judge.blocks.size, None)
-            found = match(panel.sites, judge.sites, overlap, query, (file.header.build, run.build))
-            parts.append(Part(folder, names, run.populations, judge, line))
-            parts[-1].judge(panel, found)
-            known.update(judge.people)
-            summary[chromosome] = {"overlap": found.share, **(asdict(judge.chain) if judge.chain else {})}
+    query, model = Path(query), Path(model)
+    trained = open_run(model, window, step, smooth, device)
+    settings = {"window": window, "step": step, "overlap": overlap, "smooth": smooth}
+    with claim(output, KIND, settings, {"query": query, "model": model}, resume=resume) as run:
+        if not run.finished:
+            fresh = not (run.folder / PARTS).exists()
+            try:
+                told = Inference(query, trained, run, settings, jobs, device, progress).summary()
+            except InputError:
+                if fresh:  # the same query and settings would bring it again
+                    run.drop()
+                raise
+            write_json(run.folder / SUMMARY, told)
+            remove(run.folder / PARTS)
+            run.finish()
+        return read_json(run.folder / SUMMARY)
+
+
+class Inference:
+    """The work of `infer_ancestry`: chromosome by chromosome, those that lie in the folder excepted."""
+
+    def __init__(
+        self, query: Path, trained: Run | WindowRun, run: Claim, settings: dict[str, Any], jobs: int, device: str,
+        progress: Progress,
+    ):  # fmt: skip
+        self.query, self.trained, self.run, self.settings = query, trained, run, settings
+        self.jobs, self.device, self.progress = jobs, device, progress
+        self.apart = isinstance(trained, Run) or trained.judge.view == "haplotype"
+        self.file = VariantFile(query)
+        self.names = tuple(self.file.samples)
+
+    def summary(self) -> dict[str, Any]:
+        """Writes the tables and tracts, and says how they came about."""
+        parts, known = [], set()
+        for chromosome in self.trained.chromosomes:
+            part = self.part(chromosome)
+            if part is not None:
+                parts.append(part)
+                known.update(part.of.people)
         if not parts:
-            raise _elsewhere(file, run)
-        _write(output, [part.fine for part in parts], [part.coarse for part in parts])
-    told = {
-        "query": str(query), "populations": run.populations, "samples": names, "chromosomes": summary,
-        "task": "local" if isinstance(run, Run) else "windows", "haplotypes_apart": apart,
-        "in_reference": [name for name in names if name in known],
-    }  # fmt: skip
-    write_json(output / SUMMARY, told)
-    return told
+            raise _elsewhere(self.file, self.trained)
+        _write(self.run.folder, [part.fine for part in parts], [part.coarse for part in parts])
+        return {
+            "query": str(self.query), "populations": self.trained.populations, "samples": self.names,
+            "chromosomes": {part.of.sites.chromosome: read_json(part.done) for part in parts},
+            "task": "local" if isinstance(self.trained, Run) else "windows", "haplotypes_apart": self.apart,
+            "in_reference": [name for name in self.names if name in known],
+        }  # fmt: skip
+
+    def part(self, chromosome: str) -> "Part | None":
+        """A chromosome that is done, or None where the query has nothing of it."""
+        folder = self.run.folder / PARTS / file_name(chromosome)
+        if (folder / NOTHING).exists():
+            return None
+        with self.progress.stage(f"chromosome {chromosome}", unit=self.unit) as stage:
+            chosen = self.settings["smooth"], self.jobs, self.device
+            judge = chromosome_judge(self.trained, chromosome, *chosen, stage)
+            part = Part(folder, self.names, self.trained.populations, judge, self.line(judge))
+            if not part.done.exists():
+                panel = _read(self.query, chromosome, self.apart, folder)
+                if panel is None:
+                    (folder / NOTHING).touch()
+                    return None
+                builds = (self.file.header.build, self.trained.build)
+                found = match(panel.sites, judge.sites, self.settings["overlap"], self.query, builds)
+                part.judge(panel, found)
+                chain = asdict(judge.chain) if judge.chain else {}
+                write_json(part.done, {"overlap": found.share, **chain})
+                self.run.keep()
+        return part
+
+    @property
+    def unit(self) -> str:
+        return "haplotypes" if isinstance(self.trained, Run) else "windows"
+
+    def line(self, judge: LocalChromosome | WindowChromosome) -> tuple[int, int | None]:
+        """Sites of a line of the .fb.tsv, and from one line to the next."""
+        if isinstance(judge, WindowChromosome):
+            return judge.blocks.size, None
+        return self.settings["window"] or LINE * judge.blocks.size, self.settings["step"]
+
+
+def chromosome_judge(
+    trained: Run | WindowRun, chromosome: str, smooth: bool, jobs: int, device: str, stage: Stage = QUIET
+) -> LocalChromosome | WindowChromosome:
+    """What judges people on a chromosome, whichever the task."""
+    if isinstance(trained, Run):
+        return LocalChromosome(trained, chromosome, jobs, device, stage)
+    return WindowChromosome(trained, chromosome, smooth, stage)
 
 
 def _elsewhere(file: VariantFile, run: Run | WindowRun) -> InputError:
@@ -101,19 +163,20 @@ def _elsewhere(file: VariantFile, run: Run | WindowRun) -> InputError:
     )
 
 
-def open_run(folder: Path, window: int | None, step: int | None, smooth: bool) -> Run | WindowRun:
+def open_run(
+    folder: Path, window: int | None, step: int | None, smooth: bool, device: str = AUTO
+) -> Run | WindowRun:
     """A run of either task.
 
     Raises:
-        InputError: the folder holds none; its windows cannot be so; `smooth` is asked of local ancestry.
+        InputError: the folder holds none; its windows cannot be so; local ancestry without `smooth`.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a run of crocuta ancestry train")
-    if json.loads(path.read_text()).get("task") != TASK:
-        return read_window_run(folder, window, step)
+    if SavedRun(folder, TRAIN).config.get("task") != TASK:
+        return read_window_run(folder, window, step, device)
     if not smooth:
-        raise InputError(f"{folder}: --no-smooth is for runs on windows; local ancestry is a chain")
+        raise InputError(
+            f"{folder}: a run of local ancestry is a chain; `smooth` can be left out of windows only"
+        )
     return read_run(folder)
 
 
@@ -123,7 +186,6 @@ def _read(query: Path, chromosome: str, apart: bool, folder: Path) -> Panel | No
     Raises:
         InputError: haplotypes are to be told `apart`, and genotypes are unphased.
     """
-    folder.mkdir()
     policy = Policy(phase="require" if apart else "ignore")
     try:
         return read_panel(query, region=chromosome, policy=policy, spool=folder / ALLELES)
@@ -143,6 +205,8 @@ class Part:
         line: tuple[int, int | None],
     ):
         self.path, self.of, self.line, self.size = path, judge, line, judge.blocks.size
+        self.done = path / "done.json"
+        path.mkdir(parents=True, exist_ok=True)
         table = segments(judge.sites, judge.blocks)
         self.fine = Tracts(names, populations, table, _file(path / "fine", names, table, populations))
         none = Tracts((), populations, table, np.zeros((0, len(table), len(populations)), np.float32))
@@ -168,7 +232,9 @@ class Part:
 
 
 def _file(path: Path, names: tuple[str, ...], table: Segments, populations: tuple[str, ...]) -> np.ndarray:
-    return np.memmap(path, np.float32, "w+", shape=(2 * len(names), len(table), len(populations)))
+    """What lies there already, or zeros."""
+    mode = "r+" if path.exists() else "w+"
+    return np.memmap(path, np.float32, mode, shape=(2 * len(names), len(table), len(populations)))
 
 
 def _write(output: Path, fine: list[Tracts], coarse: list[Tracts]) -> None:
@@ -176,7 +242,7 @@ def _write(output: Path, fine: list[Tracts], coarse: list[Tracts]) -> None:
     write_fb(output / "local.fb.tsv", coarse)
     write_q(output / "local.rfmix.Q", fine)
     for sample, name in enumerate(fine[0].samples):
-        write_bed(output / "bed" / f"{name}.bed", fine, sample)
+        write_bed(output / "bed" / f"{file_name(name)}.bed", fine, sample)
 
 
 def segments(sites: Sites, blocks: Blocks) -> Segments:

@@ -1,21 +1,19 @@
 """A run of ancestry training: a folder with the model and all that inference needs of the reference people."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from crocuta.analysis.ancestry.calibration import fit_power
+from crocuta.data.variants.store import Cohort
 from crocuta.errors import InputError
-from crocuta.files import replacing, write_json
+from crocuta.files import follow_umask, remove, replacing, replacing_path, write_json
 from crocuta.models.ancestry import (
     VOCABULARY,
     AncestryConfig,
@@ -24,12 +22,13 @@ from crocuta.models.ancestry import (
     AncestryPreTrainedModel,
 )
 from crocuta.nn.genomic_position import SitePosition
-from crocuta.runs.manifest import manifest
+from crocuta.runs.claim import claim
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.runs.saved import read_json
 from crocuta.train.ancestry import (
     STAGES,
-    AncestryMoment,
     AncestryRecipe,
-    Optimizers,
     Teacher,
     classifier,
     fit_evidence,
@@ -39,16 +38,15 @@ from crocuta.train.ancestry import (
 )
 from crocuta.train.ancestry_along import WindowJudge, fit_chain, tokens_per_site
 from crocuta.train.ancestry_evidence import Reference
-from crocuta.train.ancestry_folder import METRICS, begin, kept_settings
-from crocuta.train.ancestry_panels import TrainingData, fingerprint, naming
+from crocuta.train.ancestry_panels import Choice, TrainingData, fingerprint, load_training_data, naming
 from crocuta.train.ancestry_sites import save_sites
 from crocuta.train.ancestry_windows import WindowSource
-from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
 
 EVIDENCE = ("none", "frequency", "copying")  # copying comes with frequency
 TEST_WINDOWS = 2000
 SITES, REFERENCE, PEOPLE = "sites.safetensors", "reference.safetensors", "people.json"
-SMOOTHING = "smoothing.json"
+SMOOTHING, METRICS, HISTORY = "smoothing.json", "metrics.json", "history.json"
+KIND, TASK = "ancestry train", "windows"
 
 
 @dataclass(frozen=True)
@@ -107,35 +105,61 @@ def fit_reference(run: AncestryRun, data: TrainingData) -> Reference | None:
     return Reference.fit(data.panels, data.labels, data.split.train, run.view, **rates)
 
 
-def run_ancestry(
-    data: TrainingData,
-    run: AncestryRun,
-    recipe: AncestryRecipe,
-    output: Path,
+def train_windows(
+    cohort: str | PathLike,
+    output: str | PathLike,
+    run: AncestryRun | None = None,
+    recipe: AncestryRecipe | None = None,
+    choice: Choice | None = None,
     *,
+    device: str = AUTO,
+    checkpoint_seconds: float = 60.0,
     resume: bool = False,
-    tell: Callable[[AncestryMoment], object] = lambda moment: None,
-    sources: tuple[Path, ...] = (),
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Trains in two stages and judges on the test people; returns the metrics, which `metrics.json` holds.
+    """Trains in two stages on a store, and evaluates on the test individuals; returns the metrics.
 
     The folder gets config.json, history.jsonl, pretrained/, model/, sites.safetensors, reference.safetensors,
     people.json, predictions.tsv, smoothing.json (for inference along chromosomes), metrics.json and manifest.json.
-    `resume` goes on with an interrupted run.
+
+    Args:
+        choice: of individuals, labels and sites.
+        resume: go on with an interrupted run.
 
     Raises:
-        InputError: the folder holds another run; a window is longer than any chromosome; training diverges.
+        InputError: the output may not be taken; a window is longer than any chromosome; training diverges.
     """
-    settings = {"run": asdict(run), "recipe": kept_settings(recipe), "panel": fingerprint(data.panels)}
-    if begin(output, settings, resume):
-        return json.loads((output / METRICS).read_text())
-    model_config(run, recipe, data, 0)  # bad names are refused before anything is computed
-    with naming(data.source):
-        source = WindowSource(data.panels, data.labels, run.view)
-    reference = fit_reference(run, data)
-    teacher = Teacher(source, data.split.train, data.split.valid, recipe, reference)
-    config = model_config(run, recipe, data, reference.channels if reference else 0)
-    stages = Stages(output, teacher, data, recipe, tell)
+    run, recipe, choice = run or AncestryRun(), recipe or AncestryRecipe(), choice or Choice()
+    settings = {"task": TASK, "run": asdict(run), "recipe": asdict(recipe), "choice": asdict(choice)}
+    with claim(output, KIND, settings, {"cohort": cohort}, resume=resume) as work:
+        if not work.finished:
+            choose_device(device)
+            with Cohort(cohort) as store:
+                data = load_training_data(store, choice, recipe.seed, progress)
+            learn_windows(
+                data, run, recipe, work.folder, device=device, checkpoint_seconds=checkpoint_seconds, keep=work.keep,
+                progress=progress,
+            )  # fmt: skip
+            work.finish([recipe.seed])
+        return read_json(work.folder / METRICS)
+
+
+def learn_windows(
+    data: TrainingData,
+    run: AncestryRun,
+    recipe: AncestryRecipe,
+    folder: Path,
+    *,
+    device: str = AUTO,
+    checkpoint_seconds: float = 60.0,
+    keep: Callable[[], object] = lambda: None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """What `train_windows` does with a cohort that is read: fills a folder, from where an earlier call stopped."""
+    config, teacher = prepare_lessons(data, run, recipe, device)
+    stages = Stages(
+        folder, teacher, data, {"device": device, "checkpoint_seconds": checkpoint_seconds}, keep, progress
+    )
     metrics: dict[str, Any] = {}
     pretrained = None
     if run.pretrain:
@@ -143,76 +167,93 @@ def run_ancestry(
         loss, perplexity = judge(pretrained, teacher.valid["pretrain"])
         metrics["next_snp"] = {"valid_loss": loss, "valid_perplexity": perplexity}
     model = stages.classified(config, pretrained)
-    metrics |= judged(model, teacher, data, recipe, output)
-    write_folder(output, model, reference, data, sources, recipe.seed)
-    metrics["along_chromosomes"] = write_smoothing(output, model, teacher, data, recipe)
-    write_json(output / METRICS, metrics)
+    with progress.stage("evaluating"):
+        metrics |= judged(model, teacher, data, recipe, folder)
+        write_folder(folder, model, teacher.reference, data)
+        metrics["along_chromosomes"] = write_smoothing(folder, model, teacher, data, recipe)
+    follow_umask(folder)
+    write_json(folder / METRICS, metrics)
     for stage in STAGES:  # their checkpoints
-        shutil.rmtree(output / stage, ignore_errors=True)
+        remove(folder / stage)
     return metrics
 
 
+def prepare_lessons(
+    data: TrainingData, run: AncestryRun, recipe: AncestryRecipe, device: str
+) -> tuple[AncestryConfig, Teacher]:
+    """The classifier's configuration, and what both stages learn from; evidence is computed on the device.
+
+    Raises:
+        InputError: a name of the configuration is unknown; no phase; a window is longer than any chromosome.
+    """
+    model_config(run, recipe, data, 0)  # bad names are refused before anything is computed
+    with naming(data.source):
+        source = WindowSource(data.panels, data.labels, run.view)
+    reference = fit_reference(run, data)
+    if reference is not None:
+        reference = reference.to(choose_device(device))
+    teacher = Teacher(source, data.split.train, data.split.valid, recipe, reference)
+    return model_config(run, recipe, data, reference.channels if reference else 0), teacher
+
+
 class Stages:
-    """The two stages of a run, each resumed from its checkpoint or from its end."""
+    """The two stages of a run, each gone on with from its checkpoint or from its end.
+
+    `options`: device and seconds between checkpoints.
+    """
 
     def __init__(
         self,
-        output: Path,
+        folder: Path,
         teacher: Teacher,
         data: TrainingData,
-        recipe: AncestryRecipe,
-        tell: Callable[[AncestryMoment], object],
+        options: dict[str, Any],
+        keep: Callable[[], object],
+        progress: Progress,
     ):
-        self.output, self.teacher, self.data, self.recipe, self.tell = output, teacher, data, recipe, tell
-        self.saved = monotonic()
+        self.folder, self.teacher, self.data, self.options = folder, teacher, data, options
+        self.keep, self.progress = keep, progress
+        self.device = choose_device(options["device"])
 
     def pretrained(self, config: AncestryConfig) -> AncestryForSNPPrediction:
         """The model of the first stage."""
-        folder = self.output / "pretrained"
-        if (folder / "config.json").exists():
-            return AncestryForSNPPrediction.from_pretrained(folder)
-        torch.manual_seed(self.recipe.seed)
-        model = self.train(AncestryForSNPPrediction(config.pretraining()), "pretrain")
-        model.save_pretrained(folder)
-        return model
+        folder = self.folder / "pretrained"
+        if not folder.exists():
+            torch.manual_seed(self.teacher.recipe.seed)
+            model = AncestryForSNPPrediction(config.pretraining())
+            history = self.train(model, "pretrain")
+            with replacing_path(folder) as fresh:
+                model.save_pretrained(fresh)
+                write_json(fresh / HISTORY, history)
+            self.keep()
+        return AncestryForSNPPrediction.from_pretrained(folder).to(self.device)  # pyright: ignore
 
     def classified(
         self, config: AncestryConfig, pretrained: AncestryForSNPPrediction | None
     ) -> AncestryForWindowClassification:
         """The model of the second stage."""
-        torch.manual_seed(self.recipe.seed + 1)
-        model = classifier(config, pretrained)
+        torch.manual_seed(self.teacher.recipe.seed + 1)
+        model = classifier(config, pretrained).to(self.device)  # pyright: ignore[reportArgumentType]
         fit_evidence(model, self.teacher)
-        return self.train(model, "classify")
-
-    def train(self, model: Any, stage: str) -> Any:
-        name_sites(model, self.data)
-        folder = self.output / stage
-        state = read_state(folder) or {}
-        start, moments, best = int(state.get("step", 0)), None, None
-        if state:
-            model.load_state_dict(load_file(state["folder"] / "model" / "model.safetensors"))
-            holder = Optimizers(model, self.recipe)
-            load_checkpoint(holder, state["folder"])  # type: ignore[arg-type]
-            moments = holder.state_dict()
-            best = (state["best"], load_file(folder / "best.safetensors"))
-
-        def save(model: nn.Module, optimizers: Optimizers, step: int, best: tuple[float, dict]) -> None:
-            if monotonic() - self.saved < self.recipe.checkpoint_seconds:
-                return
-            folder.mkdir(exist_ok=True)
-            save_file(best[1], folder / "best.safetensors")
-            save_checkpoint(folder, model, optimizers, {"step": step, "best": best[0]})  # type: ignore[arg-type]
-            self.saved = monotonic()
-
-        train_stage(model, self.teacher, stage, self.heard, save, start, moments, best)
+        before = read_json(self.folder / "pretrained" / HISTORY)["entries"] if pretrained is not None else []
+        history = before + self.train(model, "classify")["entries"]
+        with replacing(self.folder / "history.jsonl") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in history)
         return model
 
-    def heard(self, moment: AncestryMoment) -> None:
-        if moment.score is not None:
-            with open(self.output / "history.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(moment._asdict()) + "\n")
-        self.tell(moment)
+    def train(self, model: AncestryPreTrainedModel, stage: str) -> dict[str, Any]:
+        """Trains a model in place; its evaluations."""
+        name_sites(model, self.data)
+        fitted = train_stage(
+            model,
+            self.teacher,
+            stage,
+            self.folder / stage,
+            keep=self.keep,
+            progress=self.progress,
+            **self.options,
+        )
+        return {"entries": [{"stage": stage, **entry} for entry in fitted.history]}
 
 
 def judged(
@@ -222,7 +263,7 @@ def judged(
     recipe: AncestryRecipe,
     output: Path,
 ) -> dict[str, Any]:
-    """Accuracy on windows of the test people, beside that of the evidence alone; writes predictions.tsv."""
+    """Accuracy on windows of the test individuals, beside that of the evidence alone; writes predictions.tsv."""
     generator = np.random.default_rng((recipe.seed, 9))
     count = max(100, TEST_WINDOWS * 512 // max(recipe.window, 512))
     test = teacher.label(teacher.source.draw(data.split.test, count, recipe.window, generator))
@@ -237,7 +278,7 @@ def judged(
         "confusion": confusion.tolist(),
     }
     if test.evidence is not None:
-        sums = test.evidence.sum(1).unflatten(1, (-1, len(data.populations)))
+        sums = test.evidence.cpu().sum(1).unflatten(1, (-1, len(data.populations)))
         scores["by_evidence_alone"] = (sums.argmax(2) == labels[:, None]).float().mean(0).tolist()
     write_predictions(output / "predictions.tsv", data, test.windows, found)
     loss, accuracy = judge(model, teacher.valid["classify"])
@@ -268,17 +309,14 @@ def write_folder(
     model: AncestryForWindowClassification,
     reference: Reference | None,
     data: TrainingData,
-    sources: tuple[Path, ...],
-    seed: int,
 ) -> None:
-    """The model, the reference that its evidence comes from, who was held out, and the manifest."""
+    """The model, the reference that its evidence comes from, and who was held out."""
     model.save_pretrained(output / "model")
     save_sites(output / SITES, [panel.sites for panel in data.panels], data.build)
     if reference is not None:
         reference.save(output / REFERENCE)
     names = data.panels[0].samples.name
     write_json(output / PEOPLE, {part: names[rows].tolist() for part, rows in data.split._asdict().items()})
-    write_json(output / "manifest.json", manifest(sources, [seed]))
 
 
 def write_smoothing(

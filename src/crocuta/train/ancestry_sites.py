@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -10,6 +11,8 @@ from safetensors.numpy import save
 
 from crocuta.data.variants.panel import Sites
 from crocuta.files import replacing
+
+ABOUT = "about"
 
 
 def site_arrays(sites: Sites) -> dict[str, np.ndarray]:
@@ -30,23 +33,35 @@ def sites_of(chromosome: str, arrays: Mapping[str, np.ndarray]) -> Sites:
     )  # fmt: skip
 
 
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Writes arrays as safetensors, with `about` (of JSON's types) in one entry: several stand in a random order."""
+    with replacing(path, "wb") as file:
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        file.write(save(whole, {ABOUT: json.dumps(about)}))
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `save_arrays` wrote, or 0.1.0, which had an entry for each text."""
+    with safe_open(path, "numpy") as file:
+        about, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return arrays, json.loads(about[ABOUT]) if ABOUT in about else about
+
+
 def save_sites(path: Path, chromosomes: Sequence[Sites], build: str = "") -> None:
     """Writes the sites of all chromosomes, and the name of their reference build."""
     arrays = {
-        f"{i}.{name}": np.ascontiguousarray(array)
+        f"{i}.{name}": array
         for i, sites in enumerate(chromosomes)
         for name, array in site_arrays(sites).items()
     }
-    about = {"chromosomes": json.dumps([sites.chromosome for sites in chromosomes]), "build": build}
-    with replacing(path, "wb") as file:
-        file.write(save(arrays, about))
+    save_arrays(path, arrays, {"chromosomes": [sites.chromosome for sites in chromosomes], "build": build})
 
 
 def load_sites(path: Path) -> tuple[list[Sites], str]:
     """What `save_sites` wrote: sites by chromosome, and the build."""
-    with safe_open(path, "numpy") as file:
-        about, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    names = json.loads(about["chromosomes"])
+    arrays, about = load_arrays(path)
+    names = about["chromosomes"]
+    names = json.loads(names) if isinstance(names, str) else names  # as 0.1.0 wrote them
     fields = ("position", "cm", "ref", "alt")
     found = [
         sites_of(name, {field: arrays[f"{i}.{field}"] for field in fields}) for i, name in enumerate(names)

@@ -83,10 +83,11 @@ def window_states(
     folder = run.folder / "pretrained"
     pretrained = (folder / "config.json").exists()
     if pretrained:
-        before = _states(AncestryForSNPPrediction.from_pretrained(folder), Labelled(drawn, None))
+        first = AncestryForSNPPrediction.from_pretrained(folder).to(model.device)  # pyright: ignore
+        before = _states(first, Labelled(drawn, None))
     else:
         torch.manual_seed(seed)
-        before = _states(AncestryForWindowClassification(model.config), windows)
+        before = _states(AncestryForWindowClassification(model.config).to(model.device), windows)  # pyright: ignore
     names = np.array(run.populations)[drawn.label.numpy()]
     return States(before, _states(model, windows), names, pretrained)
 
@@ -98,10 +99,10 @@ def _states(
     model.eval()
     pool, found = MeanPool(), []
     for first in range(0, len(windows), BATCH):
-        some = windows.at(slice(first, first + BATCH))
+        some = windows.at(slice(first, first + BATCH)).to(model.device)
         hidden, ids, _ = model.read(**some.windows.inputs(), evidence=some.evidence)
         found.append(pool(hidden, model.ancestry.known(ids)))
-    return torch.cat(found).numpy()
+    return torch.cat(found).cpu().numpy()
 
 
 def window_tracts(run: WindowRun, panels: list[Panel], people: np.ndarray) -> list[Tracts]:

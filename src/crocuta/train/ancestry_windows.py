@@ -38,6 +38,10 @@ class Windows:
         """Some of the windows."""
         return Windows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
+    def to(self, device: torch.device) -> "Windows":
+        """The same on a device."""
+        return Windows(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
     def inputs(self) -> dict[str, Tensor]:
         """What a model's `forward` takes, labels and evidence aside."""
         return {name: getattr(self, name) for name in ("input_ids", "position", "cm", "chromosome")}
@@ -72,7 +76,7 @@ class WindowSource:
             if view == "haplotype" and not panel.phased:
                 raise InputError(
                     f"chromosome {panel.sites.chromosome}: genotypes are not phased, and the view 'haplotype' needs"
-                    " phase; use --view genotype or --view carried"
+                    " phase; use the `view` genotype or carried"
                 )
         self.panels, self.labels, self.view = list(panels), np.asarray(labels), view
         self._carried: dict[tuple[int, int], np.ndarray] = {}
@@ -146,7 +150,7 @@ class WindowSource:
         if len(found) < count:
             longest = max(self.length(int(p), c) for p in people[:20] for c in range(len(self.panels)))
             raise InputError(
-                f"windows of {length:,} SNPs: the longest chromosome has about {longest:,}; choose a shorter --window"
+                f"windows of {length:,} SNPs: the longest chromosome has about {longest:,}; choose a shorter `window`"
             )
         return Windows.join(found)
 

@@ -1,7 +1,5 @@
 """Ancestry along chromosomes from a run that was trained on windows: its folder, and people judged batch by batch."""
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +10,12 @@ from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_
 from crocuta.data.variants import Panel, Sites
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForWindowClassification
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.progress import QUIET, Stage
+from crocuta.runs.saved import SavedRun, read_json
 from crocuta.train.ancestry_along import WindowJudge
 from crocuta.train.ancestry_evidence import Reference
-from crocuta.train.ancestry_folder import CONFIG, METRICS
-from crocuta.train.ancestry_run import PEOPLE, REFERENCE, SMOOTHING
+from crocuta.train.ancestry_run import KIND, PEOPLE, REFERENCE, SMOOTHING
 from crocuta.train.ancestry_run import SITES as SITES_FILE
 from crocuta.train.ancestry_sites import load_sites
 
@@ -43,35 +43,33 @@ class WindowRun:
         return tuple(sites.chromosome for sites in self.sites)
 
 
-def read_window_run(folder: Path, window: int | None = None, step: int | None = None) -> WindowRun:
+def read_window_run(
+    folder: Path, window: int | None = None, step: int | None = None, device: str = AUTO
+) -> WindowRun:
     """A finished run; `window` and `step` count its tokens (default: as trained, and half of that).
 
     Raises:
         InputError: the run has not ended, or the window is longer than it was trained with.
     """
-    config = folder / CONFIG
-    if not config.is_file() or "run" not in json.loads(config.read_text()):
-        raise InputError(f"{folder}: no run on windows; make one with crocuta ancestry train --task windows")
-    if not (folder / METRICS).is_file() or not (folder / SMOOTHING).is_file():
-        raise InputError(
-            f"{folder}: the run has not ended; go on with it with crocuta ancestry train --resume"
-        )
-    model = AncestryForWindowClassification.from_pretrained(folder / "model").eval()
+    if "run" not in SavedRun(folder, KIND).config:
+        raise InputError(f"{folder}: a run of local ancestry; expected one of ancestry train on windows")
+    place = choose_device(device)
+    model = AncestryForWindowClassification.from_pretrained(folder / "model").eval().to(place)  # pyright: ignore
     longest = model.config.max_sites
     window = longest if window is None else window
     if window > longest:
         raise InputError(
-            f"--window {window}: the model {folder} was trained on {longest}; choose at most that"
+            f"`window` {window}: the model {folder} was trained on {longest}; choose at most that"
         )
     step = max(1, window // 2) if step is None else step
     if step > window:
         raise InputError(
-            f"--step {step}: expected at most the window of {window}; sites between would be lost"
+            f"`step` {step}: expected at most the window of {window}; sites between would be lost"
         )
-    smoothing = json.loads((folder / SMOOTHING).read_text())
-    reference = Reference.load(folder / REFERENCE) if (folder / REFERENCE).exists() else None
+    smoothing = read_json(folder / SMOOTHING)
+    reference = Reference.load(folder / REFERENCE).to(place) if (folder / REFERENCE).exists() else None
     sites, build = load_sites(folder / SITES_FILE)
-    people = json.loads((folder / PEOPLE).read_text())
+    people = read_json(folder / PEOPLE)
     return WindowRun(
         folder, WindowJudge(model, reference, window, step, smoothing["density"]), tuple(sites), build,
         ChainSettings(**smoothing["chain"]), smoothing["power"], smoothing["window_power"],
@@ -86,14 +84,8 @@ class WindowChromosome:
     block by the windows over it alone.
     """
 
-    def __init__(
-        self,
-        run: WindowRun,
-        chromosome: str,
-        smooth: bool = True,
-        progress: Callable[[int], object] | None = None,
-    ):
-        self.run, self.smooth, self.progress = run, smooth, progress
+    def __init__(self, run: WindowRun, chromosome: str, smooth: bool = True, stage: Stage = QUIET):
+        self.run, self.smooth, self.stage = run, smooth, stage
         self.number = run.chromosomes.index(chromosome)
         self.sites, self.people = run.sites[self.number], run.people
         self.blocks = run.judge.blocks(self.sites)
@@ -101,7 +93,7 @@ class WindowChromosome:
 
     def posterior(self, aligned: Panel) -> np.ndarray:
         """(2 * people, blocks, populations); both rows of a person are equal in views without haplotypes."""
-        evidence = self.run.judge.evidence(aligned, self.number, self.progress)
+        evidence = self.run.judge.evidence(aligned, self.number, self.stage)
         if not self.smooth:
             return self.run.judge.unsmoothed(evidence, self.run.window_power)
         self.chain = self.chain or estimate(evidence, self.blocks.cm, self.run.chain)

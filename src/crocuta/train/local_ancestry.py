@@ -4,11 +4,10 @@ The copying model needs no training. Mosaics of people of known populations, jud
 chain's temperature and the calibration; on request they train a bidirectional Hyena that corrects the chain.
 """
 
-import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,18 @@ import numpy as np
 from crocuta.analysis.ancestry.calibration import fit_power, log_loss, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
 from crocuta.data.variants.store import Cohort
-from crocuta.files import write_json
-from crocuta.runs.manifest import manifest
-from crocuta.train.ancestry_folder import METRICS, begin, check_folder, kept_settings
-from crocuta.train.ancestry_panels import fingerprint
+from crocuta.files import remove, write_json
+from crocuta.runs.claim import Claim, claim
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.runs.saved import read_json
+from crocuta.train.ancestry_panels import Choice
 from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge, out_of_fold
-from crocuta.train.local_ancestry_reference import read_references, save_reference
+from crocuta.train.local_ancestry_reference import Reference, read_references, save_reference
 
 CHAIN, REFERENCE, EXAMPLES = "chain.json", "reference", "examples"
-TASK = "local ancestry"
+METRICS = "metrics.json"
+KIND, TASK = "ancestry train", "local ancestry"
 TEMPERATURES, FLOORS = (1.0, 1.5, 2.5, 4.0), (0.03, 0.1, 0.3)
 ROUGH = ChainSettings(temperature=1.5)  # with which the rates of mosaics are estimated
 
@@ -57,61 +59,82 @@ def _truth(examples: list[Examples]) -> np.ndarray:
 
 
 def train_local(
-    cohort_path: str | Path,
-    output: str | Path,
+    cohort: str | PathLike,
+    output: str | PathLike,
     *,
     by: str = "group",
-    leave_out: tuple[str, ...] = (),
+    leave_out: Sequence[str] = (),
     recipe: LocalRecipe | None = None,
+    device: str = AUTO,
+    checkpoint_seconds: float = 60.0,
     resume: bool = False,
-    progress: Callable[[str, int], object] | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Makes a run folder that `infer_ancestry` takes: references, chain, calibration, perhaps a network.
 
-    Returns what the mosaics of all chromosomes say of it. `progress` hears what is done, and how much more of it is.
-    `resume` goes on with an interrupted run: mosaics that were judged are kept, and so is the network as it last was.
+    Args:
+        by: what is told apart, "population" or "group".
+        leave_out: populations or groups that are no references, such as the admixed.
+        resume: go on with an interrupted run: mosaics that were judged are kept, and so is the network as it last was.
+
+    Returns:
+        What the mosaics of all chromosomes say of it.
 
     Raises:
-        InputError: the cohort cannot be used, or the folder holds another run.
+        InputError: the output may not be taken; the cohort cannot be used.
     """
-    output, tell, recipe = Path(output), progress or (lambda _what, _more: None), recipe or LocalRecipe()
-    check_folder(output, resume)
-    with Cohort(cohort_path) as cohort:
-        references, names = read_references(
-            cohort, by, leave_out, recipe.maf, recipe.spacing, lambda: tell("people read", 1)
-        )
-        build = cohort.build
-    panels = [reference.panel for reference in references]
-    settings = {
-        "task": TASK, "by": by, "leave_out": leave_out, "panel": fingerprint(panels), "recipe": kept_settings(recipe),
-    }  # fmt: skip
-    if begin(output, settings, resume):
-        return json.loads((output / METRICS).read_text())
-    examples = [
-        made
-        for i, reference in enumerate(references)
-        for made in out_of_fold(
-            reference, recipe, lambda more: tell("mosaics judged", more), (i, len(references)), output / EXAMPLES
-        )
-    ]  # fmt: skip
-    if not (output / CHAIN).exists():
-        chain, power, posterior = choose_chain(examples)
-        scores = judge(sharpen(_flat(posterior), power), _truth(examples))
-        for reference in references:
-            save_reference(output / REFERENCE, reference)
-        about = {
-            "populations": names, "build": build, "chain": asdict(chain), "power": power, "network": bool(recipe.steps),
-            "chromosomes": [panel.sites.chromosome for panel in panels], "scores": scores,
-        }  # fmt: skip
-        write_json(output / CHAIN, about)
-    about = json.loads((output / CHAIN).read_text())
-    found = {"chain": about["scores"]}
-    if recipe.steps:
-        from crocuta.train.local_ancestry_network import train_network
+    recipe = recipe or LocalRecipe()
+    settings = {"task": TASK, "by": by, "leave_out": list(leave_out), "recipe": asdict(recipe)}
+    with claim(output, KIND, settings, {"cohort": cohort}, resume=resume) as run:
+        if not run.finished:
+            choose_device(device)
+            choice = Choice(by, tuple(leave_out), recipe.maf)
+            with Cohort(cohort) as store:
+                references, names = read_references(store, choice, recipe.spacing, progress)
+                build = store.build
+            examples = _judged(references, recipe, run, progress)
+            if not (run.folder / CHAIN).exists():
+                _choose(run.folder, references, names, build, examples, recipe)
+            about = read_json(run.folder / CHAIN)
+            found = {"chain": about["scores"]}
+            if recipe.steps:
+                from crocuta.train.local_ancestry_network import train_network
 
-        chain = ChainSettings(**about["chain"])
-        found["network"] = train_network(examples, chain, recipe, output, lambda: tell("steps", 1))
-    write_json(output / "manifest.json", manifest([Path(cohort_path)], [recipe.seed]))
-    write_json(output / METRICS, found)
-    shutil.rmtree(output / EXAMPLES)
-    return found
+                found["network"] = train_network(
+                    examples, ChainSettings(**about["chain"]), recipe, run.folder, device=device,
+                    checkpoint_seconds=checkpoint_seconds, keep=run.keep, progress=progress,
+                )  # fmt: skip
+            write_json(run.folder / METRICS, found)
+            remove(run.folder / EXAMPLES)
+            run.finish([recipe.seed])
+        return read_json(run.folder / METRICS)
+
+
+def _judged(
+    references: list[Reference], recipe: LocalRecipe, run: Claim, progress: Progress
+) -> list[Examples]:
+    """Mosaics of all chromosomes with the evidence of other people."""
+    count = len(references)
+    total = 2 * recipe.people(count) * 2 * recipe.folds * count
+    with progress.stage("mosaics", total, "haplotypes") as stage:
+        return [
+            made
+            for i, reference in enumerate(references)
+            for made in out_of_fold(reference, recipe, stage, (i, count), run.folder / EXAMPLES, run.keep)
+        ]
+
+
+def _choose(
+    folder: Path, references: list[Reference], names: tuple[str, ...], build: str, examples: list[Examples],
+    recipe: LocalRecipe,
+) -> None:  # fmt: skip
+    """Writes the references, and the chain that suits the mosaics."""
+    chain, power, posterior = choose_chain(examples)
+    for reference in references:
+        save_reference(folder / REFERENCE, reference)
+    about = {
+        "populations": names, "build": build, "chain": asdict(chain), "power": power, "network": bool(recipe.steps),
+        "chromosomes": [reference.panel.sites.chromosome for reference in references],
+        "scores": judge(sharpen(_flat(posterior), power), _truth(examples)),
+    }  # fmt: skip
+    write_json(folder / CHAIN, about)

@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save
 from crocuta.analysis.ancestry.calibration import log_loss
 from crocuta.analysis.ancestry.copying import Blocks, CopyingModel, CopyingSettings, make_blocks
 from crocuta.analysis.curves import reliability
-from crocuta.files import replacing
+from crocuta.files import file_name, replacing
+from crocuta.runs.progress import QUIET, Stage
 from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics
 from crocuta.train.local_ancestry_reference import Reference
 
@@ -34,7 +35,10 @@ class LocalRecipe:
     seed: int = 0
     copying: CopyingSettings = field(default_factory=CopyingSettings)
     made: MosaicRecipe = field(default_factory=MosaicRecipe)
-    checkpoint_seconds: float = field(default=60.0, metadata={"free": True})
+
+    def people(self, chromosomes: int) -> int:
+        """Mosaics of a cohort; there are two cohorts for each fold and chromosome."""
+        return max(LEAST_PEOPLE, self.mosaics // (2 * self.folds * chromosomes))
 
 
 class Examples(NamedTuple):
@@ -51,17 +55,18 @@ class Examples(NamedTuple):
 def out_of_fold(
     reference: Reference,
     recipe: LocalRecipe,
-    progress: Callable[[int], object] | None = None,
+    stage: Stage = QUIET,
     place: tuple[int, int] = (0, 1),
     kept: Path | None = None,
+    keep: Callable[[], object] = lambda: None,
 ) -> list[Examples]:
     """Mosaics of each fold's people with the evidence of all other people: one cohort phased, one with phase errors.
 
     `place`: number of the chromosome, and how many there are. `kept`: folder in which cohorts that are judged already
-    are found, and new ones kept.
+    are found, and new ones kept, after each of which `keep` is called.
     """
     fold = _folds(reference.labels, recipe.folds, np.random.default_rng(recipe.seed))
-    count = max(LEAST_PEOPLE, recipe.mosaics // (2 * recipe.folds * place[1]))
+    count = recipe.people(place[1])
     sites = reference.panel.sites
     blocks = make_blocks(sites.position, sites.cm)
     middle = np.minimum(blocks.start + blocks.size // 2, len(sites) - 1)
@@ -69,7 +74,11 @@ def out_of_fold(
     for k in range(recipe.folds):
         inside, model = fold == k, None
         for phased in (True, False):
-            path = kept and kept / f"{sites.chromosome}.{k}.{'phased' if phased else 'switched'}.safetensors"
+            path = (
+                kept
+                and kept
+                / f"{file_name(sites.chromosome)}.{k}.{'phased' if phased else 'switched'}.safetensors"
+            )
             if path is None or not path.exists():
                 model = model or CopyingModel.fit(
                     reference.panel.people(~inside), reference.labels[~inside], recipe.copying
@@ -77,14 +86,16 @@ def out_of_fold(
                 rng = np.random.default_rng((recipe.seed, place[0], k, phased))
                 people, labels = reference.panel.people(inside), reference.labels[inside]
                 made = make_mosaics(people, labels, count, rng, recipe.made, phased)
-                evidence = model.evidence(made.allele, progress)
+                evidence = model.evidence(made.allele, stage.advance)
                 found.append(Examples(blocks, evidence, np.ascontiguousarray(made.truth[:, middle])))
                 if path is not None:
                     with replacing(path, "wb") as file:
                         file.write(save({"evidence": evidence, "truth": found[-1].truth}))
+                    keep()
             else:
                 arrays = load_file(path)
                 found.append(Examples(blocks, arrays["evidence"], arrays["truth"]))
+                stage.advance(2 * count)
     return found
 
 

@@ -1,10 +1,9 @@
 """Local ancestry of people: their haplotypes against a run's reference, chromosome by chromosome."""
 
-import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,12 @@ from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_
 from crocuta.data.variants import Panel, Sites
 from crocuta.data.variants.matching import LEAST, match
 from crocuta.errors import InputError
-from crocuta.train.ancestry_folder import CONFIG, METRICS
-from crocuta.train.local_ancestry import CHAIN, REFERENCE, TASK
-from crocuta.train.local_ancestry_reference import load_reference
+from crocuta.runs.device import AUTO
+from crocuta.runs.progress import QUIET, Stage
+from crocuta.runs.saved import SavedRun, read_json
+from crocuta.train.local_ancestry import CHAIN, KIND, REFERENCE, TASK
+from crocuta.train.local_ancestry_network import read_smoother
+from crocuta.train.local_ancestry_reference import load_reference, reference_file
 
 SMOOTHED = 64  # people at a time: bounds memory
 
@@ -48,24 +50,18 @@ class Found:
     overlap: float
 
 
-def read_run(folder: str | Path) -> Run:
-    """Raises InputError if the folder holds no run of local ancestry, or one that has not ended."""
-    folder = Path(folder)
-    path = folder / CONFIG
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a run of crocuta ancestry train --task local")
-    config = json.loads(path.read_text())
-    if config.get("task") != TASK:
-        raise InputError(
-            f"{path}: not a run of local ancestry; train one with crocuta ancestry train --task local"
-        )
-    if not (folder / METRICS).is_file():
-        raise InputError(
-            f"{folder}: the run has not ended; go on with it with crocuta ancestry train --task local --resume"
-        )
-    about = json.loads((folder / CHAIN).read_text())
+def read_run(folder: str | PathLike) -> Run:
+    """A finished run.
+
+    Raises:
+        InputError: the folder holds no run of local ancestry, or one that has not ended.
+    """
+    saved = SavedRun(folder, KIND)
+    if saved.config.get("task") != TASK:
+        raise InputError(f"{folder}: a run on windows; expected one of ancestry train for local ancestry")
+    about = read_json(saved.path / CHAIN)
     return Run(
-        folder, tuple(about["populations"]), CopyingSettings(**config["recipe"]["copying"]),
+        saved.path, tuple(about["populations"]), CopyingSettings(**saved.config["recipe"]["copying"]),
         ChainSettings(**about["chain"]), about["power"], tuple(about["chromosomes"]), about["network"], about["build"],
     )  # fmt: skip
 
@@ -76,25 +72,22 @@ class LocalChromosome:
     Generations and phase switches are those under which the first batch itself is most probable.
     """
 
-    def __init__(
-        self, run: Run, chromosome: str, jobs: int = 1, progress: Callable[[int], object] | None = None
-    ):
-        reference = load_reference(run.folder / REFERENCE / f"{chromosome}.safetensors")
-        self.run, self.jobs, self.progress = run, jobs, progress
+    def __init__(self, run: Run, chromosome: str, jobs: int = 1, device: str = AUTO, stage: Stage = QUIET):
+        reference = load_reference(reference_file(run.folder / REFERENCE, chromosome))
+        self.run, self.jobs, self.stage = run, jobs, stage
         self.sites, self.people = reference.panel.sites, reference.panel.samples.name.tolist()
         self.model = CopyingModel.fit(reference.panel, reference.labels, run.copying)
         self.blocks = self.model.blocks
+        self.smoother = read_smoother(run.folder, device) if run.network else None
         self.chain: ChainSettings | None = None
 
     def posterior(self, aligned: Panel) -> np.ndarray:
         """(haplotypes, blocks, populations) of people at the chromosome's sites."""
-        evidence = _parallel(self.model, aligned.haplotypes, self.jobs, self.progress)
+        evidence = _parallel(self.model, aligned.haplotypes, self.jobs, self.stage)
         cm = self.blocks.cm
         self.chain = self.chain or estimate(evidence, cm, self.run.chain)
-        if self.run.network:
-            from crocuta.train.local_ancestry_network import apply_network
-
-            return apply_network(self.run.folder, evidence, cm, self.chain)
+        if self.smoother is not None:
+            return self.smoother.posterior(evidence, cm, self.chain)
         posterior = np.empty_like(evidence)
         for first in range(0, len(evidence), 2 * SMOOTHED):
             rows = slice(first, first + 2 * SMOOTHED)
@@ -110,7 +103,6 @@ def infer_panel(
     overlap: float = LEAST,
     jobs: int = 1,
     source: object = "query",
-    progress: Callable[[int], object] | None = None,
 ) -> Found:
     """Posterior of every block for both haplotypes of each person of `query`, in the order of its haplotypes.
 
@@ -119,19 +111,17 @@ def infer_panel(
     """
     if not query.phased:
         raise InputError(f"{source}: genotypes are unphased; phase them first, with SHAPEIT5 or Beagle")
-    judge = LocalChromosome(run, chromosome, jobs, progress)
+    judge = LocalChromosome(run, chromosome, jobs)
     found = match(query.sites, judge.sites, overlap, source, ("", run.build))
     posterior = judge.posterior(found.align(query, judge.sites))
     assert judge.chain is not None, "set by posterior"
     return Found(judge.sites, judge.blocks, posterior, judge.chain, found.share)
 
 
-def _parallel(
-    model: CopyingModel, alleles: np.ndarray, jobs: int, progress: Callable[[int], object] | None
-) -> np.ndarray:
+def _parallel(model: CopyingModel, alleles: np.ndarray, jobs: int, stage: Stage) -> np.ndarray:
     batches = [alleles[first : first + BATCH] for first in range(0, len(alleles), BATCH)]
     with _one_thread(), ThreadPoolExecutor(jobs) as pool:
-        return np.concatenate(list(pool.map(lambda batch: model.evidence(batch, progress), batches)))
+        return np.concatenate(list(pool.map(lambda batch: model.evidence(batch, stage.advance), batches)))
 
 
 @contextmanager

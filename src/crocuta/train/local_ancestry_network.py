@@ -4,29 +4,29 @@ Evidence of a block: the chain's log-posterior and the copying model's log-likel
 person's other one. At first the network passes the chain's posterior on; what it learns is added to that.
 """
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from crocuta.analysis.ancestry.calibration import LEAST, fit_power, sharpen
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
-from crocuta.files import write_json
+from crocuta.files import follow_umask, remove, write_json
 from crocuta.models.ancestry import AncestryConfig, AncestryForSiteClassification
-from crocuta.runs.optimisation import learning_rate_factor
-from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.loop import Course, Learner, fit
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.runs.saved import read_json
 from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
 
 FOLDER, CALIBRATION, CHECKPOINT = "network", "calibration.json", "network.parts"
 LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context
 BATCH, WIDTH, LAYERS, LEARNING_RATE = 16, 32, 2, 2e-3
 WARM_UP = 0.3  # share of the steps
+LOG_EVERY = 20  # steps
 NO_DOUBT = -12.0  # log odds: the chain has doubts of its own
 FAINTEST = 4.0  # log-likelihoods further below the best are as good as impossible
 
@@ -57,71 +57,90 @@ def make_network(populations: int) -> AncestryForSiteClassification:
     return network
 
 
+class Smoother(NamedTuple):
+    """A trained network, and the power that calibrates it."""
+
+    network: AncestryForSiteClassification
+    power: float
+
+    def posterior(self, evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
+        """(haplotypes, blocks, populations); `chain` with the rates of the query."""
+        return sharpen(
+            _predict(self.network, channels(evidence, smooth_people(evidence, cm, chain))), self.power
+        )
+
+
+def read_smoother(run: Path, device: str = AUTO) -> Smoother:
+    """What `train_network` left in a run."""
+    network = AncestryForSiteClassification.from_pretrained(run / FOLDER)
+    return Smoother(network.to(choose_device(device)), read_json(run / FOLDER / CALIBRATION)["power"])  # pyright: ignore
+
+
+class Stretches(Learner):
+    """Stretches of mosaics with their truth; a step's follow from the seed and its number."""
+
+    def __init__(self, taught: list[tuple[np.ndarray, np.ndarray]], seed: int):
+        self.taught, self.seed = taught, seed
+
+    def batches(self, step: int, process: int, processes: int) -> list[tuple[Tensor, Tensor]]:
+        return [_batch(self.taught, np.random.default_rng((self.seed, step)))]
+
+    def loss(self, model: AncestryForSiteClassification, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return _call(model, *batch).loss
+
+
 def train_network(
     examples: Sequence[Examples],
     chain: ChainSettings,
     recipe: LocalRecipe,
     output: Path,
-    tell: Callable[[], object],
+    *,
+    device: str = AUTO,
+    checkpoint_seconds: float = 60.0,
+    keep: Callable[[], object] = lambda: None,
+    progress: Progress = SILENT,
 ) -> dict[str, float]:
-    """Trains on mosaics, calibrates on every fourth person of them, saves, and judges on those.
+    """Trains on mosaics, calibrates on every fourth person of them, saves, and evaluates on those.
 
     Goes on from the last checkpoint in `output`, if there is one; checkpoints are gone in the end.
     """
-    torch.manual_seed(recipe.seed)
     inputs = [_inputs(made.evidence, made.blocks.cm, chain) for made in examples]
-    network = make_network(examples[0].evidence.shape[2])
     before = np.cumsum([0] + [len(made.truth) for made in examples])
     held = [
         (first + np.arange(len(made.truth))) // 2 % 4 == 3
         for first, made in zip(before, examples, strict=False)
     ]
     taught = [(x[~out], made.truth[~out]) for x, made, out in zip(inputs, examples, held, strict=True)]
-    _learn(network, taught, recipe, output / CHECKPOINT, tell)
+    network, optimizer, learner = lesson(taught, recipe)
+    plan = course(recipe, device, checkpoint_seconds)
+    with progress.stage("smoother", plan.steps, "steps") as stage:
+        fit(network, optimizer, learner, plan, output / CHECKPOINT, stage=stage, keep=keep)
     found = np.concatenate([_flat(_predict(network, x[out])) for x, out in zip(inputs, held, strict=True)])
     truth = np.concatenate([made.truth[out].ravel() for made, out in zip(examples, held, strict=True)])
     power = fit_power(found, truth)
     network.save_pretrained(output / FOLDER)
     write_json(output / FOLDER / CALIBRATION, {"power": power})
-    shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
+    follow_umask(output / FOLDER)
+    remove(output / CHECKPOINT)
     return judge(sharpen(found, power), truth)
 
 
-def _learn(
-    network: AncestryForSiteClassification,
-    taught: list[tuple[np.ndarray, np.ndarray]],
-    recipe: LocalRecipe,
-    folder: Path,
-    tell: Callable[[], object],
-) -> None:
-    """Steps from the last checkpoint of `folder` on; a step's examples follow from the seed and its number."""
+def lesson(
+    taught: list[tuple[np.ndarray, np.ndarray]], recipe: LocalRecipe
+) -> tuple[AncestryForSiteClassification, torch.optim.Optimizer, Stretches]:
+    """An untrained network, its optimiser, and what it learns from."""
+    torch.manual_seed(recipe.seed)
+    network = make_network(taught[0][0].shape[2] // 4)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.01)
-    state, saved = read_state(folder) or {}, monotonic()
-    if state:
-        network.load_state_dict(load_file(state["folder"] / "model" / "model.safetensors"))
-        load_checkpoint(optimizer, state["folder"])
-    network.train()
-    for step in range(int(state.get("step", 0)), recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(step, recipe.steps, WARM_UP)
-        evidence, truth = _batch(taught, np.random.default_rng((recipe.seed, step)))
-        loss = _call(network, evidence, truth).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        if monotonic() - saved >= recipe.checkpoint_seconds:
-            folder.mkdir(exist_ok=True)
-            save_checkpoint(folder, network, optimizer, {"step": step + 1})
-            saved = monotonic()
-        tell()
+    return network, optimizer, Stretches(taught, recipe.seed)
 
 
-def apply_network(run: Path, evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
-    """Posterior (haplotypes, blocks, populations) of a run's network; `chain` with the rates of the query."""
-    network = AncestryForSiteClassification.from_pretrained(run / FOLDER)
-    power = json.loads((run / FOLDER / CALIBRATION).read_text())["power"]
-    return sharpen(_predict(network, channels(evidence, smooth_people(evidence, cm, chain))), power)
+def course(recipe: LocalRecipe, device: str = AUTO, checkpoint_seconds: float = 60.0) -> Course:
+    """The steps of the training: the last weights count."""
+    return Course(
+        recipe.steps, WARM_UP, log_every=LOG_EVERY, checkpoint_seconds=checkpoint_seconds, device=device,
+        seed=recipe.seed,
+    )  # fmt: skip
 
 
 def _inputs(evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
@@ -143,8 +162,9 @@ def _batch(taught: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
 
 
 def _call(network: AncestryForSiteClassification, evidence: Tensor, labels: Tensor | None = None):
-    blank = torch.zeros(evidence.shape[:2], dtype=torch.long)
-    return network(blank, blank, evidence=evidence, labels=labels)
+    blank = torch.zeros(evidence.shape[:2], dtype=torch.long, device=network.device)
+    there = None if labels is None else labels.to(network.device)
+    return network(blank, blank, evidence=evidence.to(network.device), labels=there)
 
 
 @torch.no_grad()
@@ -158,7 +178,7 @@ def _predict(network: AncestryForSiteClassification, evidence: np.ndarray) -> np
         first = max(min(begin - OVERLAP, length - LENGTH), 0)
         for rows in range(0, count, BATCH):
             stretch = torch.from_numpy(evidence[rows : rows + BATCH, first : first + LENGTH])
-            chances = _call(network, stretch).logits.softmax(2).numpy()
+            chances = _call(network, stretch).logits.softmax(2).cpu().numpy()
             found[rows : rows + BATCH, begin:end] = chances[:, begin - first : end - first]
     return found
 

@@ -1,19 +1,19 @@
 """The reference of a run: haplotypes of people of known population, at the sites that a query is judged by."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from crocuta.data.variants import MISSING, Panel, Samples
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
-from crocuta.train.ancestry_panels import kept_people, load_panel, name_of, naming
-from crocuta.train.ancestry_sites import site_arrays, sites_of
+from crocuta.files import file_name
+from crocuta.runs.progress import SILENT, Progress
+from crocuta.train.ancestry_panels import Choice, kept_people, load_panel, name_of, naming
+from crocuta.train.ancestry_sites import load_arrays, save_arrays, site_arrays, sites_of
 
+LOCAL_CHOICE = Choice(maf=0.05)
 LEAST = 4  # people of a population: mosaics are made of some and judged by others
 
 
@@ -26,38 +26,27 @@ class Reference:
 
 
 def read_references(
-    cohort: Haplotypes,
-    by: str = "group",
-    leave_out: Sequence[str] = (),
-    maf: float = 0.05,
-    spacing: int = 0,
-    progress: Callable[[], object] | None = None,
+    cohort: Haplotypes, choice: Choice | None = None, spacing: int = 0, progress: Progress = SILENT
 ) -> tuple[list[Reference], tuple[str, ...]]:
     """One reference a chromosome, and the names of the populations.
 
     Args:
-        by: what is told apart, "population" or "group".
-        leave_out: populations or groups that are not taken for references, such as admixed ones.
-        maf: least frequency of a site's rarer allele among them.
+        choice: what is told apart, who is not taken for a reference (such as the admixed), and the least frequency of a
+            site's rarer allele among those who are; its shares are not used.
         spacing: at most one site in so many nucleotides; 0: all.
-        progress: called after every person read, of each chromosome twice.
 
     Raises:
         InputError: a name that nobody has; fewer than two populations; one of fewer than `LEAST` people; no phase.
     """
     with naming(name_of(cohort)):
-        return _read_references(cohort, by, leave_out, maf, spacing, progress or (lambda: None))
+        return _read_references(cohort, choice or LOCAL_CHOICE, spacing, progress)
 
 
 def _read_references(
-    cohort: Haplotypes,
-    by: str,
-    leave_out: Sequence[str],
-    maf: float,
-    spacing: int,
-    progress: Callable[[], object],
+    cohort: Haplotypes, choice: Choice, spacing: int, progress: Progress
 ) -> tuple[list[Reference], tuple[str, ...]]:
-    people = kept_people(cohort.samples, by, leave_out)
+    by = choice.by
+    people = kept_people(cohort.samples, by, choice.leave_out)
     samples = cohort.samples.at(people)
     names, labels = np.unique(getattr(samples, by), return_inverse=True)
     if len(names) < 2:
@@ -66,20 +55,27 @@ def _read_references(
     if count.min() < LEAST:
         raise InputError(
             f"{by} {names[count.argmin()]} has {count.min()} individual{'s' if count.min() > 1 else ''}; expected"
-            f" {LEAST} or more of each, or --leave-out {names[count.argmin()]}"
+            f" {LEAST} or more of each, or {names[count.argmin()]} in `leave_out`"
         )
-    found = []
     for chromosome in cohort.chromosomes:
         if not cohort.is_phased(chromosome):
             raise InputError(
                 f"chromosome {chromosome} is unphased; references of local ancestry must be phased, with SHAPEIT5 or"
-                " Beagle, or train with --task windows --view genotype"
+                " Beagle; models of windows with `view` genotype need no phase"
             )
-        panel = load_panel(cohort, chromosome, people, people, samples, maf, progress)
-        if spacing:
-            panel = panel.at(np.unique(panel.sites.position // spacing, return_index=True)[1])
-        found.append(Reference(panel, labels))
+    found = []
+    with progress.stage("reading", 2 * len(people) * len(cohort.chromosomes), "individuals") as stage:
+        for chromosome in cohort.chromosomes:
+            panel = load_panel(cohort, chromosome, people, people, samples, choice.maf, stage)
+            if spacing:
+                panel = panel.at(np.unique(panel.sites.position // spacing, return_index=True)[1])
+            found.append(Reference(panel, labels))
     return found, tuple(names.tolist())
+
+
+def reference_file(folder: Path, chromosome: str) -> Path:
+    """Where the reference of a chromosome lies."""
+    return folder / f"{file_name(chromosome)}.safetensors"
 
 
 def save_reference(folder: Path, reference: Reference) -> None:
@@ -92,19 +88,13 @@ def save_reference(folder: Path, reference: Reference) -> None:
         "labels": reference.labels,
         **site_arrays(sites),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-        folder / f"{sites.chromosome}.safetensors",
-        metadata={"chromosome": sites.chromosome, "samples": "\t".join(panel.samples.name.tolist())},
-    )
+    about = {"chromosome": sites.chromosome, "samples": panel.samples.name.tolist()}
+    save_arrays(reference_file(folder, sites.chromosome), arrays, about)
 
 
 def load_reference(path: Path) -> Reference:
     """Reads what `save_reference` wrote."""
-    with safe_open(path, "numpy") as file:
-        array = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        about = file.metadata()
+    array, about = load_arrays(path)
     sites, labels = sites_of(about["chromosome"], array), array["labels"]
     shape = (2 * len(labels), len(sites))
     bits = {
@@ -112,5 +102,7 @@ def load_reference(path: Path) -> Reference:
         for name in ("alternative", "missing")
     }
     allele = np.where(bits["missing"], MISSING, bits["alternative"]).astype(np.uint8)
-    names, none = np.array(about["samples"].split("\t")), np.full(len(labels), "")
+    told = about["samples"]
+    names = np.array(told.split("\t") if isinstance(told, str) else told)  # a text: as 0.1.0 wrote it
+    none = np.full(len(labels), "")
     return Reference(Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels)

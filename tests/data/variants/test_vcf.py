@@ -217,7 +217,7 @@ def test_unphased_is_marked_and_mixture_stops(make_vcf):
     with pytest.raises(InputError, match=r"u\.vcf: 3 of 3 heterozygous .* expected phased .*SHAPEIT5"):
         read_panel(unphased, policy=Policy(phase="require"))
     mixed = make_vcf(["22 1 A C 0/1 1/1 0/0", "22 2 A C 0|1 0|1 0|0"], "m.vcf")
-    with pytest.raises(InputError, match=r"1 of 3 heterozygous genotypes are unphased .* --phase ignore"):
+    with pytest.raises(InputError, match=r"1 of 3 heterozygous genotypes are unphased .* `phase` ignore"):
         read_panel(mixed)
     assert not read_panel(mixed, policy=Policy(phase="ignore")).phased
     harmless = make_vcf(["22 1 A C 0/0 1/1 ./.", "22 2 A C 0|1 0|1 0|0"], "h.vcf")

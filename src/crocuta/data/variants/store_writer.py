@@ -102,6 +102,7 @@ def merge(parts: Mapping[str, Path], output: Path, samples: Samples, attributes:
             format=FORMAT, version=VERSION, software=f"crocuta {__version__}", chromosomes=json.dumps(list(parts)),
             escaped=True,
         )  # fmt: skip
+        file.create_group(SITES)  # implied by its members, it would hold the time
         for name, path in parts.items():
             chromosome = file_name(name)
             with h5py.File(path, "r") as part:

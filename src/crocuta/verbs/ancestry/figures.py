@@ -4,16 +4,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import DEVICE, OVERWRITE, check_file
 
 if TYPE_CHECKING:
     from crocuta.data.variants.store import Cohort
     from crocuta.train.ancestry_windows_infer import WindowRun
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def figures(
@@ -26,13 +29,15 @@ def figures(
     sample: Annotated[
         list[str] | None,
         typer.Option(
-            "--sample", "-s", help="Test people to draw; repeat. Default: the first of each population."
+            "--sample", "-s", help="Test individuals to draw; repeat. Default: the first of each population."
         ),
     ] = None,
     step: Annotated[
         int | None, typer.Option(min=1, help="SNPs between windows. Default: half a window.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the windows drawn and of t-SNE.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the windows drawn and of t-SNE.")] = 0,
+    device: DEVICE = "auto",
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Draw hidden states of test people's windows before and after fine-tuning, and single people window by window.
 
@@ -54,8 +59,11 @@ def figures(
     from crocuta.train.ancestry_states import aligned_panels, held_out_people, window_states, window_tracts
     from crocuta.train.ancestry_windows_infer import read_window_run
 
-    found = read_window_run(run, step=step)
-    with console.status("reading people"), Cohort(cohort) as store:
+    for name in ("states", "people"):
+        for suffix in (".png", ".svg"):
+            check_file(output / f"{name}{suffix}", overwrite)
+    found = read_window_run(run, step=step, device=device)
+    with shown(console) as progress, progress.stage("reading"), Cohort(cohort) as store:
         index, labels = held_out_people(store, found)
         others = np.setdiff1d(np.array(_named(store, found, sample or []), int), index)
         panels = aligned_panels(store, found, np.concatenate([index, others]))
@@ -66,9 +74,9 @@ def figures(
         if sample
         else [int(np.flatnonzero(labels == k)[0]) for k in np.unique(labels)]
     )
-    with console.status("hidden states"):
+    with shown(console) as progress, progress.stage("hidden states"):
         states = window_states(found, panels, labels, windows, seed)
-    with console.status("single people"):
+    with shown(console) as progress, progress.stage("single individuals"):
         tracts = window_tracts(found, panels, np.array(chosen))
     output.mkdir(parents=True, exist_ok=True)
     with styled():
@@ -79,7 +87,7 @@ def figures(
             "This run is given evidence, which goes past the hidden states; one trained with --evidence none has all"
             " it knows in them."
         )
-    console.print(f"{windows:,} windows, {len(chosen):,} people → [bold]{output}[/]")
+    console.print(wrote(f"{windows:,} windows, {len(chosen):,} individuals", output))
 
 
 def _named(cohort: "Cohort", run: "WindowRun", sample: list[str]) -> list[int]:

@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import DEVICE, DRY_RUN, JOBS, RESUME
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def infer(
-    query: Annotated[Path, typer.Argument(help="VCF or BCF of the people in question.")],
+    query: Annotated[Path, typer.Argument(help="VCF or BCF of the individuals in question.")],
     model: Annotated[Path, typer.Option("--model", "-m", help="Run of `ancestry train`, of either task.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")] = Path("ancestry"),
     window: Annotated[
@@ -35,14 +38,17 @@ def infer(
     smooth: Annotated[
         bool, typer.Option(help="windows: a chain along the chromosome, or each window by itself.")
     ] = True,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="local: batches of people at once.")] = 2,
+    jobs: JOBS = 2,
+    device: DEVICE = "auto",
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
     """Infer ancestry along chromosomes: local.msp.tsv, local.fb.tsv, local.rfmix.Q, bed/, summary.json.
 
-    With a run of --task local: a copying model and a chain over both haplotypes of a person, so that phase errors cost
-    little. With a run of --task windows: its windows side by side, smoothed by the same chain; a run on genotypes or
-    carried sites needs no phase, and says one ancestry for both haplotypes of a place. Intervals are half-open.
-    Generations since admixture and the rate of phase errors are estimated from the people themselves.
+    With a run of --task local: a copying model and a chain over both haplotypes of an individual, so that phase errors
+    cost little. With a run of --task windows: its windows side by side, smoothed by the same chain; a run on genotypes
+    or carried sites needs no phase, and says one ancestry for both haplotypes of a place. Intervals are half-open.
+    Generations since admixture and the rate of phase errors are estimated from the individuals themselves.
 
     Examples:
 
@@ -53,36 +59,41 @@ def infer(
     `crocuta ancestry infer query.vcf.gz --model windows/ -o out/ --window 1024 --step 512 --no-smooth`
     """
     prepare()
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
+    from crocuta.train.ancestry_cost import estimate_inference
     from crocuta.train.ancestry_infer import infer_ancestry
 
-    columns = SpinnerColumn(), TextColumn("{task.completed:,} haplotypes or windows"), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
+    if dry_run:
+        cost, people = estimate_inference(
+            query, model, window=window, step=step, smooth=smooth, jobs=jobs, device=device
+        )
+        console.print(f"{people:,} individuals: {cost.sentence()}, estimated from a few individuals.")
+        cost.check("infer fewer individuals at a time")
+        return
+    with shown(console) as progress:
         told = infer_ancestry(
-            query, model, output, window=window, step=step, overlap=overlap, smooth=smooth, jobs=jobs,
-            progress=lambda done: bar.update(task, advance=done),
+            query, model, output, window=window, step=step, overlap=overlap, smooth=smooth, jobs=jobs, device=device,
+            resume=resume, progress=progress,
         )  # fmt: skip
     table = Table("chromosome", "sites found", "generations", "phase switches per cM")
     for chromosome, about in told["chromosomes"].items():
         rates = [f"{about[name]:g}" if name in about else "–" for name in ("generations", "phase_switches")]
-        table.add_row(chromosome, f"{about['overlap']:.1%}", *rates)
+        table.add_row(safe(chromosome), f"{about['overlap']:.1%}", *rates)
     console.print(table)
     switches = [about.get("phase_switches", 0) for about in told["chromosomes"].values()]
     if not told["haplotypes_apart"]:
         console.print(
-            "The model does not tell haplotypes apart: both of a person are given the same ancestry."
+            "The model does not tell haplotypes apart: both of an individual are given the same ancestry."
         )
     elif max(switches) >= 0.1:
         console.print(
             "The haplotypes change places often: phase is uncertain. Ancestries are right place by place, but a tract"
-            " may go on in the person's other haplotype."
+            " may go on in the individual's other haplotype."
         )
     if seen := told["in_reference"]:
         console.print(
-            f"{len(seen):,} of these people are in the model's own reference ({', '.join(seen[:3])}"
-            f"{', ...' if len(seen) > 3 else ''}): what is said of them is too good."
+            f"{len(seen):,} of these individuals are in the model's own reference ({safe(', '.join(seen[:3]))}"
+            f"{', ...' if len(seen) > 3 else ''}): their results look better than those of others will be."
         )
-    console.print(f"{len(told['samples']):,} people → [bold]{output}[/]")
+    console.print(wrote(f"{len(told['samples']):,} individuals", output))

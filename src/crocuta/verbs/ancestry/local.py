@@ -1,47 +1,49 @@
 """What `ancestry train --task local` does."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import Progress, TaskID
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.runs.progress import shown
 
-console = Console(highlight=False)
+if TYPE_CHECKING:
+    from crocuta.train.local_ancestry_examples import LocalRecipe
+
+console = make_console()
 
 
 def train_along_chromosomes(
     cohort: Path,
     output: Path,
+    recipe: "LocalRecipe",
+    *,
     by: str,
-    leave_out: Sequence[str],
-    maf: float,
-    spacing: int,
-    smoother_steps: int,
-    seed: int,
+    leave_out: tuple[str, ...],
+    device: str,
     checkpoint_minutes: float,
     resume: bool,
+    dry_run: bool,
 ) -> None:
-    """Trains local ancestry and says how well it does on mosaics of held-out people."""
+    """Trains local ancestry and says how well it does on mosaics of held-out individuals."""
+    from crocuta.train.ancestry_cost import estimate_local
+    from crocuta.train.ancestry_panels import Choice
     from crocuta.train.local_ancestry import train_local
-    from crocuta.train.local_ancestry_examples import LocalRecipe
 
-    recipe = LocalRecipe(
-        maf=maf, spacing=spacing, steps=smoother_steps, seed=seed, checkpoint_seconds=60 * checkpoint_minutes
-    )
-    with Progress(console=console, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(what: str, more: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=None)
-            bar.update(tasks[what], advance=more)
-
+    with shown(console) as progress:
+        if dry_run:
+            choice = Choice(by=by, leave_out=leave_out, maf=recipe.maf)
+            cost = estimate_local(cohort, recipe, choice, device=device, progress=progress)
+            console.print(f"Local ancestry: {cost.sentence()}.")
+            cost.check("raise `maf` or `spacing`")
+            return
         found = train_local(
-            cohort, output, by=by, leave_out=tuple(leave_out), recipe=recipe, resume=resume, progress=tell
-        )
+            cohort, output, by=by, leave_out=leave_out, recipe=recipe, device=device,
+            checkpoint_seconds=60 * checkpoint_minutes, resume=resume, progress=progress,
+        )  # fmt: skip
     for name, scores in found.items():
         console.print(
-            f"{name}: accuracy [bold cyan]{scores['accuracy']:.2%}[/] on mosaics of people held out (half of them with"
-            f" phase errors), calibration error {scores['ece']:.2%}"
+            f"{name}: accuracy [bold cyan]{scores['accuracy']:.2%}[/] on mosaics of individuals held out (half of them"
+            f" with phase errors), calibration error {scores['ece']:.2%}"
         )
-    console.print(f"→ [bold]{output}[/]")
+    console.print(wrote("", output))

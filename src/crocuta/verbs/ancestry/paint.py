@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import OVERWRITE, check_file
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def paint(
@@ -21,7 +24,8 @@ def paint(
         Path | None,
         typer.Option("--output", "-o", help="Folder of the pictures. Default: karyograms/ inside."),
     ] = None,
-    formats: Annotated[str, typer.Option(help="png, svg, html, by commas.")] = "png,svg,html",
+    formats: Annotated[str, typer.Option(help="png, svg and html, separated by commas.")] = "png,svg,html",
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Paint chromosomes: both haplotypes by ancestry, doubtful parts hatched, shares beside each chromosome.
 
@@ -32,15 +36,18 @@ def paint(
     `crocuta ancestry paint out/ --sample NA19700 --formats html -o pictures/`
     """
     prepare()
-    from rich.progress import track
-
+    from crocuta.files import file_name
     from crocuta.report.karyogram import check_suffixes, read_people, write_karyogram
 
     folder = output or inferred / "karyograms"
     endings = [ending.strip() for ending in formats.split(",") if ending.strip()]
     check_suffixes([Path(f"{folder}.{ending}") for ending in endings])
     people = read_people(inferred, sample)
-    for person in track(people, "painting", console=console, transient=True):
-        for ending in endings:
-            write_karyogram(folder / f"{person.name}.{ending}", person)
-    console.print(f"{len(people):,} people → [bold]{folder}[/]")
+    pictures = [(person, folder / f"{file_name(person.name)}.{end}") for person in people for end in endings]
+    for _, path in pictures:
+        check_file(path, overwrite)
+    with shown(console) as progress, progress.stage("painting", len(pictures), "pictures") as stage:
+        for person, path in pictures:
+            write_karyogram(path, person)
+            stage.advance()
+    console.print(wrote(f"{len(people):,} individuals", folder))

@@ -4,17 +4,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import wrote
+from crocuta.runs.progress import shown
+from crocuta.verbs.options import DEVICE, DRY_RUN, RESUME
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def train(
     cohort: Annotated[Path, typer.Argument(help="Store that `ancestry build` made.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("ancestry"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path(
+        "ancestry-run"
+    ),
     task: Annotated[
         str,
         typer.Option(
@@ -22,43 +27,59 @@ def train(
         ),
     ] = "windows",
     view: Annotated[
-        str, typer.Option(help="haplotype (phased), genotype (dosages) or carried (letters of alternatives).")
+        str,
+        typer.Option(
+            help="windows: haplotype (phased), genotype (dosages) or carried (nucleotides of the alternatives)."
+        ),
     ] = "haplotype",
-    window: Annotated[int, typer.Option(min=8, help="SNPs of a window.")] = 1024,
+    window: Annotated[int, typer.Option(min=8, help="windows: SNPs of a window.")] = 1024,
     by: Annotated[str, typer.Option(help="What to tell apart: group or population.")] = "group",
-    leave_out: Annotated[str, typer.Option(help="Populations or groups not to use, by commas.")] = "",
+    leave_out: Annotated[
+        str, typer.Option(help="Populations or groups not to use, separated by commas.")
+    ] = "",
     maf: Annotated[
         float | None,
-        typer.Option(min=0, max=0.5, help="Least allele frequency; default 0.01, carried: 0, local: 0.05."),
+        typer.Option(
+            min=0, max=0.5, help="Least frequency of the rarer allele. Default: 0.01; carried 0; local 0.05."
+        ),
     ] = None,
     evidence: Annotated[
-        str, typer.Option(help="What the reference adds to each SNP: copying, frequency or none.")
+        str, typer.Option(help="windows: what the reference adds to each SNP: copying, frequency or none.")
     ] = "copying",
-    pretrain: Annotated[bool, typer.Option(help="First learn to predict the next SNP.")] = True,
+    pretrain: Annotated[bool, typer.Option(help="windows: first learn to predict the next SNP.")] = True,
     position: Annotated[
-        str, typer.Option(help="none, sinusoidal, rotary, fourier, learned, fpe, grid, centimorgan, site.")
+        str,
+        typer.Option(
+            help="windows: none, sinusoidal, rotary, fourier, learned, fpe, grid, centimorgan or site."
+        ),
     ] = "centimorgan",
-    alpha: Annotated[int, typer.Option(min=1, help="fpe, learned: base pairs in a bin.")] = 100,
-    backbone: Annotated[str, typer.Option(help="hyena or transformer.")] = "hyena",
-    head: Annotated[str, typer.Option(help="linear or lorentz.")] = "linear",
-    width: Annotated[int, typer.Option(min=4, help="Features of a SNP.")] = 64,
-    layers: Annotated[int, typer.Option(min=1)] = 2,
-    pretrain_steps: Annotated[int, typer.Option(min=1)] = 300,
-    steps: Annotated[int, typer.Option(min=1, help="Of the second stage.")] = 300,
-    tokens_per_step: Annotated[int, typer.Option(min=1, help="SNPs of a step.")] = 1 << 14,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
-    test_share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Of each population's people.")] = 0.25,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints.")] = 1.0,
+    alpha: Annotated[int, typer.Option(min=1, help="fpe, learned: base pairs of a bin.")] = 100,
+    backbone: Annotated[str, typer.Option(help="windows: hyena or transformer.")] = "hyena",
+    head: Annotated[str, typer.Option(help="windows: linear or lorentz.")] = "linear",
+    width: Annotated[int, typer.Option(min=4, help="windows: features of a SNP.")] = 64,
+    layers: Annotated[int, typer.Option(min=1, help="windows: layers of the backbone.")] = 2,
+    pretrain_steps: Annotated[int, typer.Option(min=1, help="windows: steps of the first stage.")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="windows: steps of the second stage.")] = 300,
+    tokens_per_step: Annotated[int, typer.Option(min=1, help="windows: SNPs of a step.")] = 1 << 14,
+    learning_rate: Annotated[float, typer.Option(min=0, help="windows: the highest learning rate.")] = 1e-3,
+    test_share: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="windows: share of each population that is held out.")
+    ] = 0.25,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 1.0,
     spacing: Annotated[
         int, typer.Option(min=0, help="local: at most one site in so many bp, as on an array. Default: all.")
     ] = 0,
     smoother_steps: Annotated[
-        int, typer.Option(min=0, help="local: training of a Hyena that corrects the chain. Default: none.")
+        int, typer.Option(min=0, help="local: steps of a Hyena that corrects the chain. Default: none.")
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is random.")] = 0,
+    device: DEVICE = "auto",
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
-    """Train a model of ancestry in two stages: predict the next SNP, then tell populations apart.
+    """Train a model of ancestry, on windows (predict the next SNP, then tell populations apart) or along chromosomes.
+
+    Options that begin with "windows" or "local" are of this task alone.
 
     Examples:
 
@@ -71,52 +92,45 @@ def train(
     `crocuta ancestry train cohort.h5 -o plain/ --evidence none --no-pretrain --position fpe`
     """
     prepare()
-    from rich.progress import Progress
-
-    names = [name.strip() for name in leave_out.split(",") if name.strip()]
+    names = tuple(name.strip() for name in leave_out.split(",") if name.strip())
     if task == "local":
+        from crocuta.train.local_ancestry_examples import LocalRecipe
         from crocuta.verbs.ancestry.local import train_along_chromosomes
 
         maf = 0.05 if maf is None else maf
         train_along_chromosomes(
-            cohort, output, by, names, maf, spacing, smoother_steps, seed, checkpoint_minutes, resume
-        )
+            cohort, output, LocalRecipe(maf=maf, spacing=spacing, steps=smoother_steps, seed=seed), by=by,
+            leave_out=names, device=device, checkpoint_minutes=checkpoint_minutes, resume=resume, dry_run=dry_run,
+        )  # fmt: skip
         return
     if task != "windows":
-        raise InputError(f"--task {task}: expected windows or local")
-    from crocuta.data.variants.store import Cohort
-    from crocuta.train.ancestry import AncestryMoment, AncestryRecipe
-    from crocuta.train.ancestry_folder import check_folder
-    from crocuta.train.ancestry_panels import load_training_data
-    from crocuta.train.ancestry_run import AncestryRun, run_ancestry
+        raise InputError(f"`task` {task}: expected windows or local")
+    from crocuta.train.ancestry import AncestryRecipe
+    from crocuta.train.ancestry_cost import estimate_windows
+    from crocuta.train.ancestry_panels import Choice
+    from crocuta.train.ancestry_run import AncestryRun, train_windows
 
-    check_folder(output, resume)
-    run = AncestryRun(view, evidence, pretrain, position, alpha, backbone, head, width, layers)
+    run = AncestryRun(
+        view=view, evidence=evidence, pretrain=pretrain, position=position, alpha=alpha, backbone=backbone, head=head,
+        width=width, layers=layers,
+    )  # fmt: skip
     recipe = AncestryRecipe(
         window=window, pretrain_steps=pretrain_steps, steps=steps, tokens_per_step=tokens_per_step,
-        learning_rate=learning_rate, seed=seed, checkpoint_seconds=60 * checkpoint_minutes,
+        learning_rate=learning_rate, seed=seed,
     )  # fmt: skip
     maf = (0.0 if view == "carried" else 0.01) if maf is None else maf
-    with Cohort(cohort) as store, Progress(console=console, transient=True) as bar:
-        reading = bar.add_task("reading people", total=None)
-        data = load_training_data(
-            store, by=by, leave_out=names, maf=maf, seed=seed,
-            shares=(0.9 * (1 - test_share), 0.1 * (1 - test_share), test_share),
-            progress=lambda: bar.update(reading, advance=1),
+    shares = (0.9 * (1 - test_share), 0.1 * (1 - test_share), test_share)
+    choice = Choice(by=by, leave_out=names, maf=maf, shares=shares)
+    with shown(console) as progress:
+        if dry_run:
+            cost = estimate_windows(cohort, run, recipe, choice, device=device, progress=progress)
+            console.print(f"{cost.parameters:,} parameters: {cost.sentence()}.")
+            cost.check("lower `tokens_per_step`")
+            return
+        metrics = train_windows(
+            cohort, output, run, recipe, choice, device=device, checkpoint_seconds=60 * checkpoint_minutes,
+            resume=resume, progress=progress,
         )  # fmt: skip
-        bar.remove_task(reading)
-        tasks = {stage: bar.add_task(stage, total=None, visible=False) for stage in ("pretrain", "classify")}
-
-        def tell(moment: AncestryMoment) -> None:
-            bar.update(tasks[moment.stage], visible=True, total=moment.steps, completed=moment.step)
-            if moment.score is not None:
-                what = "perplexity" if moment.stage == "pretrain" else "accuracy"
-                console.print(
-                    f"{moment.stage} step {moment.step:,}: loss {moment.loss:.3f}, validation {what} {moment.score:.3f}"
-                )
-
-        metrics = run_ancestry(data, run, recipe, output, resume=resume, tell=tell, sources=(cohort,))
-    console.print(
-        f"test accuracy [bold cyan]{metrics['test']['accuracy']:.2%}[/] on {metrics['test']['windows']:,} windows"
-        f" of {len(data.split.test):,} people not trained on → [bold]{output}[/]"
-    )
+    test = metrics["test"]
+    what = f"test accuracy [bold cyan]{test['accuracy']:.2%}[/] on {test['windows']:,} windows of individuals held out"
+    console.print(wrote(what, output))
