@@ -47,7 +47,8 @@ VERBS = {
         "pretrain genome.fa --hold-out chr1 --valid-contigs chr2 --length 32 --steps 6 --tokens-per-step 256"
         " --markov-order 1", "genome.fa", "--seed 7"),
     "embed": Verb("embed data.csv -m kmer-2", "data.csv", "-m kmer-3", file="emb.h5ad"),
-    "windows": Verb("windows a=genome.fa b=other.fa --count 10 --length 20", "genome.fa", "--seed 7", file="windows.csv"),
+    "windows": Verb("windows a=genome.fa b=other.fa --count 10 --length 20", "genome.fa", "--seed 7",
+                    file="windows.csv"),
     "generate": Verb("generate RUN/model -p ACGT --length 9", "", "", file="new.fa", resumes=False,
                      makes_input="pretrain"),
     "map": Verb("map RUN", "", "", file="map.svg", resumes=False, makes_input="embed"),
