@@ -140,7 +140,7 @@ def test_coordinates_that_do_not_fit(tmp_path):
         write(path, f"chrom,start,end,a,b\n{row},0,1\n")
         with pytest.raises(InputError, match=reason):
             read_labelled(path, windows=genome)
-    with pytest.raises(InputError, match="give their genome with --genome"):
+    with pytest.raises(InputError, match="give their genome as `genome`"):
         read_labelled(path)
     write(path, "chrom,start,end,labels\n1,1,3,a;b\n")
     assert decode(read_labelled(path, windows=genome).sequences[0]) == "CG"
