@@ -76,6 +76,64 @@ def test_dry_run_trains_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_other_dry_runs(run, tmp_path):
+    data = table(tmp_path / "data.csv")
+    before = sorted(run.rglob("*"))
+    commands = [
+        ("evaluate", run, data),
+        ("predict", run, data, "-o", tmp_path / "p.tsv"),
+        ("bench", "-t", data, "-m", "cnn-max", "--no-baselines", "--epochs", "1", "-o", tmp_path / "bench"),
+    ]
+    for command in commands:
+        code, output = call(*command, "--dry-run")
+        assert code == 0, output
+        assert "MB available" in output
+    assert sorted(run.rglob("*")) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_memory_that_would_not_suffice_is_told_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("crocuta.runs.cost.available_mb", lambda device: 1.0)
+    code, output = call("train", table(tmp_path / "data.csv"), "-m", "cnn", "--dry-run", *QUICK)
+    assert code == 2
+    assert "lower --batch-size or --max-length" in output
+
+
+def test_runs_of_another_kind_are_refused(tmp_path):
+    for name in ("config", "metrics"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"kind": "pretrain"}))
+    data = table(tmp_path / "data.csv")
+    for verb in ("evaluate", "predict", "report"):
+        code, output = call(verb, tmp_path, *([] if verb == "report" else [data]))
+        assert code == 2
+        assert f"made by `crocuta pretrain`; `crocuta {verb}` takes runs of `crocuta train`" in output
+
+
+def test_nothing_is_replaced_unasked(run, tmp_path):
+    mine = write(tmp_path / "mine", "mine")
+    fasta = write(tmp_path / "a.fa", ">x\nACGT\n")
+    for command in (("predict", run, fasta, "-o", mine), ("report", run, "-o", mine)):
+        code, output = call(*command)
+        assert code == 2
+        assert "exists already; choose another --output, or replace it with --overwrite" in output
+        assert mine.read_text() == "mine"
+    assert call("predict", run, fasta, "-o", mine, "--overwrite")[0] == 0
+    assert mine.read_text().startswith("name\t")
+
+
+def test_a_finished_run_is_shown(run, monkeypatch):
+    monkeypatch.setattr("crocuta.train.experiment.train_one", None)
+    data = run.parent / "data.csv"
+    code, output = call("train", data, "-m", "cnn", "-o", run, *QUICK, "--resume")
+    assert code == 0, output
+    assert "Test set" in output
+    assert str(run / "report.html") in output
+
+
+def test_runs_hold_no_pickle(run):
+    assert not {".bin", ".pt", ".pth", ".pkl"} & {path.suffix for path in run.rglob("*")}
+
+
 def test_doctor_and_tasks():
     code, output = call("doctor")
     assert code == 0

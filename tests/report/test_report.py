@@ -259,7 +259,7 @@ def test_runs_with_different_test_sets_stand_side_by_side_only(write_run, tmp_pa
 def test_a_missing_file_is_named(write_run, tmp_path, name):
     run = write_run(tmp_path / "run", n=20)
     (run / name).unlink()
-    with pytest.raises(InputError, match=rf"{name}: missing"):
+    with pytest.raises(InputError, match=rf"no {name}|{name}: missing"):
         write_report([run], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -267,7 +267,7 @@ def test_a_missing_file_is_named(write_run, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "find", "replacement", "message"),
     [
-        ("metrics.json", "{", "", "not JSON"),
+        ("metrics.json", "{", "", "damaged, no JSON"),
         ("metrics.json", '"classes"', '"klasses"', "no 'classes'"),
         ("predictions.tsv", "p(promoter)", "p(other)", "columns are"),
         ("predictions.tsv", "seq1\t", "", "line 3: expected 7 columns"),

@@ -234,10 +234,10 @@ def test_names_and_numbers():
 
 
 def test_what_cannot_be_adapted_is_refused(pretrained, splits, tmp_path):
-    with pytest.raises(InputError, match=r"--adapt lora:2 needs pretrained weights, and cnn starts from new"):
+    with pytest.raises(InputError, match=r"`adapt` lora:2 needs pretrained weights, and cnn starts from new"):
         presets.comparison(splits, ["cnn"], adapt=["lora:2"])
     cnn = build(CNNConfig(max_length=40, channels=4, hidden_features=8), ("a", "b"), "single_label")
-    with pytest.raises(InputError, match="a model of type 'crocuta_cnn' takes none; use --adapt full, probe"):
+    with pytest.raises(InputError, match="a model of type 'crocuta_cnn' takes none; use `adapt` full, probe"):
         SoftPrompt(4).prepare(cnn, splits, 0)
     with pytest.raises(InputError, match=r"no linear layer is called \('fc9',\); expected some of hidden"):
         Lora(targets=("fc9",)).prepare(cnn, splits, 0)

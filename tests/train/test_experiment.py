@@ -1,16 +1,20 @@
 """A comparison leaves a whole run folder, goes on where it was cut, and is used again."""
 
 import json
+import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crocuta.bench.results import load_rows
 from crocuta.errors import InputError
 from crocuta.models.baselines import KmerConfig, LengthConfig
-from crocuta.models.hyena import HyenaConfig
+from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+from crocuta.report import write_report
 from crocuta.runs.progress import Progress, Stage
-from crocuta.train import Entry, Recipe, evaluate, predict, run_experiment
+from crocuta.train import Entry, Recipe, RunFolder, evaluate, predict, run_experiment
 
 from .conftest import write_promoters
 
@@ -148,6 +152,41 @@ def test_predict_streams_and_leaves_nothing_half_written(run, tmp_path, monkeypa
     ):
         predict(run.path, fasta, tmp_path / "second.tsv")
     assert sorted(path.name for path in tmp_path.glob("*second*")) == []
+
+
+def test_two_models_of_one_name_are_refused(entries, splits, tmp_path):
+    with pytest.raises(InputError, match="two models are called 'hyena'; rename the folder of one"):
+        run_experiment([entries[0], entries[0]], splits, tmp_path / "run")
+
+
+def test_other_pretrained_weights_are_refused(config, splits, recipe, tmp_path):
+    folder = tmp_path / "base"
+    HyenaForCausalLM(config).save_pretrained(folder)
+    entry = Entry("base", "base", folder, replace(recipe, epochs=1))
+    run_experiment([entry], splits, tmp_path / "run", seeds=(0,))
+    HyenaForCausalLM(config).save_pretrained(folder)
+    with pytest.raises(InputError, match=r"base \(model\) has changed since"):
+        run_experiment([entry], splits, tmp_path / "run", seeds=(0,), resume=True)
+
+
+def test_runs_of_the_first_version_are_read(entries, splits, tmp_path):
+    with tarfile.open(Path(__file__).parents[1] / "fixtures" / "runs-0.1.0.tar.xz") as archive:
+        archive.extractall(
+            tmp_path,
+            [m for m in archive if m.name.split("/")[0] in ("train", "data", "bench")],
+            filter="data",
+        )
+    old = RunFolder(tmp_path / "train")
+    assert old.kind == "train"
+    assert write_report([old.path], tmp_path / "report.html").exists()
+    fasta = tmp_path / "a.fa"
+    fasta.write_text(">x\nACGTACGTACGTACGT\n")
+    assert predict(old.path, fasta, tmp_path / "out.tsv") == (1, 0)
+    again = evaluate(old.path, tmp_path / "data" / "data.csv", tmp_path / "again")
+    assert again.metrics["models"].keys() == old.metrics["models"].keys()
+    assert load_rows(tmp_path / "bench" / "results.jsonl")[0]["model"] == "length"
+    with pytest.raises(InputError, match=r"holds a run that crocuta 0\.1\.0 or another program made"):
+        run_experiment(entries, splits, old.path, resume=True)
 
 
 def test_predict_knows_the_models_of_a_run(run, tmp_path):

@@ -13,8 +13,9 @@ from crocuta.models.cnn import CNNConfig
 from crocuta.models.hcnn import HCNNConfig
 from crocuta.models.hyena import HyenaForCausalLM
 from crocuta.runs.optimisation import first_non_finite, parameter_groups
+from crocuta.runs.progress import Stage
 from crocuta.train import Recipe, finetune
-from crocuta.train.finetuning import build, last_checkpoint
+from crocuta.train.finetuning import Watch, build, last_checkpoint, make_trainer
 from crocuta.train.trainer import Collator
 
 from .conftest import Kill
@@ -72,6 +73,46 @@ def test_a_killed_training_resumes_to_the_same_weights(splits, config, tmp_path,
     assert again == resumed
 
 
+def test_a_run_that_has_moved_goes_on_with_its_best_weights(splits, config, tmp_path):
+    """The state of transformers' Trainer names the best checkpoint by the path that it had."""
+    recipe = Recipe(learning_rate=5e-3, batch_size=16, epochs=3)
+    finetune(config, splits, tmp_path / "whole", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(config, splits, tmp_path / "cut", recipe, progress=Kill())
+    (tmp_path / "cut").rename(tmp_path / "moved")
+    finetune(config, splits, tmp_path / "moved", recipe, resume=True)
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "moved"))
+
+
+def test_checkpoints_hold_no_pickle(splits, config, recipe, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        finetune(config, splits, tmp_path / "cut", recipe, progress=Kill())
+    files = [path for path in (tmp_path / "cut").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    assert "optimizer.safetensors" in {path.name for path in files}
+
+
+def test_the_learning_rate_ends_at_a_tenth(splits, config, tmp_path):
+    recipe = Recipe(learning_rate=2e-3, warmup=0.1)
+    model = build(config, splits.train.classes, "single_label")
+    watch = Watch(Stage(""), lambda: None, "mcc")
+    trainer = make_trainer(model, splits, tmp_path, recipe, 0, "mcc", False, "cpu", watch)
+    trainer.create_optimizer_and_scheduler(100)
+    rates = []
+    for _ in range(100):
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+        rates.append(trainer.lr_scheduler.get_last_lr()[0])
+    assert max(rates) == rates[9] == pytest.approx(2e-3)
+    assert rates[-1] == pytest.approx(2e-4)
+
+
+def test_a_device_that_is_not_here_costs_one_line_and_leaves_nothing(splits, config, recipe, tmp_path):
+    with pytest.raises(InputError, match=r"`device` nonsense: cannot be used here"):
+        finetune(config, splits, tmp_path / "fit", recipe, device="nonsense")
+    assert not (tmp_path / "fit").exists()
+
+
 def test_a_second_training_does_not_overwrite_the_first(splits, config, recipe, tmp_path):
     finetune(config, splits, tmp_path / "fit", recipe)
     with pytest.raises(InputError, match="holds a finished run already"):
@@ -110,10 +151,10 @@ def test_the_first_non_finite_layer_is_named(splits, config):
     inputs = Collator(model.config)([(splits.train.sequences[0], splits.train.labels[0])])
     with torch.no_grad():
         model.hyena.backbone.layers[0].mlp.fc1.weight.fill_(1e38)
-    assert first_non_finite(model, inputs) == "the output of layer hyena.backbone.layers.0.mlp.fc1"
+    assert first_non_finite(model, lambda: model(**inputs)) == "the output of layer hyena.backbone.layers.0.mlp.fc1"
     with torch.no_grad():
         model.score.bias.fill_(torch.nan)
-    assert first_non_finite(model, inputs) == "parameter score.bias"
+    assert first_non_finite(model, lambda: model(**inputs)) == "parameter score.bias"
 
 
 def test_parameter_groups_follow_hyenadna(splits, config):

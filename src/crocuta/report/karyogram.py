@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -20,6 +19,7 @@ from crocuta._version import __version__
 from crocuta.data.variants.tracts import CONFIDENT, Tract, read_bed
 from crocuta.errors import InputError
 from crocuta.files import file_name, replacing
+from crocuta.report.rendering import render
 from crocuta.report.style import MUTED, WIDTH, colour, inline_svg, styled
 
 SUFFIXES = (".png", ".svg", ".html")
@@ -202,15 +202,9 @@ def _bare(axes: Axes) -> None:
 
 def page(person: Person, figure: Figure) -> str:
     """A self-contained page: the picture, and a table of the shares."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crocuta.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     rows = [("all", person.shares())] + [(name, person.shares(name)) for name in person.chromosomes]
-    return environment.get_template("karyogram.html").render(
+    return render(
+        "karyogram.html",
         version=__version__,
         name=person.name,
         apart=person.apart,

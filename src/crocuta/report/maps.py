@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib import colormaps
@@ -25,6 +24,7 @@ from crocuta.analysis.maps import Map
 from crocuta.errors import InputError
 from crocuta.files import replacing
 from crocuta.report.figures import shortened
+from crocuta.report.rendering import render
 from crocuta.report.style import GRID, INK, MUTED, WIDTH, colour, marker, styled
 
 MOST_CLASSES = 12  # with a colour and a marker of their own; the rarest beyond become one grey class
@@ -198,13 +198,6 @@ def _normal(values: np.ndarray) -> Normalize:
 
 def page(maps: Sequence[Map], embeddings: Embeddings, shown: Colouring) -> str:
     """A self-contained page: hover names a point, the legend hides classes, the wheel zooms."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crocuta.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     title = Path(embeddings.name).name
     texts = [
         f"{name}\n" + "\n".join(f"{key}: {value}" for key, value in row.items() if key != "name")
@@ -212,7 +205,8 @@ def page(maps: Sequence[Map], embeddings: Embeddings, shown: Colouring) -> str:
     ]
     data = {"maps": [_page_map(made) for made in maps], "texts": texts, **_page_colours(shown)}
     about = embeddings.about or {}
-    return environment.get_template("map.html").render(
+    return render(
+        "map.html",
         version=__version__,
         title=title,
         about=[(key, about[key]) for key in ("model", "layer", "pooling", "manifold", "curvature") if key in about],

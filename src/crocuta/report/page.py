@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from crocuta.files import replacing
 from crocuta.report import compare, pictures, tables, words
 from crocuta.report.pictures import Picture
+from crocuta.report.rendering import render
 from crocuta.report.run import Run, read_run
 from crocuta.report.style import inline_svg, save, styled
 from crocuta.runs.progress import duration
@@ -34,7 +34,8 @@ def write_report(run_folders: Sequence[str | Path], output: str | Path) -> Path:
     page = output if output.suffix in (".html", ".htm") else output / "report.html"
     runs = _distinct([read_run(Path(folder)) for folder in run_folders])
     with styled():
-        html = _template().render(**_content(runs, page.parent / "figures"))
+        filters = {"duration": duration, "megabytes": tables.megabytes}
+        html = render("report.html", filters, **_content(runs, page.parent / "figures"))
     with replacing(page.parent / "scores.tsv") as file:
         file.writelines(f"{line}\n" for line in tables.score_lines(runs))
     with replacing(page) as file:
@@ -156,15 +157,3 @@ def _distinct(runs: list[Run]) -> list[Run]:
 def slug(text: str) -> str:
     """A name that is safe in a file name and in an id."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", text)
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crocuta.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"duration": duration, "megabytes": tables.megabytes}
-    return environment.get_template("report.html")

@@ -6,12 +6,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from crocuta.errors import InputError
 from crocuta.files import replacing
+from crocuta.report.rendering import render
 from crocuta.report.style import INK, MUTED, WIDTH, canvas, colour, inline_svg, line, save, styled
 
 PARTS = {"valid": "validation", "test": "test"}
@@ -76,11 +76,8 @@ def write_pretraining(folder: str | PathLike, title: str) -> Path:
         figure = curve(run)
         save(figure, folder / "figures" / "curve")
         svg = Markup(inline_svg(figure, "curve"))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crocuta.report", "templates"),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    html = environment.get_template("pretraining.html").render(
+    html = render(
+        "pretraining.html",
         title=title,
         svg=svg,
         rows=rows(run, title),

@@ -7,12 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from crocuta.errors import InputError
 from crocuta.files import replacing
+from crocuta.report.rendering import render
 from crocuta.report.style import MUTED, canvas, colour, inline_svg, save, styled
 from crocuta.runs.manifest import LIBRARIES
 from crocuta.runs.saved import SavedRun, read_json
@@ -167,11 +167,8 @@ def _write(run: SavedRun, page: Page, output: str | PathLike | None) -> Path:
             figure = scores(page.bars)
             save(figure, output.parent / "figures" / "scores")
             svg = Markup(inline_svg(figure, "scores"))  # our own drawing; matplotlib escapes the text in it
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crocuta.report", "templates"),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    html = environment.get_template("retrieval.html").render(
+    html = render(
+        "retrieval.html",
         kind=run.kind, page=page, svg=svg, settings=list(_flat(run.config)),
         manifest=read_json(run.path / "manifest.json"), libraries=("crocuta", "python", *LIBRARIES),
     )  # fmt: skip

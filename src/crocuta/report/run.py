@@ -1,6 +1,5 @@
 """A finished run, read from its folder and from nothing else."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crocuta.errors import InputError
+from crocuta.runs.saved import SavedRun, read_json
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def read_run(folder: Path) -> Run:
         InputError: a file is missing or is not what a run leaves behind.
     """
     folder = Path(folder)
-    config, manifest, metrics = (_json(folder / f"{part}.json") for part in ("config", "manifest", "metrics"))
+    saved = SavedRun(folder)
+    config, metrics, manifest = saved.config, saved.metrics, read_json(folder / "manifest.json")
     for key in ("classes", "problem", "metric", "data", "models"):
         if key not in metrics:
             raise InputError(f"{folder / 'metrics.json'}: no {key!r}; expected the file that a run writes")
@@ -84,18 +85,6 @@ def read_run(folder: Path) -> Run:
         if model not in probabilities:
             raise InputError(f"{path}: no predictions of {model!r}, which metrics.json lists")
     return Run(folder.resolve().name, config, manifest, metrics, names, labels, probabilities)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; a report needs the folder of a finished run") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); expected the file that a run writes") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: a {type(found).__name__}, expected the object that a run writes")
-    return found
 
 
 def _predictions(

@@ -83,10 +83,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a run folder.
 
     Raises:
-        InputError: the file is damaged, or is none.
+        InputError: the file is missing or damaged, or is none.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; expected the file that a run writes") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: damaged, no JSON ({error})") from None
     if not isinstance(found, dict):

@@ -247,7 +247,7 @@ def last_checkpoint(folder: Path) -> str | None:
     for path in sorted(folder.glob("checkpoint-*"), key=steps, reverse=True):
         try:
             read_json(path / "trainer_state.json")  # written last
-        except (OSError, InputError):
+        except InputError:
             shutil.rmtree(path)
         else:
             return str(path)
