@@ -48,7 +48,7 @@ from crocuta.train.ancestry import (
     probabilities,
     train_stage,
 )
-from crocuta.train.ancestry_panels import TrainingData, load_training_data
+from crocuta.train.ancestry_panels import Choice, TrainingData, load_training_data
 from crocuta.train.ancestry_run import AncestryRun, fit_reference, model_config, name_sites
 from crocuta.train.ancestry_windows import WindowSource
 
@@ -64,7 +64,7 @@ def load(cohort: Path, view: str, split: int = 0) -> TrainingData:
     maf = 0.0 if view == "carried" else 0.01
     with Cohort(cohort) as store:
         mixed = [name for name in ("ADMIXED", "AMR") if name in store.samples.group]
-        return load_training_data(store, leave_out=mixed, maf=maf, seed=split)
+        return load_training_data(store, Choice(leave_out=tuple(mixed), maf=maf), split)
 
 
 def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dict[str, Any]:
@@ -83,14 +83,14 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
     if run.pretrain:
         pretrained = AncestryForSNPPrediction(config.pretraining())
         name_sites(pretrained, data)
-        train_stage(pretrained, teacher, "pretrain", lambda moment: None)
+        train_stage(pretrained, teacher, "pretrain", device="cpu")
         row["perplexity"] = judge(pretrained, Labelled(test.windows, None))[1]
     middle = time.process_time()
     model = classifier(config, pretrained)
     name_sites(model, data)
     fit_evidence(model, teacher)
     row["regression_of_evidence"] = 100 * judge(model, test)[1]
-    train_stage(model, teacher, "classify", lambda moment: None)
+    train_stage(model, teacher, "classify", device="cpu")
     row |= {"pretrain_cpu_seconds": middle - first, "train_cpu_seconds": time.process_time() - middle}
     found, labels = probabilities(model, test), test.windows.label
     row |= {
@@ -194,7 +194,7 @@ def perplexity(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> 
     teacher = Teacher(source, data.split.train, data.split.valid, recipe, None)
     model = AncestryForSNPPrediction(model_config(run, recipe, data, 0).pretraining())
     name_sites(model, data)
-    train_stage(model, teacher, "pretrain", lambda moment: None)
+    train_stage(model, teacher, "pretrain", device="cpu")
     test = teacher.label(source.draw(data.split.test, 1000, recipe.window, np.random.default_rng(99)))
     return {
         "perplexity": judge(model, test)[1],

@@ -25,11 +25,14 @@ def batches(length: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 def timed(model: AncestryForSNPPrediction, length: int) -> tuple[float, Optimizers]:
     """Median CPU seconds of a step, one thread, and the optimisers after it."""
-    optimizers, seconds = Optimizers(model, AncestryRecipe()), []
+    optimizers, seconds = Optimizers.of(model, AncestryRecipe()), []
     for _, (ids, position) in zip(range(STEPS), batches(length), strict=False):
         first = time.process_time()
         model(ids, position, labels=ids).loss.backward()
-        optimizers.step(1.0)
+        torch.nn.utils.clip_grad_norm_(optimizers.dense, 1.0)
+        for member in optimizers.members:
+            member.step()
+            member.zero_grad()
         seconds.append(time.process_time() - first)
     return sorted(seconds[2:])[len(seconds[2:]) // 2], optimizers
 

@@ -81,8 +81,7 @@ def learn(vcf: Path, data: Path, samples: Samples, by: str, output: Path) -> dic
         gmap = next(data.glob("*.gmap.gz"))
         build_store([vcf], store, output / "reference.tsv", gmap, shared=True)
     built = time.perf_counter()
-    if not (output / "run" / "config.json").exists():
-        train_local(store, output / "run", by=by, recipe=LocalRecipe(maf=MAF))
+    train_local(store, output / "run", by=by, recipe=LocalRecipe(maf=MAF), resume=True)
     return {"build_seconds": built - start, "train_seconds": time.perf_counter() - built}
 
 

@@ -31,10 +31,11 @@ from crocuta.data.variants import Panel
 from crocuta.data.variants.store import Cohort
 from crocuta.files import replacing, write_json
 from crocuta.report.style import MUTED, WIDTH, canvas, colour, marker, save, styled
+from crocuta.train.ancestry_panels import Choice
 from crocuta.train.local_ancestry import choose_chain
 from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
 from crocuta.train.local_ancestry_mosaics import make_mosaics
-from crocuta.train.local_ancestry_network import apply_network, train_network
+from crocuta.train.local_ancestry_network import read_smoother, train_network
 from crocuta.train.local_ancestry_reference import Reference, read_references
 
 RESULTS = Path(__file__).parent / "results" / "local_ancestry.json"
@@ -52,10 +53,9 @@ class Data:
     def __init__(self, cohort: Path, truth: Path, density: str):
         with Cohort(cohort) as store:
             admixed = np.char.startswith(store.samples.population, "ADMIX")
-            names = tuple(np.unique(store.samples.population[admixed]))
-            (self.reference,), self.populations = read_references(
-                store, "population", names, 0.05, DENSITIES[density]
-            )
+            names = np.unique(store.samples.population[admixed])
+            choice = Choice("population", tuple(names.tolist()), 0.05)
+            (self.reference,), self.populations = read_references(store, choice, DENSITIES[density])
             sites = self.reference.panel.sites
             chromosome = store.chromosomes[0]
             kept = np.flatnonzero(np.isin(store.sites(chromosome).position, sites.position))
@@ -124,12 +124,13 @@ def network(data: Data) -> Callable:
     examples = out_of_fold(data.reference, recipe)
     settings, _, _ = choose_chain(examples)
     folder = Path(tempfile.mkdtemp())
-    train_network(examples, settings, recipe, folder, lambda: None)
+    train_network(examples, settings, recipe, folder, device="cpu")
+    smoother = read_smoother(folder, "cpu")
     model = CopyingModel.fit(data.reference.panel, data.reference.labels)
 
     def run(alleles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         evidence, cm = model.evidence(alleles), model.blocks.cm
-        return apply_network(folder, evidence, cm, estimate(evidence, cm, settings)), model.blocks.of_sites()
+        return smoother.posterior(evidence, cm, estimate(evidence, cm, settings)), model.blocks.of_sites()
 
     return run
 

@@ -31,6 +31,17 @@ def shared_data():
     return lambda *parts: shared_folder("data", *parts)
 
 
+@pytest.fixture(scope="session")
+def old_runs(tmp_path_factory):
+    """Run folders, a store, and their inputs (`data/`), as 0.1.0 wrote them."""
+    import tarfile
+
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(Path(__file__).parent / "fixtures" / "runs-0.1.0.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def few_test_windows():
     """Judges runs of ancestry on 200 windows; 2,000 take longer than all else in a small run."""

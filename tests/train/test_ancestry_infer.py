@@ -1,6 +1,7 @@
 """Ancestry along chromosomes from runs on windows: laid side by side, smoothed, written; as a user types it."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -115,6 +116,25 @@ def test_figures_of_a_run(folder, tmp_path):
     )
     assert found.exit_code == 2
     assert "nobody is not among its 36 people; expected others, such as" in " ".join(found.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "cohort.h5", *SMALL, "--position", "fpe"],
+        ["train", "cohort.h5", *SMALL, "--view", "carried", "--evidence", "none", "--pretrain"],
+        ["train", "cohort.h5", "--task", "local", "--by", "population"],
+        ["train", "cohort.h5", "--task", "local", "--by", "population", "--smoother-steps", 9],
+        ["infer", "query.vcf", "-m", "run"],
+    ],
+)
+def test_a_dry_run_estimates_and_writes_nothing(folder, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    said = call(*command, "-o", tmp_path / "out", "--dry-run")
+    assert re.search(r"about [\d,. mins]+ and [\d,]+ MB of [\d,]+ MB available", said), said
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert not list(tmp_path.iterdir())
 
 
 def test_batches_of_people_change_little(folder, tmp_path, monkeypatch):

@@ -91,7 +91,9 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
+            if (
+                isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided
+            ):  # sparse ones are made of such
                 self._add(tensor.untyped_storage())
         return result
 
