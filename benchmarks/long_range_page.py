@@ -124,9 +124,7 @@ def exponent(rows: Rows, side: str) -> str:
 def write(rows: Rows) -> None:
     machines = sorted({f"{row['threads']} threads, torch {row['torch']}" for row in rows if "torch" in row})
     page = [PAGE.read_text().split(MARK)[0] + MARK + "\n", f"Measured with {'; '.join(machines) or '—'}.\n"]
-    own = [
-        row for row in rows if row["table"] != "attention"
-    ]  # whose rows were measured in runs of their own
+    own = [row for row in rows if row["table"] != "attention"]  # those were measured in other runs
     page += ["## Forward\n", against_reference(own, "forward")]
     page += [
         f"Time grows as length to the power {exponent(rows, 'crocuta')}; the reference's as"

@@ -1,4 +1,4 @@
-"""What goes wrong in HyperCore and HGE, and what our costs above the floor buy, for `modules.py`."""
+"""What goes wrong in HyperCore and HGE, and why our costs exceed those of the Euclidean twins, for `modules.py`."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ FLOOR: dict[str, str] = {
     "Rescale": "a second pass each way for time; the twin is a product.",
     "Remap": "log and exp at the origin; the twin is a product.",
     "LorentzNormalize": "a second pass each way for time, as in the layer norm.",
-    "LorentzInputBlock": "its batch norm; the convolution is at the floor.",
+    "LorentzInputBlock": "its batch norm; the convolution takes the time of its twin.",
     "LorentzCentroidClassifier": "class points are lifted, logits clamped.",
     "PoincareLinear": f"an asinh and a sinh per coordinate, which the formula asks for, and {_BALL_FLOOR}.",
     "LorentzEmbedding": "rows are lifted after the look-up, so that they follow a moving curvature; "
@@ -180,8 +180,8 @@ FLOOR: dict[str, str] = {
     "PoincareResidual": "the gyro-addition, arranged not to cancel, step by step, where the twin adds; a fused "
     "gradient is left to write.",
     "LorentzFlatten": "the twin is a view: ours sums squares and writes a new point.",
-    "LorentzBasicBlock": "batch norms and residual; the convolutions are at the floor.",
-    "LorentzBottleneckBlock": "batch norms and residual on wide images; the convolutions are at the floor.",
+    "LorentzBasicBlock": "batch norms and residual; the convolutions take the time of their twins.",
+    "LorentzBottleneckBlock": "batch norms and residual on wide images; the convolutions take the time of their twins.",
     "LorentzFeedForward": f"{_LIFT}, twice.",
     "LorentzSwiGLU": f"{_LIFT}, twice.",
     "LorentzTransformerBlock": "lifted queries, keys and values, the centroid's length, norms and "

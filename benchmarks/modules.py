@@ -34,9 +34,9 @@ MODULE = re.compile(r"`(crocuta\.[a-z_.]+)`")
 
 TEXT = """# Modules
 
-Every module that HyperCore (arXiv 2504.08912) and Hyperbolic Genome Embeddings (HGE, arXiv 2507.21648) offer, and what
-stands for it here: the equation it follows, what its values are held to, and what it costs.
-[Hyperbolic layers](layers.md) shows how they make a network.
+This page lists every module of HyperCore (arXiv 2504.08912) and Hyperbolic Genome Embeddings (HGE, arXiv 2507.21648),
+and its counterpart in crocuta: the equation it follows, what its values are tested against, and what it costs.
+[Hyperbolic layers](layers.md) shows how to build a network from them.
 
 - **Source**: paper (listed at the end) and equation; the class's docstring says more.
 - **Held to**: *golden* means values and gradients of the original on fixed weights, where it is right, equal to 1e-9 in
@@ -55,13 +55,13 @@ whole networks.
 
 {groups}## What goes wrong in the originals
 
-Measured on the published code. Each has a test that shows ours right.
+These failures were measured on the published code. For each, a test shows that crocuta is right.
 
 {failures}
 
-## What is left to the floor
+## Where the extra time goes
 
-The Euclidean twin is the floor. Where we need more than {material:.2f} times its CPU time, this is where the rest goes:
+The Euclidean twin is the lower bound. Where crocuta needs more than {material:.2f} times its CPU time, the reason is:
 
 {floor}
 
