@@ -6,7 +6,7 @@
     python benchmarks/graphs.py speed                                                 # an epoch on airport
     python benchmarks/graphs.py page                                                  # tables of docs/graphs.md
 
-Every encoder is tuned on the same grid by the validation score of seeds that are not judged (100, 101), GCN and GAT
+Every encoder is tuned on the same grid by the validation score of seeds that are not evaluated (100, 101), GCN and GAT
 as well. Results are kept in `results/graphs.json` one training at a time, so that an interrupted run goes on where it
 was. Graphs are read from `../shared/data/graphs` (`--data`).
 """
@@ -25,10 +25,8 @@ import torch
 from crocuta.data.graphs import GraphData, read_graph
 from crocuta.files import write_json
 from crocuta.models.graph import ENCODERS
-from crocuta.optim import RiemannianAdam, parameter_groups
 from crocuta.quiet import prepare
-from crocuta.train.graph import GraphRecipe, GraphRun, build, step, summary, train_seed
-from crocuta.train.graph_problems import Inputs, make_problem
+from crocuta.train.graph import GraphRecipe, GraphRun, build, summary, train_seed
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "graphs.json"
@@ -50,7 +48,7 @@ class Task(NamedTuple):
     bar: float | None = None
 
 
-LINKS = {"num_layers": (1, 2), "activation": ("relu", "none"), "lr": (0.02,)}
+LINKS = {"num_layers": (1, 2), "activation": ("relu", "none"), "learning_rate": (0.02,)}
 WORDS = {"num_layers": (1, 2), "dropout": (0.4, 0.7), "weight_decay": (0.01,)}
 CLASSES = {
     "activation": ("relu", "none"),
@@ -90,7 +88,7 @@ class Store:
 
 def recipe_of(task: Task, setting: dict[str, Any]) -> GraphRecipe:
     """Links are judged every 5 epochs, classes every epoch."""
-    options = {key: setting[key] for key in ("lr", "weight_decay") if key in setting}
+    options = {key: setting[key] for key in ("learning_rate", "weight_decay") if key in setting}
     every = 5 if task.task == "lp" else 1
     return GraphRecipe(epochs=task.epochs, patience=max(100, task.epochs // 4), every=every, **options)
 
@@ -98,7 +96,7 @@ def recipe_of(task: Task, setting: dict[str, Any]) -> GraphRecipe:
 def run_of(name: str, encoder: str, setting: dict[str, Any], curvature: str = "fixed") -> GraphRun:
     """One training of a task; GAT has four heads, as has every encoder with heads."""
     task = TASKS[name]
-    config = {key: value for key, value in setting.items() if key not in ("lr", "weight_decay")}
+    config = {key: value for key, value in setting.items() if key not in ("learning_rate", "weight_decay")}
     config |= {"encoder": encoder, "heads": 4, **CURVATURES[curvature]}
     return GraphRun(task.task, config, recipe_of(task, setting), 1, task.split, task.degrees)
 
@@ -168,7 +166,7 @@ def reconstruct(store: Store, folder: Path, seeds: int) -> None:
         data = GraphData(data.name, data.edges, data.num_nodes)
         for space in ("lorentz", "poincare", "euclidean"):
             config = {"encoder": "embedding", "hidden_size": 10, "space": space}
-            recipe = GraphRecipe(epochs=epochs, every=100, patience=epochs, lr=0.02, final_lr=0.01)
+            recipe = GraphRecipe(epochs=epochs, every=100, patience=epochs, learning_rate=0.02, floor=0.01)
             run = GraphRun("md", config, recipe)
             for seed in range(count):
                 found = store.get(
@@ -184,14 +182,17 @@ def speed(store: Store, folder: Path, rounds: int = 40) -> None:
     data, sides, best = read_graph(folder / "airport.npz"), {}, {}
     for encoder in PASSING:
         run = GraphRun("lp", {"encoder": encoder, "heads": 4}, degrees=True)
-        problem = make_problem("lp", data, Inputs(True), 0)
+        problem = run.problem(data, 0)
         model = build(run, data, problem, 0)
-        optimizer = RiemannianAdam(parameter_groups(model, 0.01))
-        sides[encoder] = model, problem, optimizer, 1.0, torch.Generator().manual_seed(0), 0
+        sides[encoder] = model.train(), problem, run.recipe.optimizer(model)
     for _ in range(rounds):
         for encoder, side in sides.items():
             start = time.process_time()
-            step(*side)
+            model, problem, optimizer = side
+            optimizer.zero_grad()
+            problem.loss(model).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
             best[encoder] = min(best.get(encoder, 9.0), time.process_time() - start)
     rows = {
         name: {"ms": round(1e3 * value, 2), "to_gcn": round(value / best["gcn"], 2)}

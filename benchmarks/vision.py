@@ -34,8 +34,9 @@ from crocuta.data.images import read_images
 from crocuta.files import replacing, write_json
 from crocuta.models.lvit import LViTConfig
 from crocuta.optim import parameter_groups
+from crocuta.runs.progress import shown
 from crocuta.runs.recipe import Recipe
-from crocuta.train.images import ImageRun, build, fit, split
+from crocuta.train.images import ImageLearner, ImageRun, build, fit, split
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "vision.json"
@@ -71,8 +72,9 @@ def cell(model: str, seed: int, folder: Path, data: Path, rate: float, epochs: i
     logging.disable_progress_bar()
     run = image_run(model, rate, epochs)
     parts = split(read_images(data), run.valid, run.test)
-    show = lambda epoch, epochs, accuracy: print(f"{folder.name} {epoch}/{epochs} {accuracy:.4f}", flush=True)  # noqa: E731
-    found = fit(build(run, parts.train, seed), parts, run, folder, seed, progress=show)
+    with shown() as progress, progress.stage(folder.name, unit="steps") as stage:
+        learner = ImageLearner(parts, run, seed)
+        found = fit(build(run, parts.train, seed), learner, "cpu", folder=folder, stage=stage)
     write_json(folder / "result.json", found | {"threads": torch.get_num_threads()})
 
 

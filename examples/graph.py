@@ -56,7 +56,7 @@ def main() -> None:
 
     data = read_graph(arguments.graph) if arguments.graph else synthetic()
     print(f"{data.name}: {data.num_nodes:,} nodes, {len(data.edges):,} links")
-    recipe = GraphRecipe(epochs=arguments.epochs, patience=100, lr=0.02)
+    recipe = GraphRecipe(epochs=arguments.epochs, patience=100, learning_rate=0.02)
     models = {}
     for encoder, options in ENCODERS.items():
         run = GraphRun("lp", {"encoder": encoder, **options}, recipe, degrees=True)

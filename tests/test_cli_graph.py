@@ -41,7 +41,7 @@ def test_graph_train_names_what_is_wrong(tmp_path):
     for arguments, message in (
         ([], "line 2: found 'c'"),
         (["--curvature", "own"], "expected shared or per-layer"),
-        (["--search", "one"], "expected numbers such as 0.3,1,3"),
+        (["--search", "one"], "--search is 'one', expected numbers such as 0.3,1,3"),
     ):
         result = CliRunner().invoke(
             app, ["graph", "train", str(edges), "-o", str(tmp_path / "run"), *arguments]

@@ -22,7 +22,7 @@ def test_image_train_end_to_end(tmp_path):
     command += ["--width", "8", "--layers", "1", "--heads", "1", "--seeds", "2", "--learnable"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    assert "test accuracy" in result.output
+    assert "accuracy" in result.output
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert len(metrics["seeds"]) == 2
     assert (tmp_path / "run" / "models" / "seed-1" / "preprocessor_config.json").exists()

@@ -141,7 +141,7 @@ def test_pictures_that_do_not_fit(tmp_path):
         read_images(tmp_path)
     (tmp_path / "cat" / "2.png").unlink()
     write_pictures(tmp_path, {"dog": (0, 100, 0)}, size=(8, 4))
-    with pytest.raises(InputError, match=r"0\.png: 4 x 8 pixels, but 0\.png has 4 x 6; .*--image-size"):
+    with pytest.raises(InputError, match=r"0\.png: 4 x 8 pixels, but 0\.png has 4 x 6; .*`image_size`"):
         read_images(tmp_path)
     write_pictures(tmp_path / "train", {"cat": (1, 2, 3)})
     write_pictures(tmp_path / "test", {"cow": (1, 2, 3)})

@@ -11,6 +11,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import ImageParts, Images
 from crocuta.errors import InputError
+from crocuta.runs.loop import Course
+from crocuta.runs.progress import Progress, Stage
 from crocuta.runs.recipe import Recipe
 from crocuta.train import images as training
 from crocuta.train.images import ImageRun, build, make_processor, split, train_images
@@ -35,6 +37,19 @@ def data(tmp_path, monkeypatch):
     path = tmp_path / "shades"
     path.write_bytes(b"shades")
     return path
+
+
+class Stopping(Progress):
+    """Interrupts a training when the last step but one of its third epoch is told."""
+
+    def stage(self, name, total=None, unit=""):
+        return StoppingStage(name, total, unit)
+
+
+class StoppingStage(Stage):
+    def show(self):
+        if self.done == 17:
+            raise KeyboardInterrupt
 
 
 def test_split_is_stratified_disjoint_and_always_the_same():
@@ -82,19 +97,20 @@ def test_run_folder(data, tmp_path, model):
     assert net.config.id2label == {0: "dark", 1: "bright"}
 
 
-def test_a_resumed_training_ends_as_an_unbroken_one(data, tmp_path):
+def test_a_resumed_training_ends_as_an_unbroken_one(data, tmp_path, monkeypatch):
+    course = Course
+    monkeypatch.setattr(
+        training, "Course", lambda *args, **options: course(*args, checkpoint_seconds=0, **options)
+    )
     run = replace(RUN, seeds=2, jitter=Jitter(degrees=10.0), sizes={**VIT, "dropout": 0.1, "learnable": True})
     whole = train_images(data, run, tmp_path / "whole")
 
-    def stop(epoch, epochs, accuracy):
-        if epoch == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_images(data, run, tmp_path / "run", progress=lambda name: stop)
-    with pytest.raises(InputError, match="holds a run already"):
+        train_images(data, run, tmp_path / "run", progress=Stopping())
+    assert (tmp_path / "run" / "models" / "seed-0" / "checkpoint").exists()
+    with pytest.raises(InputError, match="holds an unfinished run already"):
         train_images(data, run, tmp_path / "run")
-    with pytest.raises(InputError, match=r"was started with label_smoothing = 0.0, now it is 0.1"):
+    with pytest.raises(InputError, match=r"began with label_smoothing = 0.0, now it is 0.1"):
         train_images(data, replace(run, label_smoothing=0.1), tmp_path / "run", resume=True)
     resumed = train_images(data, run, tmp_path / "run", resume=True)
     for one, other in zip(whole["seeds"], resumed["seeds"], strict=True):
@@ -119,7 +135,7 @@ def test_goes_on_from_a_pretrained_model(data, tmp_path):
 def test_what_does_not_fit_is_named(tmp_path):
     wide = Images(np.zeros((4, 1, 8, 12), np.uint8), np.arange(4) % 2, ("a", "b"))
     with pytest.raises(
-        InputError, match=r"of 8 x 8 pixels in 1 channels, these have 8 x 12 in 1; .*--image-size"
+        InputError, match=r"of 8 x 8 pixels in 1 channels, these have 8 x 12 in 1; .*`image_size`"
     ):
         build(RUN, wide, 0)
     build(RUN, shades(), 0).save_pretrained(tmp_path / "grey")

@@ -24,7 +24,8 @@ from crocuta.data.text import open_lines
 from crocuta.errors import InputError
 
 SEQUENCE_DISTANCES = ("kmer", "hamming", "jc69")
-SPACES = ("euclidean", "lorentz", "poincare")
+HYPERBOLIC = ("lorentz", "poincare")
+SPACES = ("euclidean", *HYPERBOLIC)
 
 TREES = {".nwk", ".newick", ".tree", ".tre", ".nex", ".nexus"}
 TABLES = {".tsv", ".csv", ".txt"}
@@ -39,8 +40,8 @@ def open_distances(
     *,
     distance: str = "kmer",
     k: int = 4,
-    space: str = "euclidean",
-    c: float = 1.0,
+    space: str | None = None,
+    c: float | None = None,
     key: str = "X",
 ) -> Distances:
     """The points of a file, by its suffix (`.gz` may follow where the file is text).
@@ -48,7 +49,8 @@ def open_distances(
     Args:
         path: sequences, a tree (its tips), a distance matrix, or embeddings.
         distance: of sequences: by k-mers of length `k`, or, aligned, `hamming` or `jc69`.
-        space, c: of embeddings: `euclidean`, `lorentz` (time first) or `poincare`, curvature -c.
+        space, c: of embeddings: `euclidean`, `lorentz` (time first) or `poincare`, curvature -c; None: what an .h5ad
+            file says of its X, otherwise `euclidean`, and 1.
         key: in an .h5ad file: `X`, or the name of an entry of `obsm`, e.g. `X_pca`.
 
     Raises:
@@ -56,14 +58,17 @@ def open_distances(
     """
     path = Path(path)
     for what, found, known in (("distance", distance, SEQUENCE_DISTANCES), ("space", space, SPACES)):
-        if found not in known:
+        if found is not None and found not in known:
             raise InputError(f"{what} {found!r}, expected {', '.join(known)}")
-    if not c > 0:
+    if c is not None and not c > 0:
         raise InputError(f"curvature {c:g}, expected c > 0: the sectional curvature is -c")
     suffix = next((s.lower() for s in reversed(path.suffixes) if s.lower() != ".gz"), "")
     if suffix in (".npy", ".h5ad"):
-        x = _npy(path) if suffix == ".npy" else _h5ad(path, key)
-        return Points(x, str(path)) if space == "euclidean" else HyperbolicPoints(x, space, c, str(path))
+        x, about = (_npy(path), {}) if suffix == ".npy" else _h5ad(path, key)
+        space = space or about.get("manifold")
+        if space not in HYPERBOLIC:  # of a manifold that we do not measure on, coordinates
+            return Points(x, str(path))
+        return HyperbolicPoints(x, space, c or float(about.get("curvature", 1.0)), str(path))
     if suffix in TREES:
         return TreeDistances(read_tree(path), str(path))
     if suffix in TABLES and not _has_sequences(path):
@@ -126,7 +131,8 @@ def _npy(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a .npy file of numbers ({error}); write it with numpy.save") from None
 
 
-def _h5ad(path: Path, key: str) -> np.ndarray:
+def _h5ad(path: Path, key: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """Rows of X or of an entry of `obsm`, and what the file says of its X."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     import anndata
@@ -141,4 +147,4 @@ def _h5ad(path: Path, key: str) -> np.ndarray:
     x: Any = data.X if key == "X" else data.obsm[key]
     if x is None:
         raise InputError(f"{path}: X is empty; name one of obsm {sorted(data.obsm) or '(empty)'} as the key")
-    return np.asarray(x.toarray() if sparse.issparse(x) else x)
+    return np.asarray(x.toarray() if sparse.issparse(x) else x), dict(data.uns) if key == "X" else {}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crocuta.data.text import open_lines
+from crocuta.data.text import Line, open_lines
 from crocuta.errors import InputError
 
 PARTS = ("train", "valid", "test")
@@ -32,6 +32,11 @@ class GraphData:
     labels: np.ndarray | None = None
     published: Mapping[str, np.ndarray] = field(default_factory=dict)
     names: tuple[str, ...] | None = None
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """What the file calls its nodes; their numbers where it has no names."""
+        return self.names or tuple(map(str, range(self.num_nodes)))
 
     @property
     def num_classes(self) -> int:
@@ -121,12 +126,7 @@ def _read_edges(path: Path) -> GraphData:
         for line in lines:
             if not line.text.strip() or line.text.startswith("#"):
                 continue
-            columns = line.text.replace(",", " ").replace("\t", " ").split()
-            if len(columns) < 2:
-                raise InputError(
-                    f"{path}, line {line.number}: found {line.text!r}; expected two nodes, separated by a tab"
-                )
-            pairs.append((columns[0], columns[1]))
+            pairs.append(_two_names(path, line))
     names = tuple(dict.fromkeys(name for pair in pairs for name in pair))
     if all(name.isdigit() for name in names) and {int(name) for name in names} == set(range(len(names))):
         index, kept = {name: int(name) for name in names}, None
@@ -134,6 +134,44 @@ def _read_edges(path: Path) -> GraphData:
         index, kept = {name: i for i, name in enumerate(names)}, names
     edges = np.array([(index[a], index[b]) for a, b in pairs], np.int64).reshape(-1, 2)
     return GraphData(path.stem, unique_edges(edges), len(names), names=kept)
+
+
+def _two_names(path: Path, line: Line) -> tuple[str, str]:
+    columns = line.text.replace(",", " ").replace("\t", " ").split()
+    if len(columns) < 2:
+        raise InputError(
+            f"{path}, line {line.number}: found {line.text!r}; expected two nodes, separated by a tab"
+        )
+    return columns[0], columns[1]
+
+
+def read_pairs(path: str | PathLike, graph: GraphData) -> np.ndarray:
+    """Pairs of a graph's nodes (P, 2) from a file with a line for each, as an edge list has them.
+
+    A first line that reads `source`, `target` is a header, unless nodes have these names.
+
+    Raises:
+        InputError: a name is none of the graph's nodes, or there are no pairs.
+    """
+    path, index = Path(path), {name: i for i, name in enumerate(graph.node_names)}
+    pairs = []
+    with open_lines(path) as lines:
+        for line in lines:
+            if not line.text.strip() or line.text.startswith("#"):
+                continue
+            names = _two_names(path, line)
+            if not pairs and names == ("source", "target") and "source" not in index:
+                continue
+            unknown = [name for name in names if name not in index]
+            if unknown:
+                raise InputError(
+                    f"{path}, line {line.number}: {unknown[0]!r} is no node of {graph.name}; expected names such as"
+                    f" {next(iter(index))!r}"
+                )
+            pairs.append([index[name] for name in names])
+    if not pairs:
+        raise InputError(f"{path}: no pairs; expected two names of nodes on each line")
+    return np.array(pairs, np.int64)
 
 
 def unique_edges(edges: np.ndarray) -> np.ndarray:
@@ -218,12 +256,12 @@ def split_nodes(
         raise InputError(f"{graph.name}: no `labels`; node classification needs one for each node")
     if kind == "public":
         if not graph.published:
-            raise InputError(f"{graph.name}: came without a split (idx_train, ...); take --split clean")
+            raise InputError(f"{graph.name}: came without a split (idx_train, ...); take `split` clean")
         return NodeSplit(*(graph.published[part] for part in PARTS))
     if kind == "original":
         return _original_split(graph.labels, valid, test, seed)
     if kind != "clean":
-        raise InputError(f"--split is {kind!r}, expected clean, public or original")
+        raise InputError(f"`split` is {kind!r}, expected clean, public or original")
     rng = np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[], [], []]
     for label in np.unique(graph.labels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -69,6 +69,45 @@ def read_images(path: str | PathLike, size: int | None = None) -> ImageParts:
     return ImageParts(_read_file(path), None)
 
 
+def files_of(path: str | PathLike) -> list[Path]:
+    """Every file that belongs to images at `path`: an idx file's labels lie beside it.
+
+    Raises:
+        InputError: the labels are missing.
+    """
+    path = Path(path)
+    return [path, _labels_beside(path)] if path.is_file() and _is_idx(path) else [path]
+
+
+def read_unlabelled(path: str | PathLike, size: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and pixels (channels, height, width) of images whose classes need not be known, one after the other.
+
+    Args:
+        path: an idx file, a batch of CIFAR-10, a picture, or a folder of pictures, with or without folders in it; those
+            of a file are named by their number from 0, those of a folder by their path in it.
+        size: height and width that pictures are brought to.
+
+    Raises:
+        InputError: there are none, or one cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such file or folder; expected pictures, an idx file, or CIFAR-10's batch"
+        )
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        pixels = _idx(path, IDX_IMAGES)[:, None] if _is_idx(path) else read_cifar10([path]).pixels
+        yield from ((str(i), each) for i, each in enumerate(pixels))
+        return
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    if not files:
+        raise InputError(f"{path}: no pictures in it ({', '.join(SUFFIXES)})")
+    for file in files:
+        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        yield name, np.moveaxis(_picture(file, size), -1, 0)
+
+
 def read_idx(images: str | PathLike, labels: str | PathLike) -> Images:
     """Images and labels of a pair of idx files, plain or gzip.
 
@@ -125,7 +164,7 @@ def read_picture_folder(
         if picture.shape[:2] != expected:
             raise InputError(
                 f"{file}: {picture.shape[0]} x {picture.shape[1]} pixels, but {files[0][0].name} has"
-                f" {expected[0]} x {expected[1]}; give the size to bring them to (--image-size)"
+                f" {expected[0]} x {expected[1]}; give the size to bring them to by `image_size`"
             )
     grey = all((p == p[..., :1]).all() for p in pictures)
     pixels = np.stack([np.moveaxis(p[..., :1] if grey else p, -1, 0) for p in pictures])
@@ -160,10 +199,14 @@ def _read_files(paths: Sequence[Path]) -> Images:
 
 
 def _read_file(path: Path) -> Images:
-    start = _content(path, 4)
-    if start[:2] == b"\0\0" and len(start) == 4 and start[2] == 8:
+    if _is_idx(path):
         return read_idx(path, _labels_beside(path))
     return read_cifar10([path])
+
+
+def _is_idx(path: Path) -> bool:
+    start = _content(path, 4)
+    return start[:2] == b"\0\0" and len(start) == 4 and start[2] == 8
 
 
 def _labels_beside(path: Path) -> Path:
@@ -225,8 +268,8 @@ def _cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return records[:, 1:].reshape(-1, *CIFAR_SHAPE), records[:, 0]
 
 
-def _picture(path: Path, size: int | None) -> np.ndarray:
-    """Red, green and blue (height, width, 3) of a picture."""
+def _picture(path: Path, size: int | tuple[int, int] | None) -> np.ndarray:
+    """Red, green and blue (height, width, 3) of a picture, brought to a size."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -235,7 +278,8 @@ def _picture(path: Path, size: int | None) -> np.ndarray:
         with Image.open(path) as picture:
             picture = picture.convert("RGB")
             if size is not None:
-                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+                height, width = (size, size) if isinstance(size, int) else size
+                picture = picture.resize((width, height), Image.Resampling.BILINEAR)
             return np.asarray(picture)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
         raise InputError(

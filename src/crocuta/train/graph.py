@@ -1,21 +1,11 @@
-"""Training graph encoders on the whole graph at once, over seeds, into a run folder.
+"""Training graph encoders on the whole graph at once, over seeds; `crocuta.train.seeds` tells of the run folder.
 
-```
-run/
-  config.json       what was asked
-  manifest.json     where it was done: versions, machine, command, digest of the data
-  metrics.json      scores of every seed, mean and standard deviation
-  models/seed-0/    the model of the best epoch on validation
-```
+Beside each seed's model lies `embeddings.h5ad`: the nodes' points, by name. `curvatures.json` has what a search found.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -29,11 +19,21 @@ from crocuta.errors import InputError
 from crocuta.files import write_json
 from crocuta.models.graph import GraphConfig, GraphModel
 from crocuta.optim import RiemannianAdam, parameter_groups
-from crocuta.runs.manifest import manifest
-from crocuta.train.graph_problems import Inputs, NodeProblem, Problem, make_problem
-from crocuta.train.seeds import check_folder, mean_over_seeds
+from crocuta.runs.claim import Claim
+from crocuta.runs.cost import Cost, estimate_training
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.loop import Course
+from crocuta.runs.progress import SILENT, Progress, Stage
+from crocuta.runs.saved import read_json
+from crocuta.train.graph_points import write_points
+from crocuta.train.graph_problems import Features, NodeProblem, Problem, make_problem
+from crocuta.train.seeds import PREDICTIONS, Trainings, learn, mean_over_seeds, train_seeds, write_table
 
-Progress = Callable[[int, int, float], None]  # epoch, epochs, validation score
+OLD_NAMES = {
+    "lr": "learning_rate",
+    "curvature_lr": "curvature_learning_rate",
+    "final_lr": "floor",
+}  # of 0.1.0
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,38 @@ class GraphRecipe:
     Args:
         epochs, patience: steps on the whole graph, and after how many without a better validation score to stop.
         every: epochs between two looks at validation.
-        lr, curvature_lr, weight_decay: of Riemannian Adam; `curvature_lr` by default `lr / 10`.
+        learning_rate, curvature_learning_rate, weight_decay: of Riemannian Adam, whose decay is decoupled;
+            `curvature_learning_rate` by default a tenth of `learning_rate`.
         clip: largest norm of the gradient.
-        final_lr: the learning rate falls on a cosine to this share of itself.
+        floor: share of the learning rate that a cosine falls to; 1: it does not fall.
     """
 
     epochs: int = 1000
     patience: int = 200
     every: int = 5
-    lr: float = 0.01
-    curvature_lr: float | None = None
+    learning_rate: float = 0.01
+    curvature_learning_rate: float | None = None
     weight_decay: float = 0.0
     clip: float = 1.0
-    final_lr: float = 1.0
+    floor: float = 1.0
+
+    def course(self, seed: int, device: str = AUTO) -> Course:
+        """What the loop is asked for."""
+        if (
+            device == AUTO and choose_device().type == "mps"
+        ):  # has no float64, in which edges get their weights
+            device = "cpu"
+        looks = {*range(self.every, self.epochs + 1, self.every), self.epochs}
+        return Course(
+            self.epochs, warm_up=0.0, floor=self.floor, clip=self.clip, evaluate=looks, patience=self.patience,
+            device=device, seed=seed,
+        )  # fmt: skip
+
+    def optimizer(self, model: nn.Module) -> RiemannianAdam:
+        """With groups for points, matrices, the rest, and curvatures."""
+        rate = self.curvature_learning_rate
+        rate = self.learning_rate / 10 if rate is None else rate
+        return RiemannianAdam(parameter_groups(model, self.learning_rate, rate, self.weight_decay))
 
 
 @dataclass(frozen=True)
@@ -69,65 +88,24 @@ class GraphRun:
     split: str = "clean"
     degrees: bool = False
 
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> GraphRun:
+        """From the config.json of a run, of this version or of 0.1.0."""
+        recipe: dict[str, Any] = {
+            str(OLD_NAMES.get(name, name)): found for name, found in config["recipe"].items()
+        }
+        return cls(
+            config["task"],
+            config["config"],
+            GraphRecipe(**recipe),
+            config["seeds"],
+            config["split"],
+            config["degrees"],
+        )
 
-def fit(
-    model: nn.Module, problem: Problem, recipe: GraphRecipe, seed: int, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Trains in place, ends with the best epoch's weights; returns scores by part, epochs and seconds per epoch.
-
-    Raises:
-        InputError: the loss is not finite; says at which epoch.
-    """
-    rate = recipe.lr / 10 if recipe.curvature_lr is None else recipe.curvature_lr
-    groups = parameter_groups(model, recipe.lr, rate, recipe.weight_decay)
-    optimizer = RiemannianAdam(groups)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: falling(epoch, recipe))
-    generator = torch.Generator().manual_seed(seed)
-    best, best_state, best_epoch, spent = (-math.inf, -math.inf), deepcopy(model.state_dict()), 0, 0.0
-    epoch = 0
-    for epoch in range(1, recipe.epochs + 1):
-        start = time.process_time()
-        step(model, problem, optimizer, recipe.clip, generator, epoch)
-        schedule.step()
-        spent += time.process_time() - start
-        if epoch % recipe.every and epoch != recipe.epochs:
-            continue
-        model.eval()
-        found = problem.score(model, "valid")
-        model.train()
-        rank = (found[problem.headline], found.get("log_likelihood", 0.0))
-        if rank > best:
-            best, best_state, best_epoch = rank, deepcopy(model.state_dict()), epoch
-        if progress:
-            progress(epoch, recipe.epochs, found[problem.headline])
-        if epoch - best_epoch >= recipe.patience:
-            break
-    model.load_state_dict(best_state)
-    model.eval()
-    valid = problem.score(model, "valid")
-    test = problem.score(model, "test") if problem.held_out else valid
-    return {
-        "valid": valid, "test": test,
-        "best_epoch": best_epoch, "epochs": epoch, "milliseconds_per_epoch": round(1e3 * spent / epoch, 3),
-    }  # fmt: skip
-
-
-def step(
-    model: nn.Module, problem: Problem, optimizer: Any, clip: float, generator: torch.Generator, epoch: int
-) -> None:
-    """One epoch: one step on the whole graph."""
-    optimizer.zero_grad()
-    loss = problem.loss(model, generator)
-    loss.backward()
-    if not torch.isfinite(loss):
-        raise InputError(f"the loss is {loss.item()} at epoch {epoch}; lower --lr (or check the features)")
-    nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()
-
-
-def falling(epoch: int, recipe: GraphRecipe) -> float:
-    """Share of the learning rate: a cosine from 1 to `final_lr`."""
-    return recipe.final_lr + (1 - recipe.final_lr) * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
+    def problem(self, data: GraphData, seed: int) -> Problem:
+        """What a seed learns; its split follows from the seed."""
+        return make_problem(self.task, data, Features(self.degrees), seed, self.split)
 
 
 def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> GraphModel:
@@ -148,17 +126,86 @@ def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> GraphM
     return model
 
 
-def train_seed(
-    run: GraphRun, data: GraphData, seed: int, progress: Progress | None = None
-) -> tuple[GraphModel, dict[str, Any]]:
-    """One training: split, model and batches follow from the seed."""
-    problem = make_problem(run.task, data, Inputs(run.degrees), seed, run.split)
-    model = build(run, data, problem, seed)
-    found = fit(model, problem, run.recipe, seed, progress)
+def fit(
+    model: Any, problem: Problem, recipe: GraphRecipe, seed: int, device: str = AUTO, **options: Any
+) -> dict[str, Any]:
+    """Trains in place, ends with the best epoch's weights; returns scores by part and what it took.
+
+    Args:
+        options: of `crocuta.runs.loop.fit`: where checkpoints lie, who hears of progress.
+
+    Raises:
+        InputError: the loss or its gradient is not finite; says at which step.
+    """
+    course = recipe.course(seed, device)
+    problem.to(choose_device(course.device))
+    found = learn(model, recipe.optimizer(model), problem, course, **options)
+    valid = problem.evaluate(model, "valid")
     found |= {"seed": seed, "metric": problem.headline, "curvatures": model.curvatures()}
+    found["milliseconds_per_epoch"] = round(1e3 * found["cpu_seconds"] / max(found["epochs"], 1), 3)
     if isinstance(problem, NodeProblem):
         found["leaked"] = problem.leaked
-    return model, found
+    return {"valid": valid, "test": problem.evaluate(model, "test") if problem.held_out else valid, **found}
+
+
+def train_seed(
+    run: GraphRun, data: GraphData, seed: int, device: str = AUTO, **options: Any
+) -> tuple[GraphModel, dict[str, Any]]:
+    """One training: split, model and batches follow from the seed; see `fit`."""
+    problem = run.problem(data, seed)
+    model = build(run, data, problem, seed)
+    return model, fit(model, problem, run.recipe, seed, device, **options)
+
+
+class GraphTrainings(Trainings):
+    """The seeds of a run on the graph in a file."""
+
+    kind, unit = "graph train", "epochs"
+
+    def __init__(self, path: str | PathLike, run: GraphRun, search: Sequence[float], device: str):
+        self.run, self.search, self.device, self.seeds = run, list(search), device, run.seeds
+        self.settings = {**asdict(run), "config": dict(run.config), "search": self.search}
+        self.inputs = {"data": path}
+        self.path, self.searched = path, {}
+
+    def begin(self, run: Claim, progress: Progress) -> None:
+        self.data = read_graph(self.path)
+        if self.search:
+            self.run, self.searched = self._choose_curvature(run, progress)
+
+    def _choose_curvature(self, claimed: Claim, progress: Progress) -> tuple[GraphRun, dict[str, float]]:
+        """The run at the curvature that does best on the first seed's validation, and all scores."""
+        path = claimed.folder / "curvatures.json"
+        found = read_json(path) if path.exists() else {}
+        for c in self.search:
+            if f"{c:g}" not in found:
+                with progress.stage(f"c = {c:g}", unit=self.unit) as stage:
+                    _, fitted = train_seed(self._at(c), self.data, 0, self.device, stage=stage)
+                found[f"{c:g}"] = fitted["valid"][fitted["metric"]]
+                write_json(path, found)
+                claimed.keep()
+        return self._at(max(self.search, key=lambda c: found[f"{c:g}"])), found
+
+    def _at(self, c: float) -> GraphRun:
+        return replace(self.run, config={**self.run.config, "c": c})
+
+    def train(self, seed: int, folder: Path, stage: Stage, keep: Callable[[], object]) -> dict[str, Any]:
+        problem = self.run.problem(self.data, seed)
+        model = build(self.run, self.data, problem, seed)
+        found = fit(model, problem, self.run.recipe, seed, self.device, folder=folder, stage=stage, keep=keep)
+        model.save_pretrained(folder)
+        write_points(folder / "embeddings.h5ad", model, problem, self.data)
+        write_table(folder / PREDICTIONS, *problem.predictions(model, self.data.node_names, seed))
+        return found
+
+    def about(self, fits: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "searched": self.searched,
+            "curvature": self.run.config.get("c", 1.0),
+            "metric": fits[0]["metric"],
+            "nodes": self.data.num_nodes,
+            "links": len(self.data.edges),
+        }
 
 
 def train_graph(
@@ -166,61 +213,39 @@ def train_graph(
     run: GraphRun,
     output: str | PathLike,
     *,
-    search: tuple[float, ...] = (),
+    search: Sequence[float] = (),
+    device: str = AUTO,
     resume: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Trains every seed on the graph in a file, and writes the run folder.
+    """Trains every seed on the graph in a file, writes the run folder, and returns its metrics.
 
     Args:
         search: curvatures to choose from, by the first seed's validation score.
-        resume: keep the seeds that are done.
-        progress: gives a callback for a training of that name.
+        device: see `crocuta.runs.device.choose_device`.
+        resume: go on with an unfinished run; seeds that are done are kept, and a finished run is shown.
 
     Raises:
-        InputError: the file, the task or the settings do not fit; the folder holds another run.
+        InputError: the file, the task or the settings do not fit; the folder may not be taken.
     """
-    data, output = read_graph(path), Path(output)
-    asked = {"data": str(path), **asdict(run), "config": dict(run.config), "search": list(search)}
-    check_folder(output, asked, resume)
-    write_json(output / "config.json", asked)
-    searched = {}
-    if search:
-        run, searched = choose_curvature(run, data, search, output, progress)
-    fits = []
-    for seed in range(run.seeds):
-        done = output / "models" / f"seed-{seed}" / "fit.json"
-        if not done.exists():
-            model, found = train_seed(run, data, seed, progress and progress(f"seed {seed}"))
-            model.save_pretrained(done.parent)
-            write_json(done, found)
-        fits.append(json.loads(done.read_text()))
-    metrics = {"searched": searched, "curvature": run.config.get("c", 1.0), **summary(fits)}
-    write_json(output / "manifest.json", manifest([Path(path)], range(run.seeds)))
-    write_json(output / "metrics.json", metrics)
-    return metrics
+    return train_seeds(GraphTrainings(path, run, search, device), output, resume=resume, progress=progress)
 
 
-def choose_curvature(
-    run: GraphRun,
-    data: GraphData,
-    search: tuple[float, ...],
-    output: Path,
-    progress: Callable[[str], Progress] | None = None,
-) -> tuple[GraphRun, dict[str, float]]:
-    """The run at the curvature that does best on the first seed's validation, and all scores."""
-    path = output / "curvatures.json"
-    scores = json.loads(path.read_text()) if path.exists() else {}
-    for c in search:
-        if f"{c:g}" not in scores:
-            tried = replace(run, config={**run.config, "c": c})
-            _, found = train_seed(tried, data, 0, progress and progress(f"c = {c:g}"))
-            scores[f"{c:g}"] = found["valid"][found["metric"]]
-            write_json(path, scores)
-    best = max(search, key=lambda c: scores[f"{c:g}"])
-    return replace(run, config={**run.config, "c": best}), scores
+def estimate_graph(
+    path: str | PathLike, run: GraphRun, search: Sequence[float] = (), device: str = AUTO
+) -> Cost:
+    """What `train_graph` would take, without early stopping."""
+    data, course = read_graph(path), run.recipe.course(0, device)
+
+    def make():
+        problem = run.problem(data, 0)
+        model = build(run, data, problem, 0)
+        problem.to(choose_device(course.device))
+        return model, run.recipe.optimizer(model), problem
+
+    return estimate_training(make, course, run.seeds + len(search))
 
 
-def summary(fits: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(fits: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Scores of all seeds: mean and standard deviation by part, and each seed's own."""
     return {"metric": fits[0]["metric"], **mean_over_seeds(fits), "seeds": fits}

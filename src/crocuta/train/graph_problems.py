@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +28,22 @@ from crocuta.models.graph import (
     points_of,
 )
 from crocuta.nn.graph import Graph
+from crocuta.runs.loop import Learner, Score
 from crocuta.train.graph_scores import hop_distances, reconstruction_scores
 from crocuta.train.graph_start import tree_layout
+from crocuta.train.seeds import class_columns, class_rows
 
 ALL_PAIRS = 5000  # nodes up to which every distance is known in training
 LANDMARKS = 256  # sources whose distances are known in a larger graph
-JUDGED = 256  # nodes of a larger graph that reconstruction is judged by
+JUDGED = 256  # nodes of a larger graph that reconstruction is evaluated on
+SHOWN_PAIRS = 10_000  # of a reconstruction, that predictions.tsv holds
+BLOCK = 1 << 16  # pairs at a time
+
+Table = tuple[list[str], Iterable[Sequence[Any]]]  # columns, rows
 
 
-class Problem:
-    """Inputs, a loss, and scores by part; `headline` is the score that chooses among epochs."""
+class Problem(Learner):
+    """Inputs, a loss, and scores by part; `headline` is the score that chooses among epochs, each of one step."""
 
     headline: str
     model: type[GraphModel]
@@ -47,17 +54,56 @@ class Problem:
     def start(self, model: Any, generator: torch.Generator) -> None:
         """Prepare a new model; by default nothing."""
 
-    def loss(self, model: Any, generator: torch.Generator) -> Tensor:
-        """Of one step."""
+    def match(self, model: Any) -> None:
+        """Gives features the model's precision."""
+        if self.features is not None:
+            self.features = self.features.to(next(model.parameters()).dtype)
+
+    def to(self, device: torch.device) -> None:
+        """Moves what models are given, and what they are compared with."""
+        for name, value in vars(self).items():
+            setattr(self, name, _moved(value, device))
+
+    def batches(self, step: int, process: int, processes: int) -> Sequence[None]:
+        return (None,)  # the whole graph
+
+    def score(self, model: Any) -> Score:
+        found = self.evaluate(model, "valid")
+        best = found[self.headline]
+        values = {f"valid_{name}": value for name, value in found.items()}
+        return Score((best, found.get("log_likelihood", 0.0)), values, f"validation {best:.3f}")
+
+    def evaluate(self, model: Any, part: str) -> dict[str, float]:
+        """Scores on "valid" or "test"."""
         raise NotImplementedError
 
-    def score(self, model: Any, part: str) -> dict[str, float]:
-        """On "valid" or "test"."""
+    def answers(self, model: Any, pairs: Tensor | None = None) -> np.ndarray:
+        """What a model says of pairs (P, 2) of nodes, (P,); or of the classes of all nodes, (N, classes)."""
         raise NotImplementedError
+
+    def predictions(self, model: Any, names: Sequence[str], seed: int) -> Table:
+        """What a model says of the test part, beside the truth."""
+        raise NotImplementedError
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor | Graph):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(_moved(part, device) for part in value)
+    if isinstance(value, dict):
+        return {name: _moved(part, device) for name, part in value.items()}
+    return value
+
+
+def _by_pairs(names: Sequence[str], pairs: Tensor, columns: list[str], *values: Any) -> Table:
+    """A table of pairs of nodes."""
+    ends = ([names[i], names[j]] for i, j in pairs.tolist())
+    return ["source", "target", *columns], ([*pair, *row] for pair, *row in zip(ends, *values, strict=True))
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Features:
     """What of a graph training may look at: `degrees` adds one-hot degrees, of training links only."""
 
     degrees: bool = False
@@ -78,7 +124,7 @@ class LinkProblem(Problem):
 
     headline, model = "auroc", GraphForLinkPrediction
 
-    def __init__(self, data: GraphData, inputs: Inputs, seed: int, valid: float = 0.05, test: float = 0.1):
+    def __init__(self, data: GraphData, inputs: Features, seed: int, valid: float = 0.05, test: float = 0.1):
         split = split_links(data, valid, test, seed)
         self.graph = Graph(torch.from_numpy(split.train.T), data.num_nodes, undirected=True)
         self.features = inputs.features(data, split.train)
@@ -93,25 +139,38 @@ class LinkProblem(Problem):
             )
         }
 
-    def loss(self, model: GraphForLinkPrediction, generator: torch.Generator) -> Tensor:
+    def loss(self, model: GraphForLinkPrediction, batch: None = None) -> Tensor:
         """Cross-entropy of the training links and as many pairs drawn anew from those that are not."""
-        i, j = torch.randint(self.nodes, (2, len(self.links)), generator=generator)
+        i, j = torch.randint(self.nodes, (2, len(self.links)), device=self.links.device)
         key = torch.minimum(i, j) * self.nodes + torch.maximum(i, j)
         place = torch.searchsorted(self.known, key).clamp_max(len(self.known) - 1)
         others = torch.stack([i, j], dim=1)[(self.known[place] != key) & (i != j)]
         pairs = torch.cat([self.links, others])
-        labels = torch.zeros(len(pairs))
+        labels = torch.zeros(len(pairs), device=pairs.device)
         labels[: len(self.links)] = 1
         return model(self.features, self.graph, pairs, labels).loss
 
-    @torch.no_grad()
-    def score(self, model: GraphForLinkPrediction, part: str) -> dict[str, float]:
+    def evaluate(self, model: GraphForLinkPrediction, part: str) -> dict[str, float]:
         """AUROC and average precision."""
         pairs, count = self.parts[part]
-        p = model(self.features, self.graph, pairs).logits.double().sigmoid().numpy()
+        p = self.answers(model, pairs)
         labels = np.arange(len(pairs)) < count
         found = scores(labels.astype(np.int64), np.stack([1 - p, p], axis=1))
         return {"auroc": found["auroc"], "auprc": found["auprc"]}
+
+    @torch.no_grad()
+    def answers(self, model: GraphForLinkPrediction, pairs: Tensor | None = None) -> np.ndarray:
+        """Probabilities of links."""
+        assert pairs is not None
+        embedding = model.encode(self.features, self.graph)
+        blocks = [model.score(embedding, block) for block in pairs.split(BLOCK)]
+        return torch.cat(blocks).double().sigmoid().cpu().numpy()
+
+    def predictions(self, model: GraphForLinkPrediction, names: Sequence[str], seed: int) -> Table:
+        pairs, count = self.parts["test"]
+        labels = [int(i < count) for i in range(len(pairs))]
+        answers = self.answers(model, pairs)
+        return _by_pairs(names, pairs, ["label", "seed", "p(link)"], labels, [seed] * len(pairs), answers)
 
 
 class NodeProblem(Problem):
@@ -119,7 +178,7 @@ class NodeProblem(Problem):
 
     headline, model = "accuracy", GraphForNodeClassification
 
-    def __init__(self, data: GraphData, inputs: Inputs, seed: int, split: str = "clean"):
+    def __init__(self, data: GraphData, inputs: Features, seed: int, split: str = "clean"):
         parts = split_nodes(data, split, seed=seed)
         self.leaked = parts.leaked
         self.graph = Graph(torch.from_numpy(data.edges.T), data.num_nodes, undirected=True)
@@ -127,19 +186,31 @@ class NodeProblem(Problem):
         self.labels = torch.from_numpy(data.labels)  # type: ignore[arg-type]
         self.parts = {name: torch.from_numpy(nodes) for name, nodes in parts._asdict().items()}
 
-    def loss(self, model: GraphForNodeClassification, generator: torch.Generator) -> Tensor:
+    def loss(self, model: GraphForNodeClassification, batch: None = None) -> Tensor:
         """Cross-entropy of the training nodes."""
         return model(self.features, self.graph, self.labels, self.parts["train"]).loss
 
     @torch.no_grad()
-    def score(self, model: GraphForNodeClassification, part: str) -> dict[str, float]:
+    def evaluate(self, model: GraphForNodeClassification, part: str) -> dict[str, float]:
         """Accuracy, F1 and (negated, so that more is better) cross-entropy."""
         nodes = self.parts[part]
         logits = model(self.features, self.graph).logits[nodes].double()
         labels = self.labels[nodes]
-        found = scores(labels.numpy(), logits.softmax(1).numpy())
+        found = scores(labels.cpu().numpy(), logits.softmax(1).cpu().numpy())
         entropy = torch.nn.functional.cross_entropy(logits, labels).item()
         return {"accuracy": found["accuracy"], "f1": found["f1"], "log_likelihood": -entropy}
+
+    @torch.no_grad()
+    def answers(self, model: GraphForNodeClassification, pairs: Tensor | None = None) -> np.ndarray:
+        """Probabilities of the classes of all nodes."""
+        return model(self.features, self.graph).logits.double().softmax(1).cpu().numpy()
+
+    def predictions(self, model: GraphForNodeClassification, names: Sequence[str], seed: int) -> Table:
+        nodes = self.parts["test"].cpu().numpy()
+        p, labels = self.answers(model)[nodes], self.labels.cpu().numpy()[nodes]
+        classes = [str(i) for i in range(p.shape[1])]
+        shown, truth = [names[int(node)] for node in nodes], [str(label) for label in labels]
+        return class_columns(classes), class_rows(shown, truth, model.config.encoder, seed, classes, p)
 
 
 class DistanceProblem(Problem):
@@ -150,7 +221,7 @@ class DistanceProblem(Problem):
 
     headline, model, held_out = "map", GraphForReconstruction, False
 
-    def __init__(self, data: GraphData, inputs: Inputs, seed: int, pairs: int = 8192):
+    def __init__(self, data: GraphData, inputs: Features, seed: int, pairs: int = 8192):
         self.graph = Graph(torch.from_numpy(data.edges.T), data.num_nodes, undirected=True)
         self.features = inputs.features(data, data.edges)
         self.links, self.pairs = torch.from_numpy(data.edges), pairs
@@ -170,20 +241,19 @@ class DistanceProblem(Problem):
     def start(self, model: GraphForReconstruction, generator: torch.Generator) -> None:
         """Points of nodes begin as the graph's breadth-first tree; everything is in float64, for its depth."""
         torch.nn.Module.double(model)
-        if self.features is not None:
-            self.features = self.features.double()
+        self.match(model)
         if isinstance(model.encoder.inputs, torch.nn.Module):
             m, width = model.encoder.manifold, model.config.hidden_size
             points, length = tree_layout(m, self.edges, model.config.num_nodes, width, generator)
             next(model.encoder.inputs.parameters()).data.copy_(points)
             model.log_scale.data.fill_(math.log(length))
 
-    def loss(self, model: GraphForReconstruction, generator: torch.Generator) -> Tensor:
+    def loss(self, model: GraphForReconstruction, batch: None = None) -> Tensor:
         """Distortion of edges, of pairs two edges apart, and of pairs at any distance, a third each."""
         third = self.pairs // 3
 
         def some(count: int) -> Tensor:
-            return torch.randint(count, (third,), generator=generator)
+            return torch.randint(count, (third,), device=self.links.device)
 
         rows, columns = some(len(self.sources)), some(self.hops.shape[1])
         apart = self.hops[rows, columns]
@@ -193,11 +263,13 @@ class DistanceProblem(Problem):
         if len(self.near):
             groups.append((self.near[some(len(self.near))], 2.0))
         pairs = torch.cat([group for group, _ in groups])
-        targets = torch.cat([torch.as_tensor(hops).expand(len(group)) for group, hops in groups])
+        targets = torch.cat(
+            [torch.as_tensor(hops, device=pairs.device).expand(len(group)) for group, hops in groups]
+        )
         return model(self.features, self.graph, pairs, targets).loss
 
     @torch.no_grad()
-    def score(self, model: GraphForReconstruction, part: str) -> dict[str, float]:
+    def evaluate(self, model: GraphForReconstruction, part: str) -> dict[str, float]:
         """Mean average precision and average distortion."""
         points = points_of(model.encode(self.features, self.graph))
         sources, hops = self.judged
@@ -207,8 +279,27 @@ class DistanceProblem(Problem):
 
         return reconstruction_scores(rows, hops, sources)
 
+    @torch.no_grad()
+    def answers(self, model: GraphForReconstruction, pairs: Tensor | None = None) -> np.ndarray:
+        """Distances, in edges."""
+        assert pairs is not None
+        blocks = [model(self.features, self.graph, block).distances for block in pairs.split(BLOCK)]
+        return torch.cat(blocks).cpu().numpy()
 
-def make_problem(task: str, data: GraphData, inputs: Inputs, seed: int, split: str = "clean") -> Problem:
+    def predictions(self, model: GraphForReconstruction, names: Sequence[str], seed: int) -> Table:
+        """Of pairs at random among those whose distance is known."""
+        rng, (rows, columns) = np.random.default_rng(seed), self.hops.shape
+        drawn = torch.from_numpy(np.unique(rng.integers(rows * columns, size=SHOWN_PAIRS)))
+        row, target = (part.to(self.hops.device) for part in (drawn // columns, drawn % columns))
+        hops = self.hops[row, target]
+        pairs, hops = torch.stack([self.sources[row], target], dim=1)[hops > 0], hops[hops > 0]
+        answers = self.answers(model, pairs)
+        return _by_pairs(
+            names, pairs, ["hops", "seed", "distance"], hops.tolist(), [seed] * len(pairs), answers
+        )
+
+
+def make_problem(task: str, data: GraphData, inputs: Features, seed: int, split: str = "clean") -> Problem:
     """The problem of a task: "lp", "nc" or "md".
 
     Raises:
@@ -220,4 +311,4 @@ def make_problem(task: str, data: GraphData, inputs: Inputs, seed: int, split: s
         return NodeProblem(data, inputs, seed, split)
     if task == "md":
         return DistanceProblem(data, inputs, seed)
-    raise InputError(f"--task is {task!r}, expected lp (links), nc (classes of nodes) or md (distances)")
+    raise InputError(f"`task` is {task!r}, expected lp (links), nc (classes of nodes) or md (distances)")

@@ -52,10 +52,10 @@ def reconstruction_scores(
         nodes, truth = sources[start : start + block], hops[start : start + block].float()
         distance = rows(nodes).float()
         ratios.append((distance / truth)[truth > 0])
-        distance[torch.arange(len(nodes)), nodes] = torch.inf
+        distance[torch.arange(len(nodes), device=nodes.device), nodes] = torch.inf
         order = distance.argsort(1)
         hit = (truth == 1).gather(1, order)
-        found = hit.cumsum(1) / torch.arange(1, hit.shape[1] + 1)
+        found = hit.cumsum(1) / torch.arange(1, hit.shape[1] + 1, device=hit.device)
         degree = hit.sum(1)
         each = (found * hit).sum(1) / degree.clamp_min(1)
         precision.append(each[degree > 0])

@@ -1,21 +1,12 @@
-"""Training image classifiers over seeds, into a run folder; resumable at every epoch.
+"""Training image classifiers over seeds; `crocuta.train.seeds` tells of the run folder.
 
-```
-run/
-  config.json       what was asked
-  manifest.json     where it was done: versions, machine, command, digest of the data
-  metrics.json      scores of every seed, mean and standard deviation
-  models/seed-0/    the model of the best epoch on validation, its image processor, fit.json
-```
+Beside each seed's model lies its image processor; predictions.tsv numbers the test images from 0.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -23,30 +14,36 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModelForImageClassification, PreTrainedModel, ViTConfig
 
 from crocuta.analysis.scores import scores
 from crocuta.data.image_jitter import Jitter
-from crocuta.data.images import ImageParts, Images, read_images
+from crocuta.data.images import ImageParts, Images, files_of, read_images
 from crocuta.errors import InputError
-from crocuta.files import write_json
 from crocuta.models.image_processor import CrocutaImageProcessor
 from crocuta.models.lorentz_resnet import LorentzResNetConfig
 from crocuta.models.lvit import LViTConfig
 from crocuta.optim import parameter_groups
-from crocuta.runs.device import memory_mb
-from crocuta.runs.manifest import manifest
-from crocuta.runs.optimisation import learning_rate_factor
+from crocuta.runs.claim import Claim
+from crocuta.runs.cost import Cost, estimate_training
+from crocuta.runs.device import AUTO, choose_device
+from crocuta.runs.loop import Course, Learner, Score, epochs, mixed
+from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.runs.recipe import Recipe
-from crocuta.train.checkpoint import load_checkpoint, read_state, save_checkpoint
-from crocuta.train.seeds import check_folder, mean_over_seeds
+from crocuta.train.seeds import (
+    PREDICTIONS,
+    Trainings,
+    class_columns,
+    class_rows,
+    learn,
+    train_seeds,
+    write_table,
+)
 
 MODELS = {"lvit": LViTConfig, "vit": ViTConfig, "lorentz-resnet": LorentzResNetConfig}
-LAST_RATE = 0.01  # of the learning rate, where its cosine ends
-
-Progress = Callable[[int, int, float], None]  # epoch, epochs, validation accuracy
+FLOOR = 0.01  # of the learning rate, where its cosine ends
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class ImageRun:
 
 
 class Split(NamedTuple):
-    """Images to fit, to choose the epoch by, and to judge on."""
+    """Images to fit, to choose the epoch by, and to evaluate on."""
 
     train: Images
     valid: Images
@@ -132,7 +129,7 @@ def build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
         square = f" of {wanted} x {wanted} pixels" if wanted else ""
         raise InputError(
             f"model {run.model} reads images{square} in {model.config.num_channels} channels, these have"
-            f" {size[0]} x {size[1]} in {channels}; pictures in folders are brought to a size by --image-size"
+            f" {size[0]} x {size[1]} in {channels}; pictures in folders are brought to a size by `image_size`"
         )
     return model
 
@@ -161,96 +158,74 @@ def _build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
         raise InputError(f"model {run.model}: {str(error).splitlines()[0]}") from error
 
 
-def fit(
-    model: PreTrainedModel,
-    data: Split,
-    run: ImageRun,
-    folder: Path,
-    seed: int,
-    *,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Trains in place; `folder` holds the best epoch's model and, until the end, a checkpoint to go on from.
+class ImageLearner(Learner):
+    """Every image once in an epoch, in an order that follows from seed and epoch."""
+
+    def __init__(self, data: Split, run: ImageRun, seed: int):
+        self.data, self.run, self.seed = data, run, seed
+        self.processor = make_processor(data.train)
+        self.steps = -(-len(data.train) // run.recipe.batch_size)  # of an epoch
+        self._order: tuple[int, Tensor] | None = None
+
+    def batches(self, step: int, process: int, processes: int) -> list[np.ndarray]:
+        epoch, place = divmod(step, self.steps)
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(mixed(self.seed, epoch))
+            self._order = epoch, torch.randperm(len(self.data.train), generator=generator)
+        return [self._order[1].split(self.run.recipe.batch_size)[place].numpy()]
+
+    def loss(self, model: Any, batch: np.ndarray) -> Tensor:
+        images = self.data.train
+        pixels, labels = _pixels(images.pixels[batch], model), torch.from_numpy(images.labels[batch])
+        logits = model(pixel_values=normalise(self.processor, self.run.jitter(pixels))).logits
+        return F.cross_entropy(logits, labels.to(logits.device), label_smoothing=self.run.label_smoothing)
+
+    def score(self, model: Any) -> Score:
+        """Accuracy decides; of equals, the one that is surer of the true classes."""
+        images = self.data.valid
+        p = probabilities(model, self.processor, images.pixels)
+        accuracy = float((p.argmax(1) == images.labels).mean())
+        likelihood = float(np.log(p[np.arange(len(images)), images.labels].clip(1e-12)).mean())
+        return Score((accuracy, likelihood), {"valid_accuracy": accuracy}, f"validation {accuracy:.3f}")
+
+    def course(self, device: str = AUTO) -> Course:
+        """What the loop is asked for."""
+        recipe = self.run.recipe
+        return Course(
+            recipe.epochs * self.steps, warm_up=recipe.warmup, floor=FLOOR, clip=recipe.clip,
+            evaluate=epochs(recipe.epochs, self.steps), device=device, seed=self.seed,
+        )  # fmt: skip
+
+    def optimizer(self, model: PreTrainedModel) -> torch.optim.AdamW:
+        """With groups for matrices, the rest, and curvatures."""
+        recipe = self.run.recipe
+        groups = parameter_groups(
+            model, recipe.learning_rate, recipe.curvature_learning_rate, recipe.weight_decay
+        )
+        return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+
+
+def fit(model: PreTrainedModel, learner: ImageLearner, device: str = AUTO, **options: Any) -> dict[str, Any]:
+    """Trains in place, ends with the best epoch's weights; returns scores by part and what it took.
+
+    Args:
+        options: of `crocuta.runs.loop.fit`: where checkpoints lie, who hears of progress.
 
     Raises:
-        InputError: the loss is not finite; says at which epoch.
+        InputError: the loss or its gradient is not finite; says at which step.
     """
-    recipe, processor = run.recipe, make_processor(data.train)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)  # pyright: ignore[reportArgumentType]
-    groups = parameter_groups(
-        model, recipe.learning_rate, recipe.curvature_learning_rate, recipe.weight_decay
-    )
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
-    rates = [group["lr"] for group in groups]
-    state = read_state(folder) or {
-        "epoch": 0, "best": -1.0, "history": [], "seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0,
-    }  # fmt: skip
-    if state["epoch"]:
-        load_checkpoint(optimizer, state["folder"])
-        model.load_state_dict(type(model).from_pretrained(state["folder"] / "model").state_dict())
-    for epoch in range(state["epoch"] + 1, recipe.epochs + 1):
-        wall, cpu = time.perf_counter(), time.process_time()
-        loss = _epoch(model, data.train, processor, run, optimizer, rates, seed, epoch)
-        state["seconds"] += time.perf_counter() - wall
-        state["cpu_seconds"] += time.process_time() - cpu
-        state["peak_memory_mb"] = max(state["peak_memory_mb"], memory_mb())
-        accuracy = judge(model, processor, data.valid)["accuracy"]
-        if accuracy >= state["best"]:
-            model.save_pretrained(folder)
-            processor.save_pretrained(folder)
-            state |= {"best": accuracy, "best_epoch": epoch}
-        state["history"].append({"epoch": epoch, "loss": loss, "valid_accuracy": accuracy})
-        state["epoch"] = epoch
-        save_checkpoint(
-            folder, model, optimizer, {key: value for key, value in state.items() if key != "folder"}
-        )
-        if progress:
-            progress(epoch, recipe.epochs, accuracy)
-    model.load_state_dict(type(model).from_pretrained(folder).state_dict())
-    found = {part: judge(model, processor, getattr(data, part)) for part in ("valid", "test")}
-    kept = {key: state[key] for key in ("best_epoch", "seconds", "cpu_seconds", "peak_memory_mb", "history")}
-    return {"seed": seed, **found, **kept, "epochs": recipe.epochs, "parameters": model.num_parameters()}
+    course = learner.course(device)
+    model.to(choose_device(device))  # pyright: ignore[reportArgumentType]
+    found = learn(model, learner.optimizer(model), learner, course, learner.steps, **options)
+    parts = {
+        part: evaluate(model, learner.processor, getattr(learner.data, part)) for part in ("valid", "test")
+    }
+    return {"seed": learner.seed, **parts, **found}
 
 
-def _epoch(
-    model: PreTrainedModel,
-    images: Images,
-    processor: CrocutaImageProcessor,
-    run: ImageRun,
-    optimizer: torch.optim.Optimizer,
-    rates: list[float],
-    seed: int,
-    epoch: int,
-) -> float:
-    """Every image once, in an order that follows from seed and epoch; the mean loss."""
-    torch.manual_seed(1_000_003 * seed + epoch)  # so that a resumed training does what an unbroken one does
-    order = torch.randperm(len(images))
-    batches = order.split(run.recipe.batch_size)
-    total, steps = 0.0, run.recipe.epochs * len(batches)
-    model.train()
-    for i, rows in enumerate(batches):
-        share = learning_rate_factor((epoch - 1) * len(batches) + i, steps, run.recipe.warmup, LAST_RATE)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * share
-        pixels, labels = _batch(images, rows.numpy(), model.device)
-        logits = model(pixel_values=normalise(processor, run.jitter(pixels))).logits
-        loss = F.cross_entropy(logits, labels, label_smoothing=run.label_smoothing)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss.item()} at epoch {epoch}; lower --learning-rate (or check the images)"
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), run.recipe.clip)
-        optimizer.step()
-        total += loss.item() * len(rows)
-    return total / len(images)
-
-
-def _batch(images: Images, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    pixels = torch.from_numpy(images.pixels[rows]).to(device).float() / 255
-    return pixels, torch.from_numpy(images.labels[rows]).to(device)
+def _pixels(pixels: np.ndarray, model: Any) -> Tensor:
+    """Bytes as floats between 0 and 1, where the model is."""
+    return torch.from_numpy(pixels).to(model.device).float() / 255
 
 
 def normalise(processor: CrocutaImageProcessor, pixels: Tensor) -> Tensor:
@@ -260,17 +235,66 @@ def normalise(processor: CrocutaImageProcessor, pixels: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def judge(
-    model: PreTrainedModel, processor: CrocutaImageProcessor, images: Images, batch_size: int = 250
-) -> dict[str, float]:
-    """Scores of a model on images; see `crocuta.analysis.scores`."""
+def probabilities(
+    model: Any, processor: CrocutaImageProcessor, pixels: np.ndarray, batch_size: int = 250
+) -> np.ndarray:
+    """Of the classes (n, classes), of images (n, channels, height, width) of 8 bits as the model reads them."""
     model.eval()
     found = []
-    for rows in np.array_split(np.arange(len(images)), max(1, len(images) // batch_size)):
-        pixels, _ = _batch(images, rows, model.device)
-        found.append(model(pixel_values=normalise(processor, pixels)).logits.float().softmax(-1).cpu())
-    result = scores(images.labels, torch.cat(found).numpy())
-    return {name: value for name, value in result.items() if math.isfinite(value)}
+    for rows in np.array_split(pixels, max(1, len(pixels) // batch_size)):
+        logits = model(pixel_values=normalise(processor, _pixels(rows, model))).logits
+        found.append(logits.float().softmax(-1).cpu())
+    return torch.cat(found).numpy()
+
+
+def evaluate(model: Any, processor: CrocutaImageProcessor, images: Images) -> dict[str, float]:
+    """Scores of a model on images; see `crocuta.analysis.scores`."""
+    return finite_scores(images.labels, probabilities(model, processor, images.pixels))
+
+
+def finite_scores(labels: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    """Those that these labels define."""
+    return {name: value for name, value in scores(labels, p).items() if math.isfinite(value)}
+
+
+class ImageTrainings(Trainings):
+    """The seeds of a run on the images of a file or folder."""
+
+    kind, unit = "image train", "steps"
+
+    def __init__(self, path: str | PathLike, run: ImageRun, image_size: int | None, device: str):
+        self.path, self.run, self.image_size, self.device, self.seeds = (
+            path,
+            run,
+            image_size,
+            device,
+            run.seeds,
+        )
+        self.settings = {"image_size": image_size, **asdict(run)}
+        pretrained = run.model if run.model not in MODELS and Path(run.model).is_dir() else None
+        self.inputs = {"data": files_of(path), "model": pretrained}
+
+    def begin(self, run: Claim, progress: Progress) -> None:
+        self.data = split(read_images(self.path, self.image_size), self.run.valid, self.run.test)
+
+    def train(self, seed: int, folder: Path, stage: Stage, keep: Callable[[], object]) -> dict[str, Any]:
+        model, learner = build(self.run, self.data.train, seed), ImageLearner(self.data, self.run, seed)
+        found = fit(model, learner, self.device, folder=folder, stage=stage, keep=keep)
+        model.save_pretrained(folder)
+        learner.processor.save_pretrained(folder)
+        test = self.data.test
+        classes, names = test.classes, [str(i) for i in range(len(test))]
+        labels, p = [classes[i] for i in test.labels], probabilities(model, learner.processor, test.pixels)
+        rows = class_rows(names, labels, Path(self.run.model).name, seed, classes, p)
+        write_table(folder / PREDICTIONS, class_columns(classes), rows)
+        return found
+
+    def about(self, fits: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "model": self.run.model,
+            "classes": list(self.data.train.classes),
+            "images": {name: len(images) for name, images in self.data._asdict().items()},
+        }
 
 
 def train_images(
@@ -279,41 +303,35 @@ def train_images(
     output: str | PathLike,
     *,
     image_size: int | None = None,
+    device: str = AUTO,
     resume: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Trains every seed on the images of a file or folder, and writes the run folder.
+    """Trains every seed on the images of a file or folder, writes the run folder, and returns its metrics.
 
     Args:
         path: see `crocuta.data.images.read_images`.
         image_size: height and width of pictures in folders.
-        resume: go on with a run that was stopped, at the epoch where it was.
-        progress: gives a callback for a training of that name.
+        device: see `crocuta.runs.device.choose_device`.
+        resume: go on with a run that was stopped, where it was; a finished run is shown.
 
     Raises:
-        InputError: the images or the settings do not fit; the folder holds another run.
+        InputError: the images or the settings do not fit; the folder may not be taken.
     """
-    output = Path(output)
-    asked = json.loads(json.dumps({"data": str(path), "image_size": image_size, **asdict(run)}))
-    check_folder(output, asked, resume)
-    data = split(read_images(path, image_size), run.valid, run.test)
-    fits = []
-    for seed in range(run.seeds):
-        folder = output / "models" / f"seed-{seed}"
-        if not (folder / "fit.json").exists():
-            model = build(run, data.train, seed)
-            write_json(output / "config.json", asked)
-            found = fit(model, data, run, folder, seed, progress=progress and progress(f"seed {seed}"))
-            write_json(folder / "fit.json", found)
-            shutil.rmtree(folder / "checkpoint")
-        fits.append(json.loads((folder / "fit.json").read_text()))
-    metrics = {
-        "model": run.model,
-        "classes": list(data.train.classes),
-        "seeds": fits,
-        **mean_over_seeds(fits),
-    }
-    metrics["images"] = {name: len(images) for name, images in data._asdict().items()}
-    write_json(output / "manifest.json", manifest([Path(path)], range(run.seeds)))
-    write_json(output / "metrics.json", metrics)
-    return metrics
+    return train_seeds(
+        ImageTrainings(path, run, image_size, device), output, resume=resume, progress=progress
+    )
+
+
+def estimate_images(
+    path: str | PathLike, run: ImageRun, image_size: int | None = None, device: str = AUTO
+) -> Cost:
+    """What `train_images` would take."""
+    learner = ImageLearner(split(read_images(path, image_size), run.valid, run.test), run, 0)
+
+    def make():
+        model = build(run, learner.data.train, 0)
+        model.to(choose_device(device))  # pyright: ignore[reportArgumentType]
+        return model, learner.optimizer(model), learner
+
+    return estimate_training(make, learner.course(device), run.seeds)

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console(highlight=False)
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.verbs.options import DEVICE, DRY_RUN, OVERWRITE, RESUME, check_file
+
+console = make_console()
 
 graph = typer.Typer(no_args_is_help=True, help="Learn from graphs: links, classes of nodes, distances.")
 
@@ -30,8 +33,8 @@ def train(
     ] = "hybonet",
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("graph-run"),
     dim: Annotated[int, typer.Option(min=1, help="Intrinsic dimensions of every layer.")] = 16,
-    layers: Annotated[int, typer.Option(min=0)] = 2,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings, each with a split of its own.")] = 5,
+    layers: Annotated[int, typer.Option(min=0, help="Number of graph convolutions.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with a split of its own.")] = 5,
     curvature: Annotated[
         str, typer.Option(help="shared: one for all layers. per-layer: one for each.")
     ] = "shared",
@@ -48,18 +51,24 @@ def train(
         str | None, typer.Option(help="GCN, HGCN, HGNN: row, symmetric or none; by default as published.")
     ] = None,
     heads: Annotated[int, typer.Option(min=1, help="GAT, HGAT, GIL.")] = 1,
-    dropout: Annotated[float, typer.Option(min=0, max=0.99)] = 0.0,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Share of activations that are set to zero in training.")
+    ] = 0.0,
     split: Annotated[
         str, typer.Option(help="nc. clean: disjoint. public: the file's. original: hgcn's, which leaks.")
     ] = "clean",
     degrees: Annotated[bool, typer.Option("--degrees", help="Add one-hot degrees to the features.")] = False,
-    epochs: Annotated[int, typer.Option(min=1)] = 1000,
+    epochs: Annotated[int, typer.Option(min=1, help="Steps on the whole graph, at most.")] = 1000,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without progress before stopping.")] = 200,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 0.01,
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Keep the seeds that are done.")] = False,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of Riemannian Adam.")] = 0.01,
+    weight_decay: Annotated[
+        float, typer.Option(min=0, help="Of Riemannian Adam; decoupled, so that useful values exceed Adam's.")
+    ] = 0.0,
+    device: DEVICE = "auto",
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
-    """Train a graph encoder and judge it: metrics.json, manifest.json and a model for each seed.
+    """Train a graph encoder over several seeds and evaluate it: a run folder with models, scores and a report.
 
     Examples:
 
@@ -75,21 +84,74 @@ def train(
 
     prepare()
     from crocuta.errors import InputError
-    from crocuta.train.graph import GraphRecipe, GraphRun, train_graph
+    from crocuta.report.seeds import write_seeds_report
+    from crocuta.runs.progress import shown
+    from crocuta.train.graph import GraphRecipe, GraphRun, estimate_graph, train_graph
 
     if curvature not in ("shared", "per-layer"):
-        raise InputError(f"--curvature is {curvature!r}, expected shared or per-layer")
+        raise InputError(f"`curvature` is {curvature!r}, expected shared or per-layer")
     config = {
         "encoder": encoder, "hidden_size": dim, "num_layers": layers, "space": space, "dropout": dropout,
         "activation": activation, "attention": attention, "heads": heads, "learnable": learnable,
         "normalisation": normalisation, "per_layer": curvature == "per-layer",
         "c": (c if c and len(c) > 1 else (c or [1.0])[0]),
     }  # fmt: skip
-    recipe = GraphRecipe(epochs=epochs, patience=patience, lr=learning_rate, weight_decay=weight_decay)
-    run = GraphRun(task, config, recipe, seeds, split, degrees)
-    with EpochBars() as bars:
-        metrics = train_graph(data, run, output, search=_numbers(search), resume=resume, progress=bars.begin)
-    _show(metrics, output)
+    recipe = GraphRecipe(
+        epochs=epochs, patience=patience, learning_rate=learning_rate, weight_decay=weight_decay
+    )
+    run = GraphRun(task=task, config=config, recipe=recipe, seeds=seeds, split=split, degrees=degrees)
+    curvatures = _numbers(search)
+    if dry_run:
+        cost = estimate_graph(data, run, curvatures, device)
+        cost.check("lower `dim`")
+        trainings = seeds + len(curvatures)
+        console.print(f"{trainings} trainings of {cost.parameters:,} parameters, at most: {cost.sentence()}")
+        return
+    with shown() as progress:
+        metrics = train_graph(
+            data, run, output, search=curvatures, device=device, resume=resume, progress=progress
+        )
+    report = write_seeds_report(output)
+    show_seeds(metrics, f"curvature c = {metrics['curvature']}")
+    leaked = metrics["seeds"][0].get("leaked")
+    if leaked:
+        console.print(f"[bold]{leaked:.0%} of test nodes are training nodes:[/] this split leaks.")
+    console.print(wrote("Report", report))
+
+
+@graph.command("predict")
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder that `crocuta graph train` made.")],
+    pairs: Annotated[
+        Path | None,
+        typer.Argument(help="Two names of nodes on each line; not for runs that tell classes of nodes."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table to write.")] = Path("links.tsv"),
+    data: Annotated[Path | None, typer.Option(help="The graph of the run, if it lies elsewhere now.")] = None,
+    device: DEVICE = "auto",
+    overwrite: OVERWRITE = False,
+) -> None:
+    """Predict new links, distances, or classes of all nodes: means over the seeds of a run.
+
+    Examples:
+
+    `crocuta graph predict run/ pairs.tsv -o links.tsv`
+
+    `crocuta graph predict cora-run/ -o classes.tsv`
+    """
+    from crocuta.quiet import prepare
+
+    prepare()
+    from crocuta.runs.progress import shown
+    from crocuta.runs.saved import SavedRun
+    from crocuta.train.graph_predict import predict_graph
+
+    check_file(output, overwrite)
+    with shown() as progress:
+        count = predict_graph(
+            SavedRun(run, "graph train"), output, pairs, data=data, device=device, progress=progress
+        )
+    console.print(wrote(f"{count:,} rows", output))
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -99,51 +161,23 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(",") if part)
     except ValueError:
-        raise InputError(f"--search is {text!r}, expected numbers such as 0.3,1,3") from None
+        raise InputError(f"`search` is {text!r}, expected numbers such as 0.3,1,3") from None
 
 
-class EpochBars:
-    """A bar for each training."""
-
-    def __enter__(self):
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self.bars = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24),
-            TextColumn("epoch {task.completed}/{task.total}, validation {task.fields[score]}"), TimeElapsedColumn(),
-            console=console, transient=True,
-        )  # fmt: skip
-        self.bars.start()
-        return self
-
-    def __exit__(self, *error):
-        self.bars.stop()
-
-    def begin(self, name: str):
-        """A callback for the training of that name."""
-        task = self.bars.add_task(name, total=None, score="")
-
-        def move(epoch: int, epochs: int, score: float) -> None:
-            self.bars.update(task, completed=epoch, total=epochs, score=f"{score:.3f}")
-
-        return move
-
-
-def _show(metrics: dict, output: Path) -> None:
+def show_seeds(metrics: dict, about: str) -> None:
+    """The scores of a run over seeds."""
     from rich.table import Table
 
-    table = Table(title=f"{len(metrics['seeds'])} seeds, curvature c = {metrics['curvature']}")
-    for column in ("score", "validation", "test"):
+    from crocuta.report.words import plus_minus
+
+    count = len(metrics["seeds"])
+    table = Table(title=f"{count} {'seed' if count == 1 else 'seeds'}, {safe(about)}")
+    parts = {
+        name: metrics[part] for part, name in (("valid", "validation"), ("test", "test")) if part in metrics
+    }
+    for column in ("score", *parts):
         table.add_column(column, justify="left" if column == "score" else "right")
     for name in metrics["test"]:
-        table.add_row(name, *(spread(metrics[part][name]) for part in ("valid", "test")))
+        scores = [part.get(name, {"mean": None, "sd": None}) for part in parts.values()]
+        table.add_row(name, *(plus_minus(each["mean"], each["sd"], 4) for each in scores))
     console.print(table)
-    leaked = metrics["seeds"][0].get("leaked")
-    if leaked:
-        console.print(f"[bold]{leaked:.0%} of test nodes are training nodes:[/] this split leaks.")
-    console.print(f"→ [bold]{output / 'metrics.json'}[/]")
-
-
-def spread(value: dict) -> str:
-    """`0.9712 ± 0.0034`, without the second where there is one seed."""
-    return f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if value["sd"] is not None else "")

@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from crocuta.verbs.graph import EpochBars, spread
+from crocuta.runs.console import console as make_console
+from crocuta.runs.console import safe, wrote
+from crocuta.verbs.graph import show_seeds
+from crocuta.verbs.options import DEVICE, DRY_RUN, OVERWRITE, RESUME, check_file
 
-console = Console(highlight=False)
+console = make_console()
+
+TRAINED = Annotated[Path, typer.Argument(help="Run folder that `crocuta image train` made.")]
 
 image = typer.Typer(no_args_is_help=True, help="Classify images.")
 
@@ -30,29 +34,31 @@ def train(
         str, typer.Option(help="lvit, vit or lorentz-resnet, new; or a folder of a pretrained one.")
     ] = "lvit",
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("image-run"),
-    epochs: Annotated[int, typer.Option(min=1)] = 50,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings, each with weights of its own.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with weights of its own.")] = 3,
     patch_size: Annotated[int, typer.Option(min=1, help="lvit, vit: pixels of a patch, each way.")] = 4,
     width: Annotated[int, typer.Option(min=1, help="Intrinsic dimensions; lorentz-resnet: at first.")] = 64,
     layers: Annotated[
         int, typer.Option(min=1, help="Transformer layers; lorentz-resnet: stages, each twice as wide.")
     ] = 4,
-    heads: Annotated[int, typer.Option(min=1)] = 4,
+    heads: Annotated[int, typer.Option(min=1, help="lvit, vit: heads of attention.")] = 4,
     c: Annotated[float, typer.Option("--c", help="c > 0 of curvature -c.")] = 1.0,
     learnable: Annotated[bool, typer.Option("--learnable", help="Training moves the curvature.")] = False,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Bring pictures in folders to this size.")
     ] = None,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.05,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW, at its highest.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 0.05,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 64,
     shift: Annotated[float, typer.Option(min=0, max=0.5, help="Random shifts, share of the width.")] = 0.08,
     degrees: Annotated[float, typer.Option(min=0, max=180, help="Random turns.")] = 10.0,
     zoom: Annotated[float, typer.Option(min=0, max=0.9, help="Random changes of size.")] = 0.1,
     flip: Annotated[bool, typer.Option("--flip", help="Turn images left to right at random.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    device: DEVICE = "auto",
+    resume: RESUME = False,
+    dry_run: DRY_RUN = False,
 ) -> None:
-    """Train an image classifier and judge it: metrics.json, manifest.json and a model for each seed.
+    """Train an image classifier over several seeds and evaluate it: a run folder with models, scores and a report.
 
     Examples:
 
@@ -66,8 +72,10 @@ def train(
 
     prepare()
     from crocuta.data.image_jitter import Jitter
+    from crocuta.report.seeds import write_seeds_report
+    from crocuta.runs.progress import shown
     from crocuta.runs.recipe import Recipe
-    from crocuta.train.images import ImageRun, train_images
+    from crocuta.train.images import ImageRun, estimate_images, train_images
 
     recipe = Recipe(
         learning_rate=learning_rate,
@@ -88,9 +96,82 @@ def train(
             "depths": [2] * layers, "channels": [width * 2**i for i in range(layers)], **curved
         },
     }  # fmt: skip
-    run = ImageRun(model, sizes.get(model, {}), recipe, Jitter(shift, degrees, zoom, flip), seeds)
-    with EpochBars() as bars:
-        metrics = train_images(data, run, output, image_size=image_size, resume=resume, progress=bars.begin)
-    for name in ("accuracy", "mcc"):
-        console.print(f"test {name} [bold cyan]{spread(metrics['test'][name])}[/]")
-    console.print(f"→ [bold]{output / 'metrics.json'}[/]")
+    jitter = Jitter(shift=shift, degrees=degrees, zoom=zoom, flip=flip)
+    run = ImageRun(model=model, sizes=sizes.get(model, {}), recipe=recipe, jitter=jitter, seeds=seeds)
+    if dry_run:
+        cost = estimate_images(data, run, image_size, device)
+        cost.check("lower `batch_size`")
+        console.print(f"{seeds} trainings of {cost.parameters:,} parameters: {cost.sentence()}")
+        return
+    with shown() as progress:
+        metrics = train_images(
+            data, run, output, image_size=image_size, device=device, resume=resume, progress=progress
+        )
+    report = write_seeds_report(output)
+    show_seeds(metrics, model)
+    console.print(wrote("Report", report))
+
+
+@image.command("predict")
+def predict(
+    run: TRAINED,
+    images: Annotated[
+        Path, typer.Argument(help="A picture, a folder of pictures, an idx file, or CIFAR-10's binary batch.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table to write.")] = Path("classes.tsv"),
+    device: DEVICE = "auto",
+    overwrite: OVERWRITE = False,
+) -> None:
+    """Predict classes of images: means over the seeds of a run.
+
+    Example: `crocuta image predict run/ photos/ -o classes.tsv`
+    """
+    from crocuta.quiet import prepare
+
+    prepare()
+    from crocuta.runs.progress import shown
+    from crocuta.runs.saved import SavedRun
+    from crocuta.train.image_predict import predict_images
+
+    check_file(output, overwrite)
+    with shown() as progress:
+        count = predict_images(SavedRun(run, "image train"), images, output, device=device, progress=progress)
+    console.print(wrote(f"{count:,} images", output))
+
+
+@image.command("evaluate")
+def evaluate(
+    run: TRAINED,
+    images: Annotated[Path, typer.Argument(help="Images with classes, as `crocuta image train` reads them.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for the scores of all seeds.")
+    ] = None,
+    device: DEVICE = "auto",
+    overwrite: OVERWRITE = False,
+) -> None:
+    """Evaluate the models of a run on other images whose classes are known.
+
+    Example: `crocuta image evaluate run/ t10k-images-idx3-ubyte.gz -o scores.json`
+    """
+    from crocuta.quiet import prepare
+
+    prepare()
+    from crocuta.files import write_json
+    from crocuta.runs.manifest import describe
+    from crocuta.runs.progress import shown
+    from crocuta.runs.saved import SavedRun
+    from crocuta.train.image_predict import evaluate_images
+
+    if output is not None:
+        check_file(output, overwrite)
+    saved = SavedRun(run, "image train")
+    with shown() as progress:
+        found = evaluate_images(saved, images, device=device, progress=progress)
+    show_seeds(found, f"{found['images']:,} images of {images.name}")
+    if describe(images)["sha256"] == saved.inputs["data"][0]["sha256"]:
+        console.print(
+            f"[bold]These images are those of the training:[/] {safe(images)} tells nothing of new ones."
+        )
+    if output is not None:
+        write_json(output, found)
+        console.print(wrote("", output))
