@@ -23,7 +23,16 @@ def test_simulate_then_measure(tmp_path):
     assert code == 0, output
     assert "train" in output
     names = {path.name for path in folder.iterdir()}
-    assert names == {"train.csv", "dev.csv", "test.csv", "tree.nwk", "sequences.fasta", "scenario.json"}
+    assert names == {
+        "train.csv",
+        "dev.csv",
+        "test.csv",
+        "tree.nwk",
+        "sequences.fasta",
+        "scenario.json",
+        "config.json",
+        "manifest.json",
+    }
     assert json.loads((folder / "scenario.json").read_text())["noise"] == 0.1
     quick = ["--nulls", "9", "--subset", "20"]
     code, output = call("hyperbolicity", folder / "tree.nwk", *quick, "-o", tmp_path / "out" / "tree")

@@ -27,6 +27,7 @@ def _write_inputs(folder: Path) -> None:
     (folder / "genome.fa").write_text("".join(contigs))
     (folder / "other.fa").write_text(f">chr1\n{''.join(rng.choice(list('ACGT'), 2000))}\n")
     _lines(folder / "edges.tsv", [f"{(i - 1) // 2}\t{i}" for i in range(1, 63)])
+    _lines(folder / "pairs.txt", ["0 1", "5 40"])
     (folder / "tree.nwk").write_text("((((a:1,b:1):1,(c:1,d:1):1):1,((e:1,f:1):1,g:2):1):1,(h:1,i:2):2);\n")
 
 

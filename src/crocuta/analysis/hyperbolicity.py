@@ -20,9 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from crocuta.analysis.bootstrap import Interval
 from crocuta.analysis.distances import Distances
-from crocuta.analysis.nulls import Test, against_nulls
+from crocuta.analysis.nulls import NULLS, Test, against_nulls
 from crocuta.errors import InputError
 
+SUBSETS = 30  # random ones, where there are more points than in one
 TILE = 32_768  # float32 entries of a tile: together with its partner it stays in a core's cache
 
 
@@ -151,7 +152,7 @@ def measure(
     distances: Distances,
     *,
     subset: int = 100,
-    subsets: int = 30,
+    subsets: int = SUBSETS,
     quadruples: int = 20_000,
     exact_up_to: int = 500,
     nulls: int = 199,
@@ -167,7 +168,7 @@ def measure(
         quadruples: drawn per subset for `average`.
         exact_up_to: the largest number of points for which all quadruples are looked at; time grows as n^4.
         nulls: draws of each null; the smallest p-value is 1 / (nulls + 1). 0: no tests.
-        progress: called with 1 after each step, `subsets` plus what the nulls take.
+        progress: called with 1 after each of its `steps`.
 
     Raises:
         InputError: fewer than 4 points, or all in one place.
@@ -208,6 +209,11 @@ def measure(
         average=mean_interval(average),
         tests=tests,
     )
+
+
+def steps(n: int, subset: int, nulls: int) -> int:
+    """How many steps `measure` takes for n points: subsets, and draws of the nulls."""
+    return (SUBSETS if subset < n else 1) + len(NULLS) * nulls
 
 
 def relative_deltas(D: np.ndarray, quadruples: np.ndarray) -> tuple[float, float]:

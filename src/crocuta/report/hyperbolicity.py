@@ -85,7 +85,7 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 
 def write_hyperbolicity(stem: Path, name: str, found: Hyperbolicity, distances: Distances) -> None:
     """Writes `<stem>.json`, and `<stem>.png` and `.svg` with the distributions."""
-    write_json(stem.with_suffix(".json"), as_json(name, found))
+    write_json(stem.with_name(f"{stem.name}.json"), as_json(name, found))
     with styled():
         save(distributions(name, distances, found), stem)
 

@@ -92,9 +92,9 @@ def line(index: int) -> str | tuple:
 
 def save(figure: Figure, stem: Path) -> None:
     """Writes `<stem>.png` and `<stem>.svg` on white."""
-    with replacing(stem.with_suffix(".png"), "wb") as file:
+    with replacing(stem.with_name(f"{stem.name}.png"), "wb") as file:
         figure.savefig(file, format="png", dpi=200, facecolor="white")
-    with replacing(stem.with_suffix(".svg"), "wb") as file:
+    with replacing(stem.with_name(f"{stem.name}.svg"), "wb") as file:
         figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None})
 
 
