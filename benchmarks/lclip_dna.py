@@ -27,14 +27,14 @@ from crocuta.train.words import (
     Parts,
     WordsRecipe,
     chance,
-    fit_words,
-    judged,
+    evaluate,
     make_words,
     mean_score,
     scores,
     split,
     views,
 )
+from crocuta.train.words_training import fit_words
 
 YEAST = "yeast/Saccharomyces_cerevisiae.R64-1-1"
 GENOMES = {
@@ -89,15 +89,15 @@ def well_known(sequences: Sequences, labels: list[str], species: list[str], capt
 def fit_clip(
     kind: str, library: Library, parts: Parts, every: list[csr_matrix], seed: int, hyena: bool = False
 ) -> dict[str, Any]:
-    """Trains an ensemble of L-CLIP or CLIP and judges it."""
+    """Trains an ensemble of L-CLIP or CLIP and evaluates it."""
     recipe = WordsRecipe(flat=kind == "CLIP", hyena_kmers=HYENA_KMERS if hyena else 0, seed=seed)
     start = time.perf_counter()
     ensemble = fit_words(library, parts, recipe, every)
     one = Ensemble(ensemble.models[:1], ensemble.words)
-    found = {"one of them": judged(one, library, parts.test), "parameters": one.models[0].num_parameters()}
+    found = {"one of them": evaluate(one, library, parts.test), "parameters": one.models[0].num_parameters()}
     if kind == "L-CLIP":
         found["curvature"] = torch.as_tensor(one.models[0].manifold.c).item()
-    found |= {name: judged(ensemble, library, getattr(parts, name)) for name in ("valid", "test")}
+    found |= {name: evaluate(ensemble, library, getattr(parts, name)) for name in ("valid", "test")}
     return found | {"seconds": time.perf_counter() - start, "members": recipe.members, "seed": seed}
 
 
@@ -121,8 +121,8 @@ def fit_ridge(
                 away = centre * 0 if centred else centre
                 goal = captions - centre if centred else captions
                 likeness = sharpness * cosine(kernel @ weight + away, goal) + share * words.prior
-                judged = scores(likeness[valid], library.labels[valid], words.labels)
-                if mean_score(judged) > best[0]:
+                validated = scores(likeness[valid], library.labels[valid], words.labels)
+                if mean_score(validated) > best[0]:
                     tested = scores(likeness[test], library.labels[test], words.labels)
                     setting = {
                         "kinds": chosen,
@@ -130,7 +130,7 @@ def fit_ridge(
                         "centred": centred,
                         "sharpness": sharpness,
                     }
-                    best = mean_score(judged), {"valid": judged, "test": tested} | setting
+                    best = mean_score(validated), {"valid": validated, "test": tested} | setting
     return best[1]
 
 

@@ -37,6 +37,7 @@ from crocuta.retrieval import (
     exact_match,
     fit_rag,
 )
+from crocuta.runs.progress import shown
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "retrieval.json"
@@ -91,7 +92,9 @@ def answer(name: str, data: Data, seed: int, epochs: int) -> dict[str, Any]:
         model.prompt.encoder.requires_grad_(False)  # type: ignore[union-attr]
     start = time.perf_counter(), time.process_time()
     train = [question for question in questions if question.split == "train"]
-    losses = fit_rag(model, train, RagRecipe(epochs=epochs, learning_rate=2e-3, seed=seed), show)
+    recipe = RagRecipe(epochs=epochs, learning_rate=2e-3, seed=seed)
+    with shown() as progress, progress.stage(name, unit="steps") as stage:
+        losses = fit_rag(model, train, recipe, stage=stage)
     spent = time.perf_counter() - start[0], time.process_time() - start[1]
     test = judged(data.asked)
     right = exact_match(model, [item.question for item in test])
@@ -118,11 +121,6 @@ def seeds_found(model: Any, test: list[Asked]) -> dict[str, float]:
         named = {place[word.strip("?")] for word in item.question.text.split() if word.strip("?") in place}
         hits["one" if len(named) == 1 else "two"].append(set(seeds.entities) == named)
     return {key: float(np.mean(found)) for key, found in hits.items()}
-
-
-def show(step: int, steps: int, loss: float) -> None:
-    if step % 100 == 0:
-        print(f"  {step}/{steps} loss {loss:.3f}", flush=True)
 
 
 def answers(options: argparse.Namespace) -> None:

@@ -158,17 +158,17 @@ def _language_model(
     if name is not None:
         return _pretrained(name)
     kept = folder and folder / "language_model"
-    if kept and kept.exists():
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(kept)
-    else:
+    if not (kept and kept.exists()):
         texts = [f"{question.text}\n{question.answer}" for question in questions]
         sentences = [graph.sentence(i) for i in range(len(graph.triples))]
         tokenizer = train_tokenizer([*texts, *sentences])
-        if kept:
-            with replacing_path(kept) as temporary:
-                tokenizer.save_pretrained(temporary)
+        if not kept:
+            return small_language_model(tokenizer), tokenizer
+        with replacing_path(kept) as temporary:
+            tokenizer.save_pretrained(temporary)
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(kept)  # now as after an interruption: a loaded one is saved otherwise
     return small_language_model(tokenizer), tokenizer
 
 
