@@ -120,7 +120,7 @@ class Reference:
         arrays = {
             "weight": here.weight.numpy(),
             "person": here.person.numpy(),
-            "rates": np.float32(self.rates),
+            "rates": np.asarray(self.rates, np.float32),
         }
         for i, table in enumerate(here.alleles):
             arrays[f"{i}.alleles"] = np.packbits(table.numpy(), axis=-1)
