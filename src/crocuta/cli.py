@@ -95,9 +95,21 @@ for verb in (demo, train):
 
 
 #: What a verb calls for a run of a kind.
-REPORTS = {"train": "crocuta.report.write_report", "evaluate": "crocuta.report.write_report"}
-EVALUATES = {"train": "crocuta.verbs.train.evaluate_sequences"}
-PREDICTS = {"train": "crocuta.verbs.train.predict_sequences"}
+REPORTS = {
+    "train": "crocuta.report.write_report",
+    "evaluate": "crocuta.report.write_report",
+    "graph train": "crocuta.report.seeds.report_seeds",
+    "image train": "crocuta.report.seeds.report_seeds",
+}
+EVALUATES = {
+    "train": "crocuta.verbs.train.evaluate_sequences",
+    "image train": "crocuta.verbs.image.evaluate_classes",
+}
+PREDICTS = {
+    "train": "crocuta.verbs.train.predict_sequences",
+    "graph train": "crocuta.verbs.graph.predict_nodes",
+    "image train": "crocuta.verbs.image.predict_classes",
+}
 
 
 def for_kind(run: Path, verb: str, table: dict[str, str], **options: Any) -> Callable:

@@ -18,7 +18,7 @@ from crocuta.data.graphs import read_graph
 from crocuta.data.images import read_images
 from crocuta.errors import InputError
 from crocuta.nn.graph import Graph
-from crocuta.report.seeds import write_seeds_report
+from crocuta.report.seeds import report_seeds
 from crocuta.runs.recipe import Recipe
 from crocuta.runs.saved import SavedRun
 from crocuta.train import graph as graphs
@@ -206,7 +206,7 @@ def test_a_mac_computes_graphs_on_its_processor(monkeypatch):
 
 def test_a_report_shows_every_seed_and_what_was_asked(runs):
     for task in ("lp", "nc", "md"):
-        page = write_seeds_report(runs / task).read_text()
+        page = report_seeds([runs / task]).read_text()
         assert "seed 1" in page
         assert "learning rate</dt><dd>0.03" in page
         assert (runs / task / "figures" / "training.svg").exists()
@@ -268,7 +268,7 @@ def test_an_image_run_has_all_that_others_have(image_run):
     assert metrics["test"]["accuracy"]["mean"] > 0.9
     modes = {stat.S_IMODE(path.stat().st_mode) for path in image_run.rglob("*") if path.is_file()}
     assert modes == {0o644}
-    page = write_seeds_report(image_run).read_text()
+    page = report_seeds([image_run]).read_text()
     assert "vit: classes of" in page
 
 
@@ -317,7 +317,7 @@ def test_runs_of_the_first_version_are_read(old_runs, tmp_path):
     assert (graph.kind, image.kind) == ("graph train", "image train")
     assert GraphRun.read(graph.config).recipe.learning_rate == 0.01
     for run in (graph, image):
-        assert "Test, seed 0" in write_seeds_report(run).read_text()
+        assert "Test, seed 0" in report_seeds([run.path]).read_text()
     (tmp_path / "pairs").write_text("0 1\n2 3\n")
     links = tmp_path / "links.tsv"
     assert predict_graph(graph, links, tmp_path / "pairs", data=old_runs / "data" / "edges.tsv") == 2

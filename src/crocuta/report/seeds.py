@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from crocuta.errors import InputError
 from crocuta.files import replacing
 from crocuta.report.figures import shortened
 from crocuta.report.rendering import render
@@ -28,17 +29,24 @@ MEANT = MEANINGS | {
 TASKS = {"lp": "links", "nc": "classes of nodes", "md": "distances"}
 
 
-def write_seeds_report(run: str | PathLike | SavedRun) -> Path:
-    """Writes `report.html` and `figures/` into the folder of a finished run, and returns the page.
+def report_seeds(runs: Sequence[str | PathLike], output: str | PathLike | None = None) -> Path:
+    """Writes the page of a run of a graph or of images and, in the same folder, `figures/`; returns the page.
+
+    Args:
+        runs: one run folder.
+        output: the page; None: `report.html` in the run.
 
     Raises:
-        InputError: it is no finished run of a graph or of images.
+        InputError: it is none or has not ended, or there are several.
     """
-    saved = run if isinstance(run, SavedRun) else SavedRun(run, *KINDS)
+    if len(runs) != 1:
+        raise InputError(f"{len(runs)} runs; expected one: pages of `crocuta graph` and `image` show one run")
+    saved = SavedRun(runs[0], *KINDS)
+    target = saved.path / "report.html" if output is None else Path(output)
     metrics, fits = saved.metrics, saved.metrics["seeds"]
     headline = metrics.get("metric", "accuracy")
     with styled():
-        pictures = [_picture(saved.path, *drawn) for drawn in _figures(fits, headline)]
+        pictures = [_picture(target.parent, *drawn) for drawn in _figures(fits, headline)]
     page = render(
         "seeds.html",
         title=_title(saved),
@@ -52,9 +60,9 @@ def write_seeds_report(run: str | PathLike | SavedRun) -> Path:
         inputs=[record for records in saved.inputs.values() for record in records],
         manifest=_versions(read_json(saved.path / "manifest.json")),
     )
-    with replacing(saved.path / "report.html") as file:
+    with replacing(target) as file:
         file.write(page)
-    return saved.path / "report.html"
+    return target
 
 
 def _title(saved: SavedRun) -> str:

@@ -84,7 +84,7 @@ def train(
 
     prepare()
     from crocuta.errors import InputError
-    from crocuta.report.seeds import write_seeds_report
+    from crocuta.report.seeds import report_seeds
     from crocuta.runs.progress import shown
     from crocuta.train.graph import GraphRecipe, GraphRun, estimate_graph, train_graph
 
@@ -111,7 +111,7 @@ def train(
         metrics = train_graph(
             data, run, output, search=curvatures, device=device, resume=resume, progress=progress
         )
-    report = write_seeds_report(output)
+    report = report_seeds([output])
     show_seeds(metrics, f"curvature c = {metrics['curvature']}")
     leaked = metrics["seeds"][0].get("leaked")
     if leaked:
@@ -142,15 +142,21 @@ def predict(
     from crocuta.quiet import prepare
 
     prepare()
+    check_file(output, overwrite)
+    predict_nodes(run, pairs, output, data=data, device=device)
+
+
+def predict_nodes(
+    run: Path, pairs: Path | None, output: Path, data: Path | None = None, device: str = "auto"
+) -> None:
+    """What `crocuta predict` calls for a run of a graph."""
     from crocuta.runs.progress import shown
     from crocuta.runs.saved import SavedRun
     from crocuta.train.graph_predict import predict_graph
 
-    check_file(output, overwrite)
+    saved = SavedRun(run, "graph train")
     with shown() as progress:
-        count = predict_graph(
-            SavedRun(run, "graph train"), output, pairs, data=data, device=device, progress=progress
-        )
+        count = predict_graph(saved, output, pairs, data=data, device=device, progress=progress)
     console.print(wrote(f"{count:,} rows", output))
 
 

@@ -72,7 +72,7 @@ def train(
 
     prepare()
     from crocuta.data.image_jitter import Jitter
-    from crocuta.report.seeds import write_seeds_report
+    from crocuta.report.seeds import report_seeds
     from crocuta.runs.progress import shown
     from crocuta.runs.recipe import Recipe
     from crocuta.train.images import ImageRun, estimate_images, train_images
@@ -107,7 +107,7 @@ def train(
         metrics = train_images(
             data, run, output, image_size=image_size, device=device, resume=resume, progress=progress
         )
-    report = write_seeds_report(output)
+    report = report_seeds([output])
     show_seeds(metrics, model)
     console.print(wrote("Report", report))
 
@@ -129,11 +129,16 @@ def predict(
     from crocuta.quiet import prepare
 
     prepare()
+    check_file(output, overwrite)
+    predict_classes(run, images, output, device)
+
+
+def predict_classes(run: Path, images: Path, output: Path, device: str = "auto") -> None:
+    """What `crocuta predict` calls for a run of images."""
     from crocuta.runs.progress import shown
     from crocuta.runs.saved import SavedRun
     from crocuta.train.image_predict import predict_images
 
-    check_file(output, overwrite)
     with shown() as progress:
         count = predict_images(SavedRun(run, "image train"), images, output, device=device, progress=progress)
     console.print(wrote(f"{count:,} images", output))
@@ -156,6 +161,13 @@ def evaluate(
     from crocuta.quiet import prepare
 
     prepare()
+    evaluate_classes(run, images, output, device, overwrite)
+
+
+def evaluate_classes(
+    run: Path, images: Path, output: Path | None, device: str = "auto", overwrite: bool = False
+) -> None:
+    """What `crocuta evaluate` calls for a run of images; `output` is a JSON file."""
     from crocuta.files import write_json
     from crocuta.runs.manifest import describe
     from crocuta.runs.progress import shown
