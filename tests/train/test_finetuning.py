@@ -151,7 +151,10 @@ def test_the_first_non_finite_layer_is_named(splits, config):
     inputs = Collator(model.config)([(splits.train.sequences[0], splits.train.labels[0])])
     with torch.no_grad():
         model.hyena.backbone.layers[0].mlp.fc1.weight.fill_(1e38)
-    assert first_non_finite(model, lambda: model(**inputs)) == "the output of layer hyena.backbone.layers.0.mlp.fc1"
+    assert (
+        first_non_finite(model, lambda: model(**inputs))
+        == "the output of layer hyena.backbone.layers.0.mlp.fc1"
+    )
     with torch.no_grad():
         model.score.bias.fill_(torch.nan)
     assert first_non_finite(model, lambda: model(**inputs)) == "parameter score.bias"
