@@ -168,7 +168,9 @@ def _language_model(
             tokenizer.save_pretrained(temporary)
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(kept)  # now as after an interruption: a loaded one is saved otherwise
+    tokenizer = AutoTokenizer.from_pretrained(
+        kept
+    )  # now as after an interruption: a loaded one is saved otherwise
     return small_language_model(tokenizer), tokenizer
 
 
