@@ -87,3 +87,16 @@ def test_shortened_commands_are_shown():
 
 def test_quick_start_is_run():
     assert sum(len(block.commands) for block in blocks("README.md") if not block.reason) >= 10
+
+
+PRIVATE = re.compile(
+    r"\b(letters?|people|judge[sd]?|judging|foret\w+|likeliest|so many|beside|learnt|goes on|told|by commas)\b",
+    re.I,
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_prose_uses_the_words_of_the_field(page):
+    """Nucleotides, individuals, evaluate, predict; code is left out, since names change elsewhere."""
+    prose = re.sub(r"```.*?```|`[^`]*`|https?://\S+", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    assert PRIVATE.findall(prose) == []
