@@ -37,7 +37,7 @@ def test_train_and_ask(tmp_path):
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["test"]["questions"] == 6
     assert metrics["commonest_answer"]["test"] == 2 / 6
-    assert "of 6 questions (the commonest answer: 0.333)" in result.output
+    assert "of 6 questions (the most common answer: 0.333)" in result.output
     rows = (output / "predictions-test.tsv").read_text().splitlines()
     assert rows[1].split("\t")[:2] == ["What is element24?", "SINE"]
     assert json.loads((output / "manifest.json").read_text())["data"][0]["path"].endswith("triples.tsv")

@@ -113,13 +113,13 @@ def report_rag(runs: Sequence[str | PathLike], output: str | PathLike | None = N
     answer = "No question was held out, so nothing says how well the model answers."
     if bars:
         answer = f"{bars[-1].value:.1%} of the answers to {list(parts.values())[-1]} questions are exactly right; the"
-        answer += f" commonest answer of training is right for {bars[-1].chance:.1%}."
+        answer += f" most common answer of training is right for {bars[-1].chance:.1%}."
     page = Page(
         "Answers from a knowledge graph", answer,
         [(f"{name} questions", f"{metrics[split]['questions']:,}") for split, name in parts.items()]
         + [("language model", _language_model(saved))],
-        bars, "commonest answer",
-        "Share of questions whose answer is exactly right; diamond: if every answer were the commonest of training.",
+        bars, "most common answer",
+        "Share of questions whose answer is exactly right; diamond: if all answers were the most common of training.",
         [_groups("Answer by answer", "answer", rows, ("right answer", "test questions")), mistakes],
     )  # fmt: skip
     return _write(saved, page, output)

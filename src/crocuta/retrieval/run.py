@@ -4,7 +4,7 @@
 run/
   config.json             what was asked
   manifest.json           where it was done
-  metrics.json            exact match by split, and of guessing the commonest answer
+  metrics.json            exact match by split, and of always guessing the most common answer
   predictions-valid.tsv, predictions-test.tsv   questions, their answers, and the model's
   predictions.tsv         those of the test
   models/
@@ -267,7 +267,7 @@ def _write_predictions(path: Path, questions: Sequence[Question], answers: Seque
 
 
 def commonest(questions: Sequence[Question]) -> dict[str, float]:
-    """Exact match, by split, of the commonest answer of training to every question."""
+    """Exact match, by split, of the most common answer of training to every question."""
     answers = Counter(question.answer for question in part(questions, "train"))
     guess = answers.most_common(1)[0][0] if answers else ""
     parts = {split: part(questions, split) for split in ("valid", "test")}

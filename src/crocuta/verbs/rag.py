@@ -94,7 +94,7 @@ def train(
             found, guess = metrics[split], metrics["commonest_answer"][split]
             console.print(
                 f"{split}: exact match [bold]{found['exact_match']:.3f}[/] of {found['questions']:,} questions"
-                f" (the commonest answer: {guess:.3f})"
+                f" (the most common answer: {guess:.3f})"
             )
     console.print(wrote("", page))
 
