@@ -100,6 +100,9 @@ REPORTS = {
     "evaluate": "crocuta.report.write_report",
     "graph train": "crocuta.report.seeds.report_seeds",
     "image train": "crocuta.report.seeds.report_seeds",
+    "pretrain": "crocuta.report.pretraining.report_pretraining",
+    "words train": "crocuta.report.retrieval.report_words",
+    "rag train": "crocuta.report.retrieval.report_rag",
 }
 EVALUATES = {
     "train": "crocuta.verbs.train.evaluate_sequences",

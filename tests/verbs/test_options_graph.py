@@ -91,7 +91,7 @@ TREE = {
     "--output": ("out", SIMULATE, lambda got: Path(got.folder) == Path("out")),
     "--scenario": ("A", SIMULATE, lambda got: got.scenario.kind == "A"),
     **{
-        f"--{name.replace('_', '-')}": (str(value), SIMULATE, lambda got, n=name, v=value: getattr(got.scenario, n) == v)
+        f"--{name.replace('_', '-')}": (str(value), SIMULATE, lambda g, n=name, v=value: vars(g.scenario)[n] == v)
         for name, value in {
             "sequences": 77, "length": 33, "height": 0.3, "noise": 0.2, "classes": 3, "separation": 0.4, "split": "leaf",
             "model": "gtr", "kappa": 5.0, "gamma": 0.7, "death": 0.1, "indel_rate": 0.2, "seed": 8,

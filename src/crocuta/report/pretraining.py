@@ -68,8 +68,19 @@ def rows(run: PretrainingRun, title: str) -> list[tuple[str, ...]]:
     ]
 
 
-def write_pretraining(folder: str | PathLike, title: str) -> Path:
-    """Writes `figures/curve.png`, `.svg` and `report.html` into the folder of a pretraining; returns the page."""
+def report_pretraining(runs: Sequence[str | PathLike], output: str | PathLike | None = None) -> Path:
+    """Writes the page of a pretraining again, for `crocuta report`; see `write_pretraining`.
+
+    Raises:
+        InputError: there are several runs, or this one has not ended.
+    """
+    if len(runs) != 1:
+        raise InputError("runs of `crocuta pretrain` are not compared; report them one by one")
+    return write_pretraining(runs[0], Path(runs[0]).name, output)
+
+
+def write_pretraining(folder: str | PathLike, title: str, output: str | PathLike | None = None) -> Path:
+    """Writes `figures/curve.png`, `.svg` and the page (default `report.html`) of a pretraining; returns the page."""
     folder = Path(folder)
     run = read_pretraining(folder)
     with styled():
@@ -86,9 +97,10 @@ def write_pretraining(folder: str | PathLike, title: str) -> Path:
         parts=run.config["parts"],
         genome=_genome(run.config),
     )
-    with replacing(folder / "report.html") as file:
+    page = Path(output or folder / "report.html")
+    with replacing(page) as file:
         file.write(html)
-    return folder / "report.html"
+    return page
 
 
 def _genome(config: dict[str, Any]) -> str:
