@@ -99,9 +99,9 @@ def sequences() -> Group:
         "Classify sequences",
         "MCC",
         rows,
-        "Published test sets of GUE, three seeds. A difference within the half-width of the 95% interval over test sequences"
-        " is called level (HypLoRA: within 0.05). HyenaDNA-tiny from scratch has not converged in the hour that"
-        " these tables took on two cores.",
+        "Published test sets of GUE, three seeds. A difference within the half-width of the 95% interval over test"
+        " sequences is called level (HypLoRA: within 0.05). HyenaDNA-tiny from scratch has not converged in the hour"
+        " that these tables took on two cores.",
     )
 
 
@@ -130,8 +130,8 @@ def long_sequences() -> Group:
         "Model long sequences",
         "score",
         rows,
-        "A difference within the half-width of the 95% interval over test windows is called level. Below, one forward pass over"
-        " a whole sequence on two cores, both sides with an allocator that keeps freed memory"
+        "A difference within the half-width of the 95% interval over test windows is called level. Below, one forward"
+        " pass over a whole sequence on two cores, both sides with an allocator that keeps freed memory"
         " ([long range](docs/long_range.md)).",
     )
 
