@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from crocuta.analysis.scores import scores
+from crocuta.analysis.scores import METRICS, scores
 from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
 from crocuta.files import follow_umask
@@ -111,7 +111,7 @@ def train_network(
     trainer = make_trainer(classifier, splits, checkpoints, recipe, seed, metric, both_strands, device, watch)
     trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     adaptation.finish(classifier)
-    fit = replace(summary(trainer, splits, watch, seed), trained_parameters=trained)
+    fit = replace(summary(trainer, watch, seed), trained_parameters=trained)
     trainer.save_model(str(folder))
     shutil.rmtree(checkpoints)
     follow_umask(folder)
@@ -254,7 +254,7 @@ def last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def summary(trainer: ClassifierTrainer, splits: Splits, watch: Watch, seed: int) -> Fit:
+def summary(trainer: ClassifierTrainer, watch: Watch, seed: int) -> Fit:
     """Costs and history of a finished training; the model in `trainer` is the best one by now."""
     epochs: dict[int, dict[str, float]] = {}
     for entry in trainer.state.log_history:
@@ -267,15 +267,16 @@ def summary(trainer: ClassifierTrainer, splits: Splits, watch: Watch, seed: int)
         {key: row[key] for key in row if not key.endswith(("_runtime", "_per_second"))}
         for row in epochs.values()
     ]
-    logits = trainer.predict(trainer.eval_dataset).predictions
     best = trainer.state.best_global_step or trainer.state.global_step
+    best_epoch = round(best / trainer.state.global_step * trainer.state.epoch)
+    chosen = {key.removeprefix("valid_"): value for key, value in history[best_epoch - 1].items()}
     return Fit(
         seed=seed,
         parameters=trainer.model.num_parameters(),
         seconds=watch.seconds,
         peak_memory_mb=watch.peak,
         epochs=len(history),
-        best_epoch=round(best / trainer.state.global_step * trainer.state.epoch),
+        best_epoch=best_epoch,
         history=history,
-        valid=dict(scores(splits.valid.labels, to_probabilities(logits, problem(splits.train)))),
+        valid={metric: chosen[metric] for metric in METRICS},
     )
