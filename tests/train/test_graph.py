@@ -125,11 +125,11 @@ def test_reconstruction_scores_by_hand():
 
 
 def test_large_graphs_are_learned_from_landmarks(monkeypatch):
-    for name, value in (("ALL_PAIRS", 10), ("LANDMARKS", 4), ("JUDGED", 6)):
+    for name, value in (("ALL_PAIRS", 10), ("LANDMARKS", 4), ("EVALUATED", 6)):
         monkeypatch.setattr(f"crocuta.train.graph_problems.{name}", value)
     problem = DistanceProblem(tree(), Features(), seed=0)
     assert problem.hops.shape == (4, 31)
-    assert len(problem.judged[0]) == 6
+    assert len(problem.evaluated[0]) == 6
 
 
 def save(data: GraphData, path):

@@ -16,6 +16,10 @@ def of_config(name, value):
     return lambda got: got.run.config[name] == value
 
 
+def has(scenario, name, value):
+    return getattr(scenario, name.replace("-", "_")) == value
+
+
 GRAPH, GRAPH_COST = "crocuta.train.graph.train_graph", "crocuta.train.graph.estimate_graph"
 GRAPH_TRAIN = {
     "--task": ("nc", GRAPH, lambda got: got.run.task == "nc"),
@@ -91,10 +95,10 @@ TREE = {
     "--output": ("out", SIMULATE, lambda got: Path(got.folder) == Path("out")),
     "--scenario": ("A", SIMULATE, lambda got: got.scenario.kind == "A"),
     **{
-        f"--{name.replace('_', '-')}": (str(value), SIMULATE, lambda g, n=name, v=value: vars(g.scenario)[n] == v)
+        f"--{name}": (f"{value}", SIMULATE, lambda got, n=name, v=value: has(got.scenario, n, v))
         for name, value in {
-            "sequences": 77, "length": 33, "height": 0.3, "noise": 0.2, "classes": 3, "separation": 0.4, "split": "leaf",
-            "model": "gtr", "kappa": 5.0, "gamma": 0.7, "death": 0.1, "indel_rate": 0.2, "seed": 8,
+            "sequences": 77, "length": 33, "height": 0.3, "noise": 0.2, "classes": 3, "separation": 0.4,
+            "split": "leaf", "model": "gtr", "kappa": 5.0, "gamma": 0.7, "death": 0.1, "indel-rate": 0.2, "seed": 8,
         }.items()
     },
     "--rates": ("1 2 3 4 5 6", SIMULATE, lambda got: got.scenario.rates == (1, 2, 3, 4, 5, 6)),

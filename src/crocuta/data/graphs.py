@@ -45,7 +45,7 @@ class GraphData:
 
 
 class LinkSplit(NamedTuple):
-    """Pairs of nodes (n, 2): links of each part, and as many pairs that are none for judging."""
+    """Pairs of nodes (n, 2): links of each part, and as many pairs without a link to compare with."""
 
     train: np.ndarray
     valid: np.ndarray
@@ -197,8 +197,8 @@ def degree_features(edges: np.ndarray, num_nodes: int, most: int = 5) -> np.ndar
 def split_links(graph: GraphData, valid: float = 0.05, test: float = 0.1, seed: int = 0) -> LinkSplit:
     """Links at random into parts, with as many pairs that are no links, different ones for validation and test.
 
-    Judging pairs are drawn uniformly from pairs of different nodes that are no links. (hgcn draws loops among them,
-    trains on the very pairs it is judged by, and calls the held-out links negatives in training.)
+    The pairs without a link are drawn uniformly from pairs of different nodes. (hgcn draws loops among them,
+    trains on the very pairs it is evaluated on, and calls the held-out links negatives in training.)
 
     Raises:
         InputError: the shares leave a part without links, or the graph has too few pairs that are none.

@@ -35,7 +35,7 @@ from crocuta.train.seeds import class_columns, class_rows
 
 ALL_PAIRS = 5000  # nodes up to which every distance is known in training
 LANDMARKS = 256  # sources whose distances are known in a larger graph
-JUDGED = 256  # nodes of a larger graph that reconstruction is evaluated on
+EVALUATED = 256  # nodes of a larger graph that reconstruction is evaluated on
 SHOWN_PAIRS = 10_000  # of a reconstruction, that predictions.tsv holds
 BLOCK = 1 << 16  # pairs at a time
 
@@ -230,10 +230,10 @@ class DistanceProblem(Problem):
         known = np.arange(data.num_nodes) if small else rng.permutation(data.num_nodes)[:LANDMARKS]
         self.sources, self.hops = torch.from_numpy(known), hop_distances(data.edges, data.num_nodes, known)
         if small:
-            self.judged = self.sources, self.hops
+            self.evaluated = self.sources, self.hops
         else:
-            judged = rng.permutation(data.num_nodes)[:JUDGED]
-            self.judged = torch.from_numpy(judged), hop_distances(data.edges, data.num_nodes, judged)
+            chosen = rng.permutation(data.num_nodes)[:EVALUATED]
+            self.evaluated = torch.from_numpy(chosen), hop_distances(data.edges, data.num_nodes, chosen)
         self.edges = data.edges
         siblings = (self.hops == 2).nonzero()
         self.near = torch.stack([self.sources[siblings[:, 0]], siblings[:, 1]], dim=1)
@@ -272,7 +272,7 @@ class DistanceProblem(Problem):
     def evaluate(self, model: GraphForReconstruction, part: str) -> dict[str, float]:
         """Mean average precision and average distortion."""
         points = points_of(model.encode(self.features, self.graph))
-        sources, hops = self.judged
+        sources, hops = self.evaluated
 
         def rows(nodes: Tensor) -> Tensor:
             return model.encoder.manifold.dist(points[nodes, None], points)

@@ -31,8 +31,8 @@ class Scenario:
 
     kind: "A", "B" or "C", see the module.
     sequences: of all classes together, half of them (in A: a `classes`-th) in each class.
-    length: letters at the root. height: substitutions per site from root to tips ("depth").
-    noise: share of letters that are replaced by random ones of equal composition, 0 to 1.
+    length: nucleotides at the root. height: substitutions per site from root to tips ("depth").
+    noise: share of nucleotides that are replaced by random ones of equal composition, 0 to 1.
     classes: clades to tell apart (A) or trees (B); C has two classes.
     separation: in A, share of `height` that lies above the clades: 1 would make them separate points.
     split: "clade" holds whole subclades out of training, "leaf" draws sequences at random, relatives included.
