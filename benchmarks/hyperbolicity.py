@@ -183,7 +183,8 @@ $ crocuta embed clades/test.csv --model kmer-4 -o kmers.h5ad
 $ crocuta hyperbolicity kmers.h5ad
 ```
 
-Points of hyperbolic space need their space and curvature (an `.h5ad` file of crocuta says both), and `.h5ad` files of other tools the name of the coordinates:
+Points of hyperbolic space need their space and curvature (an `.h5ad` file of crocuta says both), and \
+`.h5ad` files of other tools the name of the coordinates:
 
 <!-- not run: it needs embeddings of your own -->
 
