@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,12 @@ def _random_panel(people: int, n: int, seed: int = 0, labels=None, cm: float = 2
     letters = np.full(n, b"A", "S1")
     sites = Sites("1", position, letters, letters, np.linspace(0, cm, n))
     return Panel(Samples(names, population, population, names), sites, allele)
+
+
+#: Not imported before a test runs; see CONTRIBUTING.md on `late_imports`.
+LATE = ("accelerate", "anndata", "matplotlib", "pandas", "peft", "scipy", "sklearn", "transformers")
+
+
+def pytest_collection_finish(session):
+    """Notes what the collection of tests has imported, for `test_architecture.py`."""
+    session.config.imported_early = [name for name in LATE if name in sys.modules]

@@ -114,3 +114,7 @@ def test_light_modules_pull_in_nothing_heavy(module):
 def test_files_stay_readable():
     long = {str(path): n for path in SOURCE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 400}
     assert not long
+
+
+def test_tests_are_collected_without_heavy_imports(request):
+    assert request.config.imported_early == []

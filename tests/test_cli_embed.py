@@ -5,15 +5,23 @@ import os
 import subprocess
 import sys
 
-import anndata
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from crocuta.cli import app
-from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global anndata, HCNNConfig, HCNNForSequenceClassification, HyenaConfig, HyenaForCausalLM
+    import anndata
+
+    from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -5,13 +5,21 @@ import tarfile
 from functools import partial
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from crocuta.cli import app
-from crocuta.report.retrieval import report_rag
-from crocuta.retrieval import small_language_model, train_tokenizer
-from crocuta.retrieval.training import Answering
-from crocuta.runs.loop import Course
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global report_rag, small_language_model, train_tokenizer, Answering, Course
+    from crocuta.report.retrieval import report_rag
+    from crocuta.retrieval import small_language_model, train_tokenizer
+    from crocuta.retrieval.training import Answering
+    from crocuta.runs.loop import Course
+
 
 KINDS = ("SINE", "LINE", "LTR")
 

@@ -2,12 +2,19 @@
 
 import pytest
 
-from crocuta import load, presets
 from crocuta.errors import InputError
-from crocuta.models.base import Ensemble
-from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
-from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
-from crocuta.train import Recipe
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global load, presets, Ensemble, CNNConfig, CNNForSequenceClassification, RELEASED, HyenaConfig
+    global HyenaForCausalLM, Recipe
+    from crocuta import load, presets
+    from crocuta.models.base import Ensemble
+    from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
+    from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
+    from crocuta.train import Recipe
 
 
 def test_every_preset_fits_the_longest_sequence():

@@ -34,18 +34,19 @@ def cycle(n):
 
 
 MATRICES = {
-    "points": euclidean(cloud(30, 3)),
-    "many dimensions": euclidean(cloud(25, 300)),
-    "not a metric": np.abs(np.add.outer(cloud(20, 1)[:, 0], cloud(20, 1)[:, 0])) * (1 - np.eye(20)),
-    "large numbers": 1e6 * euclidean(cloud(20, 2)),
-    "tree": tree_metric(24),
-    "cycle": cycle(12),
-    "4 points": euclidean(cloud(4, 2)),
-}
+    "points": lambda: euclidean(cloud(30, 3)),
+    "many dimensions": lambda: euclidean(cloud(25, 300)),
+    "not a metric": lambda: np.abs(np.add.outer(cloud(20, 1)[:, 0], cloud(20, 1)[:, 0])) * (1 - np.eye(20)),
+    "large numbers": lambda: 1e6 * euclidean(cloud(20, 2)),
+    "tree": lambda: tree_metric(24),
+    "cycle": lambda: cycle(12),
+    "4 points": lambda: euclidean(cloud(4, 2)),
+}  # made by the tests: scipy takes long to import
 
 
-@pytest.mark.parametrize("D", MATRICES.values(), ids=MATRICES)
-def test_exact_delta_is_that_of_all_quadruples_and_of_all_base_points(D):
+@pytest.mark.parametrize("name", MATRICES)
+def test_exact_delta_is_that_of_all_quadruples_and_of_all_base_points(name):
+    D = MATRICES[name]()
     quadruples = np.array(list(itertools.combinations(range(len(D)), 4))).T
     truth = four_point(D, quadruples).max()
     found = worst(D)

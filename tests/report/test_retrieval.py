@@ -6,7 +6,14 @@ import pytest
 
 from crocuta.errors import InputError
 from crocuta.files import write_json
-from crocuta.report.retrieval import report_rag, report_words
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global report_rag, report_words
+    from crocuta.report.retrieval import report_rag, report_words
+
 
 CHANCE = {"element to words @1": 0.25, "words to element @1": 0.25}
 

@@ -5,29 +5,39 @@ from functools import partial
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from crocuta.data.knowledge import KnowledgeGraph, Question, part
 from crocuta.errors import InputError
 from crocuta.manifolds import Euclidean, Lorentz
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.retrieval import (
-    GraphRAG,
-    RagRecipe,
-    RagSettings,
-    Retrieval,
-    Retriever,
-    TextEncoder,
-    build_rag,
-    exact_match,
-    fit_rag,
-    load_rag,
-    rarities,
-    save_rag,
-    small_language_model,
-    train_tokenizer,
-)
-from crocuta.runs.loop import Course
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global LlamaConfig, LlamaForCausalLM, HyenaConfig, HyenaForCausalLM, GraphRAG, RagRecipe, RagSettings
+    global Retrieval, Retriever, TextEncoder, build_rag, exact_match, fit_rag, load_rag, rarities
+    global save_rag, small_language_model, train_tokenizer, Course
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.retrieval import (
+        GraphRAG,
+        RagRecipe,
+        RagSettings,
+        Retrieval,
+        Retriever,
+        TextEncoder,
+        build_rag,
+        exact_match,
+        fit_rag,
+        load_rag,
+        rarities,
+        save_rag,
+        small_language_model,
+        train_tokenizer,
+    )
+    from crocuta.runs.loop import Course
+
 
 KINDS = ("SINE", "LINE", "LTR", "DNA")
 NAMES = [f"E{i * 7919 % 997:03d}" for i in range(64)]

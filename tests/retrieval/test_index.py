@@ -9,7 +9,14 @@ import torch
 
 from crocuta.errors import InputError
 from crocuta.manifolds import Euclidean, Lorentz, Poincare, lorentz_to_poincare
-from crocuta.retrieval import HyperbolicIndex
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global HyperbolicIndex
+    from crocuta.retrieval import HyperbolicIndex
+
 
 BACKENDS = [
     "torch",

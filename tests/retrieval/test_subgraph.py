@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from crocuta.data.knowledge import KnowledgeGraph
-from crocuta.retrieval import k_hop, prize_collecting, prize_collecting_tree
-from crocuta.retrieval.subgraph import spread_prizes
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global k_hop, prize_collecting, prize_collecting_tree, spread_prizes
+    from crocuta.retrieval import k_hop, prize_collecting, prize_collecting_tree
+    from crocuta.retrieval.subgraph import spread_prizes
+
 
 TREE = KnowledgeGraph.of(
     [("a1", "in", "A"), ("a2", "in", "A"), ("b1", "in", "B"), ("A", "in", "root"), ("B", "in", "root")]

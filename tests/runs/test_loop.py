@@ -7,11 +7,19 @@ from torch import nn
 
 from crocuta.errors import InputError
 from crocuta.runs.checkpoint import read_checkpoint
-from crocuta.runs.loop import Course, Learner, Score, fit
 
 
-class Line(Learner):
-    """Learns y = 2x + 1 from noisy points."""
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global Course, Score, fit
+    from crocuta.runs.loop import Course, Score, fit
+
+
+class Line:
+    """A `Learner`, by its methods alone: learns y = 2x + 1 from noisy points."""
+
+    parallel = False
 
     def __init__(self, portions=1, stop_at=None, scores=None):
         self.portions, self.stop_at, self.scores, self.asked = portions, stop_at, scores, []
@@ -108,6 +116,17 @@ def test_resumes_to_the_same_weights(tmp_path, stop_at):
         for path in tmp_path.rglob("*")
         if path.is_file() and path.suffix not in (".json", ".safetensors")
     ]
+
+
+def test_the_best_weights_outlive_a_kill(tmp_path):
+    """Those of step 5, which a training that stopped at 12 must have kept."""
+    course = Course(20, evaluate=(5, 10, 20), checkpoint_seconds=0)
+    whole, told = train(course, Line(scores=[5, 1, 0]))
+    with pytest.raises(KeyboardInterrupt):
+        train(course, Line(stop_at=12, scores=[5, 1]), tmp_path)
+    again, found = train(course, Line(scores=[0]), tmp_path)
+    assert told.best_step == found.best_step == 5
+    assert torch.equal(weights(again), weights(whole))
 
 
 def test_stops_without_a_better_score():

@@ -7,7 +7,14 @@ import sys
 import pytest
 
 from crocuta.errors import InputError
-from crocuta.runs.processes import claim_together, processes
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global claim_together, processes
+    from crocuta.runs.processes import claim_together, processes
+
 
 PROGRAM = """
 import sys

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from crocuta.data.labelled import make_splits
-from crocuta.models.hyena import HyenaConfig
 from crocuta.runs.progress import Progress, Stage
-from crocuta.train import Recipe
 
 
 def write_promoters(path, n=240, seed=0, longest=40):
@@ -50,11 +48,15 @@ def splits(table):
 
 @pytest.fixture(scope="session")
 def config():
+    from crocuta.models.hyena import HyenaConfig
+
     return HyenaConfig(d_model=16, n_layer=1, filter_order=16, max_seq_len=44)
 
 
 @pytest.fixture(scope="session")
 def recipe():
+    from crocuta.train import Recipe
+
     return Recipe(learning_rate=5e-3, batch_size=16, epochs=3)
 
 

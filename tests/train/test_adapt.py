@@ -8,27 +8,36 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from crocuta import presets
 from crocuta.errors import InputError
-from crocuta.models.base import load_classifier
-from crocuta.models.cnn import CNNConfig
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.report import write_report
-from crocuta.train import Recipe, finetune, run_experiment
-from crocuta.train.adapt import (
-    ADAPTATIONS,
-    HypLora,
-    InContext,
-    LabelPrompt,
-    LinearProbe,
-    Lora,
-    SoftPrompt,
-    parse_adaptation,
-)
-from crocuta.train.finetuning import build
-from crocuta.train.run import evaluate, predict
 
 from .conftest import Kill
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global presets, load_classifier, CNNConfig, HyenaConfig, HyenaForCausalLM, write_report, Recipe
+    global finetune, run_experiment, ADAPTATIONS, HypLora, InContext, LabelPrompt, LinearProbe, Lora
+    global SoftPrompt, parse_adaptation, build, evaluate, predict
+    from crocuta import presets
+    from crocuta.models.base import load_classifier
+    from crocuta.models.cnn import CNNConfig
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.report import write_report
+    from crocuta.train import Recipe, finetune, run_experiment
+    from crocuta.train.adapt import (
+        ADAPTATIONS,
+        HypLora,
+        InContext,
+        LabelPrompt,
+        LinearProbe,
+        Lora,
+        SoftPrompt,
+        parse_adaptation,
+    )
+    from crocuta.train.finetuning import build
+    from crocuta.train.run import evaluate, predict
+
 
 EVERY = (
     "full",

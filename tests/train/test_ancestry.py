@@ -11,38 +11,49 @@ import torch
 from crocuta.data.variants.panel import Panel, Samples, Sites
 from crocuta.data.variants.store import Haplotypes
 from crocuta.errors import InputError
-from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
 from crocuta.runs.progress import Progress
-from crocuta.train.ancestry import (
-    AncestryRecipe,
-    Labelled,
-    Optimizers,
-    Teacher,
-    classifier,
-    fit_evidence,
-    judge,
-    train_stage,
-)
-from crocuta.train.ancestry_evidence import MISMATCH, PSEUDOCOUNT, Reference
-from crocuta.train.ancestry_panels import Choice, fingerprint, load_training_data
-from crocuta.train.ancestry_run import AncestryRun, learn_windows, model_config, name_sites
-from crocuta.train.ancestry_sites import load_sites, save_sites
-from crocuta.train.ancestry_windows import Windows, WindowSource
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AncestryForSNPPrediction, AncestryForWindowClassification, AncestryRecipe, Labelled, Optimizers
+    global Teacher, classifier, fit_evidence, judge, train_stage, MISMATCH, PSEUDOCOUNT, Reference, Choice
+    global fingerprint, load_training_data, AncestryRun, learn_windows, model_config, name_sites
+    global load_sites, save_sites, Windows, WindowSource, RECIPE, RUN
+    from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
+    from crocuta.train.ancestry import (
+        AncestryRecipe,
+        Labelled,
+        Optimizers,
+        Teacher,
+        classifier,
+        fit_evidence,
+        judge,
+        train_stage,
+    )
+    from crocuta.train.ancestry_evidence import MISMATCH, PSEUDOCOUNT, Reference
+    from crocuta.train.ancestry_panels import Choice, fingerprint, load_training_data
+    from crocuta.train.ancestry_run import AncestryRun, learn_windows, model_config, name_sites
+    from crocuta.train.ancestry_sites import load_sites, save_sites
+    from crocuta.train.ancestry_windows import Windows, WindowSource
+
+    RECIPE = AncestryRecipe(
+        window=24,
+        pretrain_steps=4,
+        steps=12,
+        tokens_per_step=24 * 16,
+        learning_rate=5e-3,
+        evaluations=2,
+        valid_windows=20,
+        evidence_windows=64,
+    )
+    RUN = AncestryRun(width=16, layers=1)
+
 
 pytestmark = pytest.mark.usefixtures("few_test_windows")
 POPULATIONS = ("AFR", "EAS", "EUR")
 LETTERS = np.array([b"A", b"C", b"G", b"T"])
-RECIPE = AncestryRecipe(
-    window=24,
-    pretrain_steps=4,
-    steps=12,
-    tokens_per_step=24 * 16,
-    learning_rate=5e-3,
-    evaluations=2,
-    valid_windows=20,
-    evidence_windows=64,
-)
-RUN = AncestryRun(width=16, layers=1)
 
 
 class TinyCohort(Haplotypes):
@@ -223,8 +234,8 @@ def test_saved_sites_read_back_equal(data, tmp_path):
             assert (getattr(one, name) == getattr(panel.sites, name)).all()
 
 
-def teacher(data, reference=None, recipe=RECIPE):
-    return Teacher(source(data), data.split.train, data.split.valid, recipe, reference)
+def teacher(data, reference=None, recipe=None):
+    return Teacher(source(data), data.split.train, data.split.valid, recipe or RECIPE, reference)
 
 
 def test_the_classifier_begins_at_its_evidence_and_takes_pretrained_weights(data):

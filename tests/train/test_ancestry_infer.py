@@ -15,12 +15,20 @@ from crocuta.data.variants import Panel
 from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import read_bed, read_fb, read_msp
 from crocuta.errors import InputError
-from crocuta.models.ancestry import AncestryConfig, AncestryForWindowClassification
-from crocuta.train import ancestry_along, ancestry_infer
-from crocuta.train.ancestry_along import WindowJudge, _filled
-from crocuta.train.ancestry_infer import infer_ancestry
-from crocuta.train.ancestry_windows_infer import read_window_run
-from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AncestryConfig, AncestryForWindowClassification, ancestry_along, ancestry_infer, WindowJudge
+    global _filled, infer_ancestry, read_window_run, MosaicRecipe, make_mosaics
+    from crocuta.models.ancestry import AncestryConfig, AncestryForWindowClassification
+    from crocuta.train import ancestry_along, ancestry_infer
+    from crocuta.train.ancestry_along import WindowJudge, _filled
+    from crocuta.train.ancestry_infer import infer_ancestry
+    from crocuta.train.ancestry_windows_infer import read_window_run
+    from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics
+
 
 LABELS = np.repeat([0, 1, 2], 12)
 SMALL = [
@@ -247,14 +255,15 @@ def test_runs_and_windows_that_cannot_be_used(folder, write_vcf, random_panel, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.vcf", "half", "seven.vcf"]
 
 
-class Told(WindowJudge):
-    """Says what a table holds: log-odds by the window's first site."""
-
-    def _probabilities(self, windows):
-        return np.stack([np.exp(-0.01 * (1 + site)) for site in windows.site[:, :1].numpy()]) * [[1.0, 0.5]]
-
-
 def judge(window, step, view="haplotype", density=1.0):
+    class Told(WindowJudge):
+        """Says what a table holds: log-odds by the window's first site."""
+
+        def _probabilities(self, windows):
+            return np.stack([np.exp(-0.01 * (1 + site)) for site in windows.site[:, :1].numpy()]) * [
+                [1.0, 0.5]
+            ]
+
     labels = {0: "A", 1: "B"}
     config = AncestryConfig(
         view=view, d_model=4, n_layer=1, max_sites=window, position="none", id2label=labels

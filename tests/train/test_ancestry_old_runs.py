@@ -8,10 +8,16 @@ import pytest
 from crocuta.data.variants.store import Cohort
 from crocuta.data.variants.tracts import read_fb, read_msp
 from crocuta.errors import InputError
-from crocuta.report.karyogram import read_people
 from crocuta.runs.saved import SavedRun
-from crocuta.train.ancestry_infer import infer_ancestry
-from crocuta.train.local_ancestry import train_local
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global read_people, infer_ancestry, train_local
+    from crocuta.report.karyogram import read_people
+    from crocuta.train.ancestry_infer import infer_ancestry
+    from crocuta.train.local_ancestry import train_local
 
 
 def posterior(folder):

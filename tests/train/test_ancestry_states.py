@@ -8,7 +8,14 @@ import pytest
 
 from crocuta.data.variants import Samples
 from crocuta.errors import InputError
-from crocuta.train.ancestry_states import held_out_people
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global held_out_people
+    from crocuta.train.ancestry_states import held_out_people
+
 
 RUN = SimpleNamespace(tested=("a", "c"), populations=("AFR", "EUR"), folder=Path("run"))
 

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-from crocuta.models.base import Ensemble
-from crocuta.models.baselines import KmerConfig, LengthConfig
-from crocuta.train.baselines import fit_baseline, fit_logistic
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global LogisticRegression, Ensemble, KmerConfig, LengthConfig, fit_baseline, fit_logistic
+    from sklearn.linear_model import LogisticRegression
+
+    from crocuta.models.base import Ensemble
+    from crocuta.models.baselines import KmerConfig, LengthConfig
+    from crocuta.train.baselines import fit_baseline, fit_logistic
 
 
 def test_kmers_find_the_box(splits, tmp_path):

@@ -4,17 +4,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
 
-from crocuta.models.base import Ensemble
-from crocuta.models.baselines import MajorityConfig
-from crocuta.models.boosted import BoostedConfig
-from crocuta.train import boosted
-from crocuta.train.baselines import fit_baseline
-from crocuta.train.boosted import kmers, train_boosted
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global HistGradientBoostingClassifier, Ensemble, MajorityConfig, BoostedConfig, boosted, fit_baseline
+    global kmers, train_boosted, CONFIG
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from crocuta.models.base import Ensemble
+    from crocuta.models.baselines import MajorityConfig
+    from crocuta.models.boosted import BoostedConfig
+    from crocuta.train import boosted
+    from crocuta.train.baselines import fit_baseline
+    from crocuta.train.boosted import kmers, train_boosted
+
+    CONFIG = BoostedConfig(longest_kmer=3, leaves=7)
+
 
 OPTIONS = {"seed": 0, "metric": "mcc", "both_strands": False}
-CONFIG = BoostedConfig(longest_kmer=3, leaves=7)
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,22 @@ import pytest
 import torch
 
 from crocuta.errors import InputError
-from crocuta.models.lclip import LClipConfig, LClipModel
-from crocuta.models.lorentz_language import LorentzTransformerConfig
-from crocuta.runs.loop import Course
 from crocuta.runs.recipe import Recipe
-from crocuta.train.clip import Pairs, chance_recall, recall, train_clip
 
-TOWER = LorentzTransformerConfig(d_model=16, n_layer=1, n_head=2, initializer_range=0.2)
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global LClipConfig, LClipModel, LorentzTransformerConfig, Course, Pairs, chance_recall, recall
+    global train_clip, TOWER
+    from crocuta.models.lclip import LClipConfig, LClipModel
+    from crocuta.models.lorentz_language import LorentzTransformerConfig
+    from crocuta.runs.loop import Course
+    from crocuta.train.clip import Pairs, chance_recall, recall, train_clip
+
+    TOWER = LorentzTransformerConfig(d_model=16, n_layer=1, n_head=2, initializer_range=0.2)
+
+
 RECIPE = Recipe(learning_rate=5e-3, weight_decay=0.0)
 
 

@@ -14,8 +14,15 @@ from crocuta.data.variants.bgzf import BgzfWriter
 from crocuta.data.variants.out_of_africa import Admixture, simulate_chromosome
 from crocuta.data.variants.store import Cohort
 from crocuta.errors import InputError
-from crocuta.train import cohorts
-from crocuta.train.cohorts import build_cohort, estimate_build, simulate_cohort
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global cohorts, build_cohort, estimate_build, simulate_cohort
+    from crocuta.train import cohorts
+    from crocuta.train.cohorts import build_cohort, estimate_build, simulate_cohort
+
 
 PEOPLE = ["a", "b", "c", "d"]
 SMALL = Admixture(length=300_000, chromosomes=("1", "2"), people=(4, 5, 3), admixed=2, seed=3)

@@ -4,19 +4,28 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import anndata
 import numpy as np
 import pytest
 import torch
 
 from crocuta.data.pieces import Source
 from crocuta.errors import InputError
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.train import embed as module
-from crocuta.train.embed import batches, count_shards, embed, embed_with, write_shards
-from crocuta.train.embed_cost import estimate
-from crocuta.train.features import Embedder
-from crocuta.train.load import weights_of
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global anndata, HyenaConfig, HyenaForCausalLM, module, batches, count_shards, embed, embed_with
+    global write_shards, estimate, Embedder, weights_of
+    import anndata
+
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.train import embed as module
+    from crocuta.train.embed import batches, count_shards, embed, embed_with, write_shards
+    from crocuta.train.embed_cost import estimate
+    from crocuta.train.features import Embedder
+    from crocuta.train.load import weights_of
+
 
 REQUEST = {"model": "m", "pool": "mean"}
 

@@ -10,13 +10,21 @@ import pytest
 
 from crocuta.bench.results import load_rows
 from crocuta.errors import InputError
-from crocuta.models.baselines import KmerConfig, LengthConfig
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.report import write_report
 from crocuta.runs.progress import Progress, Stage
-from crocuta.train import Entry, Recipe, RunFolder, evaluate, predict, run_experiment
 
 from .conftest import write_promoters
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global KmerConfig, LengthConfig, HyenaConfig, HyenaForCausalLM, write_report, Entry, Recipe, RunFolder
+    global evaluate, predict, run_experiment
+    from crocuta.models.baselines import KmerConfig, LengthConfig
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.report import write_report
+    from crocuta.train import Entry, Recipe, RunFolder, evaluate, predict, run_experiment
+
 
 SMALL = {"d_model": 16, "n_layer": 1, "filter_order": 16, "max_seq_len": 44}
 

@@ -7,14 +7,24 @@ import torch
 from crocuta.data.encoding import encode
 from crocuta.errors import InputError
 from crocuta.manifolds import Lorentz
-from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
-from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
-from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
-from crocuta.models.transformer import TransformerConfig, TransformerForSequenceClassification
-from crocuta.train.features import Embedder
 
-HYENA = HyenaConfig(d_model=16, n_layer=2, filter_order=16, max_seq_len=40)
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global KmerConfig, KmerForSequenceClassification, CNNConfig, CNNForSequenceClassification, HCNNConfig
+    global HCNNForSequenceClassification, HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+    global TransformerConfig, TransformerForSequenceClassification, Embedder, HYENA
+    from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
+    from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
+    from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification
+    from crocuta.models.transformer import TransformerConfig, TransformerForSequenceClassification
+    from crocuta.train.features import Embedder
+
+    HYENA = HyenaConfig(d_model=16, n_layer=2, filter_order=16, max_seq_len=40)
+
+
 MODELS = {
     "causal": lambda: HyenaForCausalLM(HYENA),
     "hyena": lambda: HyenaForSequenceClassification(HYENA),

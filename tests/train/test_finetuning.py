@@ -6,19 +6,27 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
 
 from crocuta.errors import InputError
-from crocuta.models.cnn import CNNConfig
-from crocuta.models.hcnn import HCNNConfig
-from crocuta.models.hyena import HyenaForCausalLM
 from crocuta.runs.optimisation import first_non_finite, parameter_groups
 from crocuta.runs.progress import Stage
-from crocuta.train import Recipe, finetune
-from crocuta.train.finetuning import Watch, build, last_checkpoint, make_trainer
-from crocuta.train.trainer import Collator
 
 from .conftest import Kill
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoModelForSequenceClassification, CNNConfig, HCNNConfig, HyenaForCausalLM, Recipe, finetune
+    global Watch, build, last_checkpoint, make_trainer, Collator
+    from transformers import AutoModelForSequenceClassification
+
+    from crocuta.models.cnn import CNNConfig
+    from crocuta.models.hcnn import HCNNConfig
+    from crocuta.models.hyena import HyenaForCausalLM
+    from crocuta.train import Recipe, finetune
+    from crocuta.train.finetuning import Watch, build, last_checkpoint, make_trainer
+    from crocuta.train.trainer import Collator
 
 
 def weights(folder):

@@ -10,11 +10,19 @@ import torch
 from crocuta.data.graphs import GraphData
 from crocuta.errors import InputError
 from crocuta.manifolds import Euclidean, Lorentz, Poincare
-from crocuta.models.graph import GraphForLinkPrediction
-from crocuta.train.graph import GraphRecipe, GraphRun, summary, train_graph, train_seed
-from crocuta.train.graph_problems import DistanceProblem, Features, LinkProblem
-from crocuta.train.graph_scores import hop_distances, reconstruction_scores
-from crocuta.train.graph_start import breadth_first, tree_layout
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global GraphForLinkPrediction, GraphRecipe, GraphRun, summary, train_graph, train_seed
+    global DistanceProblem, Features, LinkProblem, hop_distances, reconstruction_scores, breadth_first
+    global tree_layout
+    from crocuta.models.graph import GraphForLinkPrediction
+    from crocuta.train.graph import GraphRecipe, GraphRun, summary, train_graph, train_seed
+    from crocuta.train.graph_problems import DistanceProblem, Features, LinkProblem
+    from crocuta.train.graph_scores import hop_distances, reconstruction_scores
+    from crocuta.train.graph_start import breadth_first, tree_layout
 
 
 def tree(depth: int = 5) -> GraphData:
@@ -28,7 +36,7 @@ def tree(depth: int = 5) -> GraphData:
     return GraphData("tree", edges, n, features, labels)
 
 
-def run_of(task: str, encoder: str, **changes) -> GraphRun:
+def run_of(task: str, encoder: str, **changes):
     recipe = GraphRecipe(**{"epochs": 60, "learning_rate": 0.03, "every": 10, **changes})
     return GraphRun(task, {"encoder": encoder, "hidden_size": 8}, recipe, seeds=2)
 
@@ -67,6 +75,12 @@ def test_breadth_first_tree_starts_in_the_middle_and_takes_other_components_in()
     parent, depth = breadth_first(edges, 7)
     assert depth.tolist() == [2, 1, 0, 1, 2, 1, 2]
     assert parent.tolist() == [1, 2, 2, 2, 3, 2, 5]
+
+
+def test_the_loop_is_asked_for_what_the_recipe_says():
+    course = GraphRecipe(epochs=12, patience=6, every=5, clip=0.3, floor=0.2).course(4, "cpu")
+    assert (course.steps, course.patience, course.clip, course.floor) == (12, 6, 0.3, 0.2)
+    assert (set(course.evaluate), course.seed, course.device) == ({5, 10, 12}, 4, "cpu")
 
 
 def test_training_repeats():

@@ -6,20 +6,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import ImageParts, Images
 from crocuta.errors import InputError
-from crocuta.runs.loop import Course
 from crocuta.runs.progress import Progress, Stage
 from crocuta.runs.recipe import Recipe
-from crocuta.train import images as training
-from crocuta.train.images import ImageRun, build, make_processor, split, train_images
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global AutoImageProcessor, AutoModelForImageClassification, Course, training, ImageRun, build
+    global make_processor, split, train_images, RUN
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    from crocuta.runs.loop import Course
+    from crocuta.train import images as training
+    from crocuta.train.images import ImageRun, build, make_processor, split, train_images
+
+    RUN = ImageRun(sizes=VIT, recipe=Recipe(learning_rate=3e-3, epochs=3, batch_size=16), seeds=1)
+
 
 VIT = {"patch_size": 4, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VIT |= {"intermediate_size": 32}
-RUN = ImageRun(sizes=VIT, recipe=Recipe(learning_rate=3e-3, epochs=3, batch_size=16), seeds=1)
 
 
 def shades(n=120, channels=1, seed=0):

@@ -16,14 +16,24 @@ from crocuta.data.variants.build import build_store
 from crocuta.data.variants.tracts import Tracts, read_fb, read_msp
 from crocuta.errors import InputError
 from crocuta.runs.progress import Progress, Stage
-from crocuta.train.ancestry_infer import infer_ancestry, segments, windowed
-from crocuta.train.local_ancestry import train_local
-from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
-from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics, switched
-from crocuta.train.local_ancestry_reference import Reference, load_reference, save_reference
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global infer_ancestry, segments, windowed, train_local, LocalRecipe, expected_calibration_error
+    global out_of_fold, MosaicRecipe, make_mosaics, switched, Reference, load_reference, save_reference
+    global RECIPE
+    from crocuta.train.ancestry_infer import infer_ancestry, segments, windowed
+    from crocuta.train.local_ancestry import train_local
+    from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
+    from crocuta.train.local_ancestry_mosaics import MosaicRecipe, make_mosaics, switched
+    from crocuta.train.local_ancestry_reference import Reference, load_reference, save_reference
+
+    RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
+
 
 LABELS = np.repeat([0, 1, 2], 8)
-RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
 
 
 @pytest.fixture(scope="module")

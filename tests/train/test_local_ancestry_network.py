@@ -3,8 +3,14 @@ import pytest
 
 from crocuta.analysis.ancestry.copying import Blocks
 from crocuta.analysis.ancestry.smoothing import ChainSettings, smooth_people
-from crocuta.train import local_ancestry_network as network
-from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global network, Examples, LocalRecipe, judge
+    from crocuta.train import local_ancestry_network as network
+    from crocuta.train.local_ancestry_examples import Examples, LocalRecipe, judge
 
 
 @pytest.fixture(scope="module")

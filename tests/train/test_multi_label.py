@@ -6,10 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from crocuta import presets
 from crocuta.analysis.scores import scores
-from crocuta.report import write_report
-from crocuta.train.run import evaluate, group_scores, predict
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global presets, write_report, evaluate, group_scores, predict
+    from crocuta import presets
+    from crocuta.report import write_report
+    from crocuta.train.run import evaluate, group_scores, predict
 
 
 def write_table(path, n=240):

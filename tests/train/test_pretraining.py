@@ -11,27 +11,40 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
 
 from crocuta.data.genome import Genome
 from crocuta.data.language import partition
 from crocuta.errors import InputError
-from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.report.pretraining import read_pretraining, write_pretraining
 from crocuta.runs.progress import Progress, Stage
-from crocuta.train import pretraining_cost
-from crocuta.train.pretraining import pretrain
-from crocuta.train.pretraining_cost import check_memory, estimate
-from crocuta.train.pretraining_recipe import Pretraining
-from crocuta.train.pretraining_run import run_pretraining, step_size
 
-CONFIG = HyenaConfig(
-    d_model=16, n_layer=1, filter_order=16, max_seq_len=66, embed_dropout=0.0, initializer_range=0.1
-)
-RECIPE = Pretraining(
-    length=64, warm_up=(16, 32), steps=18, tokens_per_step=512, learning_rate=1e-2, evaluations=3, log_every=1,
-    checkpoint_seconds=1e9,
-)  # fmt: skip
+
+def import_late():
+    global AutoModelForSequenceClassification, HyenaConfig, HyenaForCausalLM, read_pretraining
+    global write_pretraining, pretraining_cost, pretrain, check_memory, estimate, Pretraining
+    global run_pretraining, step_size, CONFIG, RECIPE
+    from transformers import AutoModelForSequenceClassification
+
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
+    from crocuta.report.pretraining import read_pretraining, write_pretraining
+    from crocuta.train import pretraining_cost
+    from crocuta.train.pretraining import pretrain
+    from crocuta.train.pretraining_cost import check_memory, estimate
+    from crocuta.train.pretraining_recipe import Pretraining
+    from crocuta.train.pretraining_run import run_pretraining, step_size
+
+    CONFIG = HyenaConfig(
+        d_model=16, n_layer=1, filter_order=16, max_seq_len=66, embed_dropout=0.0, initializer_range=0.1
+    )
+    RECIPE = Pretraining(
+        length=64, warm_up=(16, 32), steps=18, tokens_per_step=512, learning_rate=1e-2, evaluations=3, log_every=1,
+        checkpoint_seconds=1e9,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    import_late()
 
 
 def write_genome(path, seed=0):
@@ -55,9 +68,9 @@ def parts(genome):
     return partition(genome, valid=["two"], test=["three"])
 
 
-def new_model(config=CONFIG):
+def new_model(config=None):
     torch.manual_seed(0)
-    return HyenaForCausalLM(config)
+    return HyenaForCausalLM(config or CONFIG)
 
 
 def changed(**fields):
@@ -151,6 +164,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
         "import sys, torch\n"
         f"sys.path.insert(0, {str(__file__.rsplit('/', 1)[0])!r})\n"
         "import test_pretraining as here\n"
+        "here.import_late()\n"
         "genome = here.Genome(sys.argv[1])\n"
         "parts = here.partition(genome, valid=['two'], test=['three'])\n"
         "here.pretrain(here.new_model(), genome, parts, here.changed(learning_rate=1e-3), sys.argv[2])\n"
@@ -159,7 +173,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     subprocess.run(
         [*launch, program, genome, tmp_path / "two"],
-        check=True, capture_output=True, timeout=240, env=environment,
+        check=True, capture_output=True, timeout=600, env=environment,
     )  # fmt: skip
     opened = Genome(genome)
     parts = partition(opened, valid=["two"], test=["three"])

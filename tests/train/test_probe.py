@@ -1,12 +1,19 @@
 """Logistic regression on embeddings, judged on groups that it has not seen."""
 
 import numpy as np
-import pandas
 import pytest
 
 from crocuta.analysis.embeddings import Embeddings
 from crocuta.errors import InputError
-from crocuta.train.probe import as_json, class_f1, probe
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global pandas, as_json, class_f1, probe
+    import pandas
+
+    from crocuta.train.probe import as_json, class_f1, probe
 
 
 def clouds(n=150, separation=6.0, seed=0, groups=6):

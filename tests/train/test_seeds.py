@@ -18,18 +18,40 @@ from crocuta.data.graphs import read_graph
 from crocuta.data.images import read_images
 from crocuta.errors import InputError
 from crocuta.nn.graph import Graph
-from crocuta.report.seeds import report_seeds
 from crocuta.runs.recipe import Recipe
 from crocuta.runs.saved import SavedRun
-from crocuta.train import graph as graphs
-from crocuta.train.graph import GraphRecipe, GraphRun, estimate_graph, train_graph
-from crocuta.train.graph_predict import predict_graph
-from crocuta.train.image_predict import evaluate_images, predict_images
-from crocuta.train.images import ImageRun, estimate_images, train_images
-from crocuta.train.seeds import mean_over_seeds, write_table
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global report_seeds, graphs, GraphRecipe, GraphRun, estimate_graph, train_graph, predict_graph
+    global evaluate_images, predict_images, ImageRun, estimate_images, train_images, mean_over_seeds
+    global write_table, RECIPE, IMAGES
+    from crocuta.report.seeds import report_seeds
+    from crocuta.train import graph as graphs
+    from crocuta.train.graph import GraphRecipe, GraphRun, estimate_graph, train_graph
+    from crocuta.train.graph_predict import predict_graph
+    from crocuta.train.image_predict import evaluate_images, predict_images
+    from crocuta.train.images import ImageRun, estimate_images, train_images
+    from crocuta.train.seeds import mean_over_seeds, write_table
+
+    RECIPE = GraphRecipe(epochs=60, every=10, learning_rate=0.03)
+    IMAGES = ImageRun(
+        "vit",
+        {
+            "patch_size": 4,
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        Recipe(learning_rate=1e-2, epochs=6, batch_size=16),
+        seeds=2,
+    )
+
 
 OLD = Path(__file__).parents[1] / "fixtures" / "runs-0.1.0.tar.xz"
-RECIPE = GraphRecipe(epochs=60, every=10, learning_rate=0.03)
 
 
 def table(path):
@@ -218,20 +240,6 @@ def test_costs_are_estimated_and_nothing_is_written(tree, shades, tmp_path):
     assert once.parameters == often.parameters > 100
     assert often.seconds > 10 * once.seconds
     assert estimate_images(shades, IMAGES, None, "cpu").memory_mb > 10
-
-
-IMAGES = ImageRun(
-    "vit",
-    {
-        "patch_size": 4,
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    },
-    Recipe(learning_rate=1e-2, epochs=6, batch_size=16),
-    seeds=2,
-)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,13 @@ import pytest
 
 from crocuta.errors import InputError
 from crocuta.runs.optimisation import learning_rate_factor
-from crocuta.train.warmup import make_plan
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global make_plan
+    from crocuta.train.warmup import make_plan
 
 
 def test_tokens_kept():

@@ -15,23 +15,33 @@ from crocuta.cli import app
 from crocuta.data.records import read_records
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
-from crocuta.models.sequence_encoder import SequenceEncoder
-from crocuta.report.retrieval import report_words
-from crocuta.runs.loop import Course
-from crocuta.train.words import COUNTED, Ensemble, WordsRecipe, evaluate, split
-from crocuta.train.words_folder import read_counts, save_counts
-from crocuta.train.words_run import (
-    estimate_run,
-    find_sequences,
-    load_words,
-    name_sequences,
-    read_described,
-    train_words,
-)
-from crocuta.train.words_training import _score, fit_words
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global SequenceEncoder, report_words, Course, COUNTED, Ensemble, WordsRecipe, evaluate, split
+    global read_counts, save_counts, estimate_run, find_sequences, load_words, name_sequences
+    global read_described, train_words, _score, fit_words, SMALL
+    from crocuta.models.sequence_encoder import SequenceEncoder
+    from crocuta.report.retrieval import report_words
+    from crocuta.runs.loop import Course
+    from crocuta.train.words import COUNTED, Ensemble, WordsRecipe, evaluate, split
+    from crocuta.train.words_folder import read_counts, save_counts
+    from crocuta.train.words_run import (
+        estimate_run,
+        find_sequences,
+        load_words,
+        name_sequences,
+        read_described,
+        train_words,
+    )
+    from crocuta.train.words_training import _score, fit_words
+
+    SMALL = WordsRecipe(members=2, epochs=6, every=3, views=1, components=16, width=16, batch_size=16)
+
 
 KINDS = {"LTR/Gypsy": "ACGT", "Satellite": "AAATTG", "DNA/TcMar-Tc1": "CCCGGA"}
-SMALL = WordsRecipe(members=2, epochs=6, every=3, views=1, components=16, width=16, batch_size=16)
 
 
 def letters(kind, generator):

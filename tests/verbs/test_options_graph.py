@@ -7,7 +7,14 @@ from typer.testing import CliRunner
 
 from crocuta.cli import app
 from crocuta.files import write_json
-from crocuta.runs.cost import Cost
+
+
+@pytest.fixture(autouse=True, scope="session")
+def late_imports():
+    """What takes long to import, once a test of this file runs: the suite is collected without it."""
+    global Cost
+    from crocuta.runs.cost import Cost
+
 
 pytestmark = pytest.mark.filterwarnings("default")
 
