@@ -118,7 +118,7 @@ def test_processes_of_a_launcher_share_the_work(place, tmp_path):
     for more, code, said in (([], 0, "60 rows"), ([], 1, "exists already"), (["--resume"], 0, "60 rows")):
         found = subprocess.run(
             [*launch, "-m", "crocuta", *map(str, command), shared, *more],
-            capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert found.returncode == code, found.stderr
         assert said in found.stdout + found.stderr

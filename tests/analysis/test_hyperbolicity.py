@@ -77,7 +77,7 @@ WITHOUT_DELTA = {
     "another tree": tree_metric(17, seed=3),
     "small tree": tree_metric(4, seed=1),
     "star": (lambda legs: np.add.outer(legs, legs) * (1 - np.eye(15)))(np.linspace(0.1, 1, 15)),
-    "line": euclidean(np.random.default_rng(0).random((20, 1))),
+    "line": (lambda x: np.abs(np.subtract.outer(x, x)))(np.random.default_rng(0).random(20)),
     "ultrametric": 1.0 - np.eye(9),
     "tree with duplicates": tied(tree_metric(18)),
     "one place": np.zeros((7, 7)),

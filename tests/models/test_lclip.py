@@ -158,7 +158,7 @@ def test_two_processes_are_one(tmp_path):
         for rank in range(2)
     ]
     try:
-        errors = [worker.communicate(timeout=300)[1] for worker in workers]
+        errors = [worker.communicate(timeout=600)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

@@ -21,7 +21,7 @@ def test_several_processes_are_one(processes, tmp_path):
         for rank in range(processes)
     ]
     try:
-        errors = [worker.communicate(timeout=300)[1] for worker in workers]
+        errors = [worker.communicate(timeout=600)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

@@ -49,7 +49,7 @@ def test_all_fail_where_the_first_is_refused(tmp_path):
     for more in ([], [], ["resume"]):
         subprocess.run(
             [*launch, program, tmp_path / "run", *more],
-            check=True, capture_output=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            check=True, capture_output=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     for process in (0, 1):
         assert (tmp_path / f"run.{process}").read_text() == "taken refused finished "

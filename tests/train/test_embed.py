@@ -135,7 +135,7 @@ def test_processes_share_the_shards(embedder, table, tmp_path):
     with ThreadPoolExecutor(2) as threads:
         futures = [threads.submit(embed_with, work, shared, REQUEST, rank=i, world=2) for i in (1, 0)]
         for future in futures:
-            future.result(timeout=60)
+            future.result(timeout=600)
     a, b = anndata.read_h5ad(alone), anndata.read_h5ad(shared)
     np.testing.assert_array_equal(a.X, b.X)
     assert a.obs.equals(b.obs)
