@@ -10,6 +10,7 @@ import torch
 from crocuta.data.graphs import GraphData
 from crocuta.errors import InputError
 from crocuta.manifolds import Euclidean, Lorentz, Poincare
+from crocuta.runs.progress import Stage
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -191,3 +192,27 @@ def test_bad_settings_are_named():
         train_seed(run_of("nc", "gcn"), GraphData("bare", tree().edges, 31), 0)
     with pytest.raises(InputError, match=r"stopped at step \d+: .* lower `learning_rate`"):
         train_seed(run_of("lp", "gcn", learning_rate=1e30), tree(), 0)
+
+
+@pytest.mark.parametrize(("task", "encoder"), [("lp", "hybonet"), ("md", "embedding")])
+def test_a_stopped_training_ends_as_an_unbroken_one(tmp_path, monkeypatch, task, encoder):
+    """Riemannian Adam's moments and float64 points survive the checkpoint."""
+    run, data = run_of(task, encoder, epochs=20, every=5), tree()
+    course = GraphRecipe.course
+    monkeypatch.setattr(
+        GraphRecipe, "course", lambda *given: replace(course(*given), checkpoint_seconds=0, log_every=1)
+    )
+    whole, found = train_seed(run, data, 0, "cpu")
+
+    class Stops(Stage):
+        def show(self):
+            if self.done == 13:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_seed(run, data, 0, "cpu", folder=tmp_path, stage=Stops("seed 0"))
+    assert (tmp_path / "checkpoint").exists()
+    resumed, again = train_seed(run, data, 0, "cpu", folder=tmp_path)
+    assert again["history"] == found["history"]
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)

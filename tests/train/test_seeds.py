@@ -27,13 +27,14 @@ def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global report_seeds, graphs, GraphRecipe, GraphRun, estimate_graph, train_graph, predict_graph
     global evaluate_images, predict_images, ImageRun, estimate_images, train_images, mean_over_seeds
+    global ImageLearner, split
     global write_table, RECIPE, IMAGES
     from crocuta.report.seeds import report_seeds
     from crocuta.train import graph as graphs
     from crocuta.train.graph import GraphRecipe, GraphRun, estimate_graph, train_graph
     from crocuta.train.graph_predict import predict_graph
     from crocuta.train.image_predict import evaluate_images, predict_images
-    from crocuta.train.images import ImageRun, estimate_images, train_images
+    from crocuta.train.images import ImageLearner, ImageRun, estimate_images, split, train_images
     from crocuta.train.seeds import mean_over_seeds, write_table
 
     RECIPE = GraphRecipe(epochs=60, every=10, learning_rate=0.03)
@@ -89,7 +90,7 @@ def runs(tree, tmp_path_factory):
         ("nc", "hybonet", "tree.npz"),
         ("md", "embedding", "tree.tsv"),
     ):
-        run = GraphRun(task, {"encoder": encoder, "hidden_size": 6}, RECIPE, seeds=2)
+        run = GraphRun(task, {"encoder": encoder, "hidden_size": 6, "c": 0.7}, RECIPE, seeds=2)
         train_graph(tree / file, run, folder / task)
     return folder
 
@@ -135,11 +136,12 @@ def test_predictions_are_those_that_were_scored(runs):
 def test_new_pairs_are_predicted_by_name(runs, tree, tmp_path):
     """The mean over seeds of what each seed says; the distances of a tree are nearly right."""
     _, rows = table(runs / "lp" / "predictions.tsv")
-    first = [row for row in rows if row[3] == "0"][:3]
+    first = [row for seed in "01" for row in rows if row[3] == seed][:: len(rows) // 6]
     (tmp_path / "pairs.tsv").write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b, *_ in first))
     run = SavedRun(runs / "lp", "graph train")
-    assert predict_graph(run, tmp_path / "links.tsv", tmp_path / "pairs.tsv", device="cpu") == 3
+    assert predict_graph(run, tmp_path / "links.tsv", tmp_path / "pairs.tsv", device="cpu") == len(first)
     header, found = table(tmp_path / "links.tsv")
+    assert {row[3] for row in first} == {"0", "1"}
     assert header == ["source", "target", "p(link)", "sd"]
     for row, (a, b, _, _, p) in zip(found, first, strict=True):
         assert row[:2] == [a, b]
@@ -177,7 +179,7 @@ def test_another_graph_is_never_taken_silently(runs, tree, tmp_path):
 
 def test_points_are_read_by_other_commands(runs):
     found = read_embeddings(runs / "lp" / "models" / "seed-0" / "embeddings.h5ad")
-    assert found.manifold == "lorentz"
+    assert (found.manifold, found.c) == ("lorentz", 0.7)
     assert list(found.obs.index[:2]) == ["taxon0", "taxon1"]
     assert list(found.column("degree")[:2]) == [2, 3]
     found.tangents()  # checks that they lie on the manifold
@@ -263,6 +265,20 @@ def image_run(shades, tmp_path_factory):
     finally:
         os.umask(before)
     return output
+
+
+def test_the_recipe_of_images_is_followed(shades):
+    recipe = Recipe(epochs=3, batch_size=10, warmup=0.2, clip=0.5)
+    learner = ImageLearner(split(read_images(shades), 0.1, 0.2), replace(IMAGES, recipe=recipe), seed=4)
+    course = learner.course("cpu")
+    assert learner.steps == 9  # of 86 images
+    assert (course.steps, list(course.evaluate), course.seed) == (27, [9, 18, 27], 4)
+    assert (course.warm_up, course.floor, course.clip) == (0.2, 0.01, 0.5)
+    first, second = (
+        np.concatenate([learner.batches(9 * epoch + i, 0, 1)[0] for i in range(9)]) for epoch in (0, 1)
+    )
+    assert sorted(first) == sorted(second) == list(range(86))
+    assert list(first) != list(second)
 
 
 def test_an_image_run_has_all_that_others_have(image_run):
