@@ -24,13 +24,14 @@ from sklearn.preprocessing import StandardScaler
 
 from crocuta.data.variants import Panel, Samples, read_panel
 from crocuta.data.variants.build import build_store
+from crocuta.data.variants.matching import match
 from crocuta.data.variants.sampling import split_people
 from crocuta.files import replacing, write_json
 from crocuta.quiet import prepare
 from crocuta.report.style import WIDTH, colour, save, styled
 from crocuta.train.local_ancestry import LocalRecipe, train_local
 from crocuta.train.local_ancestry_examples import expected_calibration_error
-from crocuta.train.local_ancestry_infer import infer_panel, read_run
+from crocuta.train.local_ancestry_infer import LocalChromosome, Run, read_run
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ancestry_real.json"
@@ -98,15 +99,15 @@ def groups(
     seconds = learn(vcf, data, panel.samples.at(train), "group", output)
     run = read_run(output / "run")
     start = time.perf_counter()
-    found = infer_panel(run, panel.people(test), "22")
+    judge, found = inferred(run, panel.people(test))
     seconds["infer_seconds"] = time.perf_counter() - start
     names = list(run.populations)
     labels = np.array([names.index(group) for group in panel.samples.group[test]])
     both = np.repeat(labels, 2)
     windows = {}
     for width in WINDOWS:
-        edges = np.arange(0, found.posterior.shape[1], width)
-        mean = np.add.reduceat(found.posterior, edges, 1)
+        edges = np.arange(0, found.shape[1], width)
+        mean = np.add.reduceat(found, edges, 1)
         mean = mean / mean.sum(2, keepdims=True)
         right = (mean.argmax(2) == both[:, None]).mean(1).reshape(-1, 2).mean(1)  # by person
         span = np.diff(panel.sites.position[[0, -1]])[0] / len(edges)
@@ -115,15 +116,15 @@ def groups(
             "accuracy": interval(right),
             "ece": expected_calibration_error(mean.reshape(-1, len(names)), np.repeat(both, len(edges))),
         }
-    share = shares(found.posterior)
+    share = shares(found)
     person = (share.argmax(1) == labels).astype(float)
-    query = infer_panel(run, panel.people(admixed), "22")
-    own = shares(query.posterior)
+    query, own = inferred(run, panel.people(admixed))
+    own = shares(own)
     return seconds | {
         "names": names, "reference_people": len(train), "people": len(test), "windows": windows,
-        "sites": len(found.sites), "person": interval(person),
+        "sites": len(judge.sites), "person": interval(person),
         "smallest_share": float(share[np.arange(len(test)), labels].min()),
-        "generations": query.chain.generations,
+        "generations": query.chain.generations if query.chain else None,
         "proportions": {
             name: {
                 "people": int((rows := panel.samples.population[admixed] == name).sum()),
@@ -133,6 +134,13 @@ def groups(
             for name in ADMIXED
         },
     }  # fmt: skip
+
+
+def inferred(run: Run, query: Panel) -> tuple[LocalChromosome, np.ndarray]:
+    """The run's chromosome 22, and posteriors (haplotypes, blocks, populations) of the query."""
+    judge = LocalChromosome(run, "22")
+    aligned = match(query.sites, judge.sites, builds=("", run.build)).align(query, judge.sites)
+    return judge, judge.posterior(aligned)
 
 
 def shares(posterior: np.ndarray) -> np.ndarray:
@@ -156,7 +164,7 @@ def populations(
     dosage = (panel.allele == 1).sum(1)[:, np.minimum(common, 1 - common) >= MAF].astype(np.float32)
     seconds = learn(vcf, data, panel.samples.at(train), "population", output)
     run = read_run(output / "run")
-    own = shares(infer_panel(run, panel.people(test), "22").posterior)
+    own = shares(inferred(run, panel.people(test))[1])
     order = [run.populations.index(name) for name in names]
     guesses = {"copied from most": own[:, order].argmax(1)}
     models = {

@@ -157,16 +157,21 @@ def learn_windows(
 ) -> dict[str, Any]:
     """What `train_windows` does with a cohort that is read: fills a folder, from where an earlier call stopped."""
     config, teacher = prepare_lessons(data, run, recipe, device)
-    stages = Stages(
-        folder, teacher, data, {"device": device, "checkpoint_seconds": checkpoint_seconds}, keep, progress
-    )
+    options = {
+        "device": device, "checkpoint_seconds": checkpoint_seconds, "keep": keep, "progress": progress,
+    }  # fmt: skip
     metrics: dict[str, Any] = {}
-    pretrained = None
+    pretrained, history = None, []
     if run.pretrain:
-        pretrained = stages.pretrained(config)
+        pretrained, history = first_stage(config, teacher, data, folder, options)
         loss, perplexity = judge(pretrained, teacher.valid["pretrain"])
         metrics["next_snp"] = {"valid_loss": loss, "valid_perplexity": perplexity}
-    model = stages.classified(config, pretrained)
+    torch.manual_seed(recipe.seed + 1)
+    model = classifier(config, pretrained).to(choose_device(device))  # pyright: ignore[reportArgumentType]
+    fit_evidence(model, teacher)
+    history += train_named(model, teacher, data, "classify", folder, options)
+    with replacing(folder / "history.jsonl") as file:
+        file.writelines(json.dumps(entry) + "\n" for entry in history)
     with progress.stage("evaluating"):
         metrics |= judged(model, teacher, data, recipe, folder)
         write_folder(folder, model, teacher.reference, data)
@@ -196,64 +201,31 @@ def prepare_lessons(
     return model_config(run, recipe, data, reference.channels if reference else 0), teacher
 
 
-class Stages:
-    """The two stages of a run, each gone on with from its checkpoint or from its end.
+def first_stage(
+    config: AncestryConfig, teacher: Teacher, data: TrainingData, folder: Path, options: dict[str, Any]
+) -> tuple[AncestryForSNPPrediction, list[dict[str, Any]]]:
+    """The model of the first stage and its evaluations, trained now unless they lie in the folder."""
+    place = folder / "pretrained"
+    if not place.exists():
+        torch.manual_seed(teacher.recipe.seed)
+        model = AncestryForSNPPrediction(config.pretraining())
+        history = train_named(model, teacher, data, "pretrain", folder, options)
+        with replacing_path(place) as fresh:
+            model.save_pretrained(fresh)
+            write_json(fresh / HISTORY, {"evaluations": history})
+        options["keep"]()
+    model = AncestryForSNPPrediction.from_pretrained(place).to(choose_device(options["device"]))  # pyright: ignore
+    return model, read_json(place / HISTORY)["evaluations"]
 
-    `options`: device and seconds between checkpoints.
-    """
 
-    def __init__(
-        self,
-        folder: Path,
-        teacher: Teacher,
-        data: TrainingData,
-        options: dict[str, Any],
-        keep: Callable[[], object],
-        progress: Progress,
-    ):
-        self.folder, self.teacher, self.data, self.options = folder, teacher, data, options
-        self.keep, self.progress = keep, progress
-        self.device = choose_device(options["device"])
-
-    def pretrained(self, config: AncestryConfig) -> AncestryForSNPPrediction:
-        """The model of the first stage."""
-        folder = self.folder / "pretrained"
-        if not folder.exists():
-            torch.manual_seed(self.teacher.recipe.seed)
-            model = AncestryForSNPPrediction(config.pretraining())
-            history = self.train(model, "pretrain")
-            with replacing_path(folder) as fresh:
-                model.save_pretrained(fresh)
-                write_json(fresh / HISTORY, history)
-            self.keep()
-        return AncestryForSNPPrediction.from_pretrained(folder).to(self.device)  # pyright: ignore
-
-    def classified(
-        self, config: AncestryConfig, pretrained: AncestryForSNPPrediction | None
-    ) -> AncestryForWindowClassification:
-        """The model of the second stage."""
-        torch.manual_seed(self.teacher.recipe.seed + 1)
-        model = classifier(config, pretrained).to(self.device)  # pyright: ignore[reportArgumentType]
-        fit_evidence(model, self.teacher)
-        before = read_json(self.folder / "pretrained" / HISTORY)["entries"] if pretrained is not None else []
-        history = before + self.train(model, "classify")["entries"]
-        with replacing(self.folder / "history.jsonl") as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in history)
-        return model
-
-    def train(self, model: AncestryPreTrainedModel, stage: str) -> dict[str, Any]:
-        """Trains a model in place; its evaluations."""
-        name_sites(model, self.data)
-        fitted = train_stage(
-            model,
-            self.teacher,
-            stage,
-            self.folder / stage,
-            keep=self.keep,
-            progress=self.progress,
-            **self.options,
-        )
-        return {"entries": [{"stage": stage, **entry} for entry in fitted.history]}
+def train_named(
+    model: AncestryPreTrainedModel, teacher: Teacher, data: TrainingData, stage: str, folder: Path,
+    options: dict[str, Any],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Trains a model in place; its evaluations."""
+    name_sites(model, data)
+    fitted = train_stage(model, teacher, stage, folder / stage, **options)
+    return [{"stage": stage, **entry} for entry in fitted.history]
 
 
 def judged(

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from crocuta.analysis.ancestry.calibration import sharpen
-from crocuta.analysis.ancestry.copying import BATCH, Blocks, CopyingModel, CopyingSettings
+from crocuta.analysis.ancestry.copying import BATCH, CopyingModel, CopyingSettings
 from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_people
-from crocuta.data.variants import Panel, Sites
-from crocuta.data.variants.matching import LEAST, match
+from crocuta.data.variants import Panel
 from crocuta.errors import InputError
 from crocuta.runs.device import AUTO
 from crocuta.runs.progress import QUIET, Stage
@@ -37,17 +36,6 @@ class Run:
     chromosomes: tuple[str, ...]
     network: bool
     build: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """Ancestry of one chromosome: posteriors at blocks, the rates that were assumed, and the share of sites present."""
-
-    sites: Sites
-    blocks: Blocks
-    posterior: np.ndarray
-    chain: ChainSettings
-    overlap: float
 
 
 def read_run(folder: str | PathLike) -> Run:
@@ -93,29 +81,6 @@ class LocalChromosome:
             rows = slice(first, first + 2 * SMOOTHED)
             posterior[rows] = sharpen(smooth_people(evidence[rows], cm, self.chain), self.run.power)
         return posterior
-
-
-def infer_panel(
-    run: Run,
-    query: Panel,
-    chromosome: str,
-    *,
-    overlap: float = LEAST,
-    jobs: int = 1,
-    source: object = "query",
-) -> Found:
-    """Posterior of every block for both haplotypes of each person of `query`, in the order of its haplotypes.
-
-    Raises:
-        InputError: the query is unphased, or has less than the share `overlap` of the reference's sites.
-    """
-    if not query.phased:
-        raise InputError(f"{source}: genotypes are unphased; phase them first, with SHAPEIT5 or Beagle")
-    judge = LocalChromosome(run, chromosome, jobs)
-    found = match(query.sites, judge.sites, overlap, source, ("", run.build))
-    posterior = judge.posterior(found.align(query, judge.sites))
-    assert judge.chain is not None, "set by posterior"
-    return Found(judge.sites, judge.blocks, posterior, judge.chain, found.share)
 
 
 def _parallel(model: CopyingModel, alleles: np.ndarray, jobs: int, stage: Stage) -> np.ndarray:
