@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +49,12 @@ def test_simulate_then_build(folder):
     assert not list(folder.glob("*.parts"))
 
 
-def test_python_of_the_page_runs(folder, monkeypatch):
+def test_python_of_the_page_runs(folder, tmp_path, monkeypatch):
     page = Path(__file__).parents[1] / "docs" / "ancestry_data.md"
-    monkeypatch.chdir(folder)
-    Path("cohort.h5").unlink(missing_ok=True)
-    assert call("ancestry", "build", "cohort.vcf.gz", "--samples", "samples.tsv", "-o", "cohort.h5")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, "sim")
+    files = ["sim/cohort.vcf.gz", "--samples", "sim/samples.tsv"]
+    assert call("ancestry", "build", *files, "-o", "cohort.h5")[0] == 0
     found = {}
     exec("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)), found)
     assert found["panel"].allele.shape == (2, 2, 512)

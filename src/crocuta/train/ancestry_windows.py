@@ -39,8 +39,11 @@ class Windows:
         return Windows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def to(self, device: torch.device) -> "Windows":
-        """The same on a device."""
-        return Windows(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        """The same on a device; on Apple's, which has no float64, `cm` counts from a window's first site."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        if device.type == "mps":
+            tensors["cm"] = (self.cm - self.cm[:, :1]).float()
+        return Windows(**{name: tensor.to(device) for name, tensor in tensors.items()})
 
     def inputs(self) -> dict[str, Tensor]:
         """What a model's `forward` takes, labels and evidence aside."""
