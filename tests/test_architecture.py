@@ -1,6 +1,7 @@
 """The layers of CONTRIBUTING.md: imports run downward only, floors do not mix, and nothing heavy is imported early."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,36 @@ def test_files_stay_readable():
 
 def test_tests_are_collected_without_heavy_imports(request):
     assert request.config.imported_early == []
+
+
+def test_lower_floors_name_arguments_and_no_options():
+    """A Python caller has no `--learning-rate`; the command line turns `learning_rate` into it."""
+    for name, tree in modules().items():
+        if unit(name) in ("verbs", "cli", "doctor"):
+            continue
+        documentation = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in documentation
+            ):
+                assert not re.search(r"(?<![\w-])--[a-z]{2}(?!.*\))", node.value), (name, node.value)
+
+
+def test_progress_and_consoles_are_those_of_runs():
+    for name, tree in modules().items():
+        if unit(name) not in ("runs", None) and name != "crocuta.bench.worker":
+            found = {
+                alias
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom)
+                for alias in [node.module or ""]
+            }
+            assert not found & {"rich.progress", "rich.console"}, name

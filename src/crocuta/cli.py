@@ -54,7 +54,7 @@ class Verbs(TyperGroup):
             except OSError as error:
                 if (line := about_file(error)) is None:
                     raise
-                complain(line)
+                complain(in_options(line, command))
                 raise typer.Exit(2) from None
             except KeyboardInterrupt as stop:
                 terminated = isinstance(stop, Terminated)

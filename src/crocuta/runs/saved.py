@@ -26,7 +26,7 @@ class SavedRun:
         if not (self.path / "config.json").exists():
             raise InputError(f"{path}: not a run folder (no config.json)")
         if not (self.path / "metrics.json").exists():
-            raise InputError(f"{path}: this run has not ended (no metrics.json); finish it with `--resume`")
+            raise InputError(f"{path}: this run has not ended (no metrics.json); go on with it by `resume`")
         if kinds and self.kind not in kinds:
             raise InputError(f"{path}: a run of `crocuta {self.kind}`; expected one of {', '.join(kinds)}")
 

@@ -67,9 +67,7 @@ def about_file(error: OSError) -> str | None:
     """What an operating system's error says of a file, in one line; None where it is not about one."""
     number = error.errno or _number_in(str(error))
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"{error.filename or 'output'}: no space left on the device; make room, and go on with `--resume`"
-        )
+        return f"{error.filename or 'output'}: no space left on the device; make room, and go on by `resume`"
     if number == errno.EPIPE:
         return None
     if error.filename is not None and number is not None:
