@@ -32,7 +32,7 @@ from crocuta.train.load import load, released
 from crocuta.train.run import RunFolder
 from crocuta.train.trial import trial
 
-DEMO_TASK, DEMO_SEEDS, DEMO_EPOCHS = "gue/prom_core_tata", 3, 6
+DEMO_TASK, DEMO_SEEDS, DEMO_EPOCHS = "gue/prom_core_tata", 3, 5
 DEMO_JOBS = 2  # two cores train two small models in half the time, and one small model in hardly less
 TOKENS_PER_BATCH = 1 << 16  # long sequences train in smaller batches
 
