@@ -18,6 +18,7 @@ from crocuta.runs.console import console as make_console
 from crocuta.runs.console import safe
 
 SECONDS_BETWEEN_LINES = 15.0
+LEAST_SHARE = 0.01  # of a work, done, before the time left is told: a start is slower than what follows
 
 
 class Stage:
@@ -163,7 +164,7 @@ class _Line(Stage):
             return
         self.told = now
         left = ""
-        if self.total and self.done:
+        if self.total and self.done >= LEAST_SHARE * self.total:
             left = f"about {duration((now - self.start) * (self.total / self.done - 1))} left"
         parts = [part for part in (counted(self), safe(self.note), left) if part]
         self.console.print(f"{safe(self.name)}: {', '.join(parts)}")
