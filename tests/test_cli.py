@@ -100,12 +100,12 @@ def test_memory_that_would_not_suffice_is_told_before(tmp_path, monkeypatch):
 
 def test_runs_of_another_kind_are_refused(tmp_path):
     for name in ("config", "metrics"):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"kind": "pretrain"}))
+        (tmp_path / f"{name}.json").write_text(json.dumps({"kind": "ancestry train"}))
     data = table(tmp_path / "data.csv")
     for verb in ("evaluate", "predict", "report"):
         code, output = call(verb, tmp_path, *([] if verb == "report" else [data]))
         assert code == 2
-        assert f"made by `crocuta pretrain`; `crocuta {verb}` takes runs of `crocuta train`" in output
+        assert f"made by `crocuta ancestry train`; `crocuta {verb}` takes runs of `crocuta train`" in output
 
 
 def test_nothing_is_replaced_unasked(run, tmp_path):

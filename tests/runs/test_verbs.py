@@ -22,7 +22,7 @@ from crocuta.runs._lock import Lock
 from crocuta.runs.claim import Claim
 from crocuta.runs.manifest import VOLATILE
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("few_test_windows")]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,11 @@ def outputs(tmp_path_factory, write_inputs):
         words = verb.command.split()
         output = folder / (verb.file or "out")
         if name not in made:
-            run(folder, [*words, "-o", output.name])
+            before = os.umask(0o077)  # for `test_outputs_have_the_users_umask`
+            try:
+                run(folder, [*words, "-o", output.name])
+            finally:
+                os.umask(before)
             made[name] = folder
         return folder, words, output
 
@@ -280,13 +284,9 @@ def kill_at(moment: str, folder: Path, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_outputs_have_the_users_umask(work, name):
-    folder, words, output = work(name, with_output=False)
-    before = os.umask(0o077)
-    try:
-        run(folder, [*words, "-o", output.name])
-    finally:
-        os.umask(before)
+def test_outputs_have_the_users_umask(outputs, name):
+    """`outputs` made them while only their owner was to read them."""
+    folder, _, output = outputs(name)
     made = list(folder.glob(f"{output.name}*"))
     open_ones = [path for top in made for path in (top, *top.rglob("*")) if path.stat().st_mode & 0o077]
     assert made

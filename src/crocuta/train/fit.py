@@ -62,7 +62,8 @@ def identity(model: ModelConfig | str | PathLike) -> tuple[Any, Path | None]:
     """What a model is: a setting (a configuration, or a hub's name and revision), or the folder of its weights."""
     if isinstance(model, ModelConfig):
         config = json.loads(model.to_json_string(use_diff=True))
-        config.pop("transformers_version", None)
+        for written_by_saving in ("transformers_version", "architectures", "dtype"):
+            config.pop(written_by_saving, None)
         return config, None
     if Path(model).is_dir():
         return None, Path(model)
