@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def golden():
 def shared_data():
     """Folder of real data by name; skips where the data are absent."""
     return lambda *parts: shared_folder("data", *parts)
+
+
+@pytest.fixture(scope="session")
+def run_together():
+    """Runs a script in several processes (`side_by_side.py`)."""
+    return runpy.run_path(str(Path(__file__).with_name("side_by_side.py")))["run_together"]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """L-CLIP: points, gradients, partners, retrieval, round trips, and two processes that give one's numbers."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -148,19 +146,5 @@ def test_what_is_refused():
 
 
 @pytest.mark.distributed
-def test_two_processes_are_one(tmp_path):
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", WORKER, str(rank), "2", tmp_path / "meeting"],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [worker.communicate(timeout=600)[1] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)
+def test_two_processes_are_one(run_together):
+    assert run_together(WORKER, 2) == [0, 0]

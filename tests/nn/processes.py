@@ -1,9 +1,4 @@
-"""One of two processes that share a sequence or a batch; started by test_context_parallel.py.
-
-python two_processes.py RANK FILE CASE
-"""
-
-import sys
+"""One of two processes that share a sequence or a batch; started by test_context_parallel.py."""
 
 import pytest
 import torch
@@ -146,9 +141,9 @@ def data_parallel(dtype):
     same_gradients(gradients(model), expected, dtype)
 
 
-def main(rank, processes, file):
+def main():
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{file}", rank=int(rank), world_size=int(processes))
+    dist.init_process_group("gloo")
     for dtype in TOLERANCE:
         causal(dtype)
         data_parallel(dtype)
@@ -159,11 +154,11 @@ def main(rank, processes, file):
     checkpointed(torch.float64)
     two_sided(torch.float64)
     pooled(torch.float64)
-    if int(processes) == 4:
+    if dist.get_world_size() == 4:
         grid(torch.float64)
     refused(torch.float64)
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

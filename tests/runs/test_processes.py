@@ -1,9 +1,5 @@
 """Several processes share one claim: the first takes the output, and where it may not, all of them fail."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from crocuta.errors import InputError
@@ -20,13 +16,15 @@ PROGRAM = """
 import sys
 from crocuta.errors import InputError
 from crocuta.runs.processes import claim_together, processes
-try:
-    with claim_together("cpu", sys.argv[1], "test", {"rate": 1}, {}, resume=len(sys.argv) > 2) as run:
-        said = "finished" if run.finished else "taken"
-        run.finish()
-except InputError as error:
-    said = "refused"
-open(f"{sys.argv[1]}.{processes('cpu').process_index}", "a").write(said + " ")
+said = []
+for resume in (False, False, True):
+    try:
+        with claim_together("cpu", sys.argv[1], "test", {"rate": 1}, {}, resume=resume) as run:
+            said.append("finished" if run.finished else "taken")
+            run.finish()
+    except InputError as error:
+        said.append("refused")
+open(f"{sys.argv[1]}.{processes('cpu').process_index}", "w").write(" ".join(said))
 """
 
 
@@ -42,14 +40,9 @@ def test_one_process_alone(tmp_path):
 
 
 @pytest.mark.distributed
-def test_all_fail_where_the_first_is_refused(tmp_path):
+def test_all_fail_where_the_first_is_refused(tmp_path, run_together):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    for more in ([], [], ["resume"]):
-        subprocess.run(
-            [*launch, program, tmp_path / "run", *more],
-            check=True, capture_output=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    assert run_together(program, 2, tmp_path / "run") == [0, 0]
     for process in (0, 1):
-        assert (tmp_path / f"run.{process}").read_text() == "taken refused finished "
+        assert (tmp_path / f"run.{process}").read_text() == "taken refused finished"

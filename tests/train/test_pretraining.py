@@ -1,9 +1,6 @@
 """Pretraining: it learns, resumes exactly, gives the same with any portions and processes, and stops loudly."""
 
 import json
-import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -157,7 +154,7 @@ def test_portions_change_nothing(genome, parts, tmp_path):
 
 
 @pytest.mark.distributed
-def test_two_processes_give_what_one_gives(tmp_path):
+def test_two_processes_give_what_one_gives(tmp_path, run_together):
     genome = write_genome(tmp_path / "genome.fa")
     program = tmp_path / "program.py"
     program.write_text(
@@ -169,12 +166,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
         "parts = here.partition(genome, valid=['two'], test=['three'])\n"
         "here.pretrain(here.new_model(), genome, parts, here.changed(learning_rate=1e-3), sys.argv[2])\n"
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*launch, program, genome, tmp_path / "two"],
-        check=True, capture_output=True, timeout=600, env=environment,
-    )  # fmt: skip
+    assert run_together(program, 2, genome, tmp_path / "two") == [0, 0]
     opened = Genome(genome)
     parts = partition(opened, valid=["two"], test=["three"])
     one = pretrain(new_model(), opened, parts, changed(learning_rate=1e-3), tmp_path / "one")

@@ -11,13 +11,10 @@ bench/
 ```
 """
 
-import json
-import os
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -25,12 +22,13 @@ from typing import Any, NamedTuple
 
 from crocuta.bench.cells import BASELINES, Cell, make_cells
 from crocuta.bench.results import load_rows, read_rows, write_rows
+from crocuta.bench.worker import work
 from crocuta.errors import InputError
 from crocuta.runs.claim import CONFIG, NEW, claim
 from crocuta.runs.console import safe
 from crocuta.runs.progress import SILENT, Progress
 from crocuta.runs.saved import read_json
-from crocuta.runs.workers import threads_each
+from crocuta.runs.workers import processes_from, threads_each
 
 
 class Failure(NamedTuple):
@@ -239,8 +237,8 @@ class Worker:
     """A process of `crocuta.bench.worker`, started when it is needed, and again after a crash."""
 
     def __init__(self, threads: int):
-        self.threads = os.environ.get("OMP_NUM_THREADS", str(threads))  # more would wait for each other
-        self.process: subprocess.Popen | None = None
+        self.threads = threads
+        self.process: BaseProcess | None = None
         self.stopped = False
 
     def train(self, cell: Cell, common: dict[str, Any]) -> Failure | None:
@@ -249,31 +247,27 @@ class Worker:
         arguments = {
             **common, **cell.source.arguments, "models": [cell.model], "output": str(cell.folder),
         }  # fmt: skip
-        answer = self.ask(json.dumps({"log": str(cell.log), "arguments": arguments}))
+        answer = self.ask(str(cell.log), arguments)
         if answer == "done":
             return None
         said = cell.log.read_text().split("\n") if cell.log.exists() else []
         reason = next((line.strip() for line in reversed(said) if line.strip()), "no word")
         return Failure(cell, reason if answer else f"its process died; last word: {reason}")
 
-    def ask(self, line: str) -> str:
+    def ask(self, log: str, arguments: dict[str, Any]) -> str:
         """The process' answer, empty if it died."""
         if self.stopped:
             return ""
-        if self.process is None or self.process.poll() is not None:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "crocuta.bench.worker"],
-                env=os.environ | {"OMP_NUM_THREADS": self.threads},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        assert self.process.stdin
-        assert self.process.stdout
+        if self.process is None or not self.process.is_alive():
+            context = processes_from()
+            self.jobs, theirs = context.Pipe()
+            self.process = context.Process(target=work, args=(theirs, self.threads), daemon=True)
+            self.process.start()
+            theirs.close()
         try:
-            print(line, file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline().strip()
-        except BrokenPipeError:
+            self.jobs.send((log, arguments))
+            answer = self.jobs.recv()
+        except (BrokenPipeError, ConnectionResetError, EOFError):
             answer = ""
         if answer in ("", "broken"):
             self.process.kill()
@@ -286,7 +280,8 @@ class Worker:
             self.process.terminate()
 
     def close(self) -> None:
-        """Waits for the process and closes its pipes."""
+        """Waits for the process, which ends where nothing more is asked."""
         if self.process:
-            self.process.__exit__(None, None, None)
+            self.jobs.close()
+            self.process.join()
             self.process = None

@@ -1,28 +1,28 @@
-"""A process that trains cells one after the other: one line of JSON in, one word out; the rest goes to logs."""
+"""A process that trains cells one after the other: what it prints goes to their logs."""
 
-import json
 import os
-import signal
 import sys
 import traceback
+from multiprocessing.connection import Connection
 
-from crocuta.runs.workers import follow_parent
+from crocuta.runs.workers import begin_worker
 
 
-def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark is told, and ends us
-    follow_parent()
-    answers = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        job = json.loads(line)
-        with open(job["log"], "a", encoding="utf-8") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-            outcome = run(job["arguments"])
+def work(jobs: Connection, threads: int) -> None:
+    """Trains what it is asked for, until nothing more is: a log and arguments in, one word out."""
+    begin_worker(threads)
+    while True:
+        try:
+            log, arguments = jobs.recv()
+        except EOFError:
+            return
+        with open(log, "a", encoding="utf-8") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            outcome = run(arguments)
             sys.stdout.flush()
             sys.stderr.flush()
-        answers.write(f"{outcome}\n")
-        answers.flush()
+        jobs.send(outcome)
         if outcome == "broken":
             return  # an accelerator may be left in any state: the next cell gets a new process
 
@@ -49,7 +49,3 @@ def run(arguments: dict) -> str:
         traceback.print_exc()
         return "broken"
     return "done"
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Event, Thread
 from typing import TypeVar
@@ -86,23 +87,38 @@ def heard(stages: Mapping[Path, Stage], keep: Callable[[], object]) -> Iterator[
 
 
 def threads_each(jobs: int) -> int:
-    """Threads of each of some processes that share the processor."""
-    return max(1, (os.cpu_count() or 1) // jobs)
+    """Threads of each of some processes that share the processor: `OMP_NUM_THREADS`, or an equal part."""
+    return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // jobs))
 
 
-def _begin(parent: int) -> None:
+def processes_from() -> BaseContext:
+    """Where processes of ours come from: they begin with what this process has imported, or with nothing.
+
+    On Linux a server without threads or device imports once, and forks them: sixteen workers wait for torch and
+    transformers as long as one. It dies with us, and they with it.
+    """
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith("crocuta.")])
+    return context
+
+
+def begin_worker(threads: int) -> None:
+    """What a process does first that `processes_from` made: it follows us, and shares the processor with others."""
     import signal
 
+    import torch
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command that started us is told, and ends us
-    follow_parent(parent)
+    follow_parent()
+    torch.set_num_threads(threads)
 
 
 @contextmanager
 def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Processes side by side, which share the processor's threads; an error or an interruption ends them at once."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(jobs)))  # of the processes that start now
-    executor = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (os.getpid(),))
+    executor = ProcessPoolExecutor(jobs, processes_from(), begin_worker, (threads_each(jobs),))
     try:
         yield executor
     except BaseException as error:
@@ -116,8 +132,6 @@ def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         raise
     finally:
         executor.shutdown(wait=True)
-        if before is None:
-            os.environ.pop("OMP_NUM_THREADS", None)
 
 
 @contextmanager
