@@ -22,7 +22,7 @@ def test_short_enough_to_read():
 def test_digits_are_told_apart():
     import lvit
 
-    assert lvit.main(None, epochs=6, kinds=("LViT",))["LViT"] > 0.5
+    assert lvit.main(None, epochs=4, kinds=("LViT",))["LViT"] > 0.5
 
 
 def test_reads_idx(shared_data):

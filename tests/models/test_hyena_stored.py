@@ -183,7 +183,7 @@ def test_first_weights_and_folders_without_them_follow_the_formula(tmp_path, mod
     assert torch.equal(empty.eval()(IDS).logits, model(IDS).logits)
 
 
-@pytest.mark.parametrize("capability", ["default", "avx2"])
+@pytest.mark.parametrize("capability", ["default", pytest.param("avx2", marks=pytest.mark.slow)])
 def test_golden_numbers_hold_with_fewer_vector_instructions(golden, capability):
     golden("hyenadna")
     tests = Path(__file__).parent / "test_hyena.py"

@@ -264,8 +264,8 @@ def test_every_export_has_a_row():
 @pytest.mark.parametrize(
     ("c", "learnable"),
     [
-        *[(0.1, True), (1.0, False), (1.0, True), (2.7, True)],
-        *[pytest.param(c, False, marks=pytest.mark.slow) for c in (0.1, 2.7)],
+        *[(0.1, True), (1.0, False), (2.7, True)],
+        *[pytest.param(*case, marks=pytest.mark.slow) for case in ((0.1, False), (1.0, True), (2.7, False))],
     ],
 )
 @pytest.mark.parametrize("name", NAMES)

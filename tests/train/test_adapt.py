@@ -200,7 +200,7 @@ def test_a_run_of_every_adaptation(pretrained, splits, table, tmp_path):
     }
     evaluated = evaluate(run.path, table, tmp_path / "evaluated")
     assert evaluated.metrics["models"].keys() == models.keys()
-    for name in models:
+    for name in ("tiny-lora-2", "tiny-in-context-1", "cnn"):
         count, _ = predict(run.path, table, tmp_path / f"{name}.tsv", model=name)
         assert count == 240
     page = write_report([run.path], run.path / "report.html").read_text()
