@@ -44,7 +44,7 @@ def _tables(folder: Path, rng: np.random.Generator) -> None:
     shares = ([0.4, 0.1, 0.1, 0.4], [0.1, 0.4, 0.4, 0.1], [0.4, 0.1, 0.4, 0.1])
     captions = ("a satellite repeat", "a long element", "a short element")
     described = [
-        f"{''.join(rng.choice(list('ACGT'), 60, p=shares[i % 3]))},{captions[i % 3]}" for i in range(90)
+        f"{''.join(rng.choice(list('ACGT'), 60, p=shares[i % 3]))},{captions[i % 3]}" for i in range(130)
     ]
     _lines(folder / "described.csv", ["sequence,label", *described])
     kinds, names = ("SINE", "LINE", "LTR"), [f"element{i}" for i in range(30)]

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,7 @@ def kill_at(moment: str, folder: Path, words: list[str]) -> None:
     child = os.fork()
     if child == 0:
         try:
+            forkserver._forkserver.__init__()  # that of the tests' process answers to it alone
             os.chdir(folder)
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
