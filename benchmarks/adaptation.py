@@ -17,14 +17,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crocuta import presets
+from crocuta.classification import Entry, pipelines, run_experiment
+from crocuta.classification.run import RunFolder
 from crocuta.data.tasks import load_task
 from crocuta.files import replacing, write_json
 from crocuta.quiet import prepare
 from crocuta.report.style import MUTED, colour, marker, styled
-from crocuta.report.words import TITLES, number
-from crocuta.train import Entry, run_experiment
-from crocuta.train.run import RunFolder
+from crocuta.report.wording import TITLES, number
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = ("gue/prom_core_tata", "gue/mouse/0")
@@ -61,14 +60,14 @@ def measure(task: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     splits = load_task(task, arguments.data_root)
     few = np.random.default_rng(0).permutation(len(splits.train))[: arguments.sequences]
     splits = replace(splits, train=splits.train.select(few))
-    entries = presets.comparison(splits, [arguments.pretrained], adapt=adapt, epochs=arguments.epochs)
+    entries = pipelines.comparison(splits, [arguments.pretrained], adapt=adapt, epochs=arguments.epochs)
     entries = [brief(entry) for entry in entries]
     run = run_experiment(
         entries,
         splits,
         arguments.output / task.replace("/", "-"),
         seeds=range(arguments.seeds),
-        metric=presets.headline(None, task),
+        metric=pipelines.headline(None, task),
         task=task,
         resume=True,
     )

@@ -1,6 +1,6 @@
 """Ancestry models on a simulated cohort: accuracy, encodings of positions, what FPE costs, Hyena against Transformer.
 
-    crocuta simulate admixture -o chr22sim --length 50.8e6 --name 22 --seed 2
+    crocuta ancestry simulate -o chr22sim --length 50.8e6 --name 22 --seed 2
     crocuta ancestry build chr22sim/cohort.vcf.gz --samples chr22sim/samples.tsv --map chr22sim/map.tsv -o chr22.h5
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py accuracy chr22.h5 --view carried
     OMP_NUM_THREADS=1 python benchmarks/ancestry.py accuracy chr22.h5 --view haplotype
@@ -32,13 +32,11 @@ import ancestry_costs
 import ancestry_page
 import numpy as np
 import torch
+from crocuta.ancestry.methods.regression import RegressionModel
 
-from crocuta.analysis.ancestry.regression import RegressionModel
-from crocuta.data.variants.store import Cohort
-from crocuta.files import write_json
-from crocuta.models.ancestry import AncestryForSNPPrediction
-from crocuta.quiet import prepare
-from crocuta.train.ancestry import (
+from crocuta.ancestry.panels import Choice, TrainingData, load_training_data
+from crocuta.ancestry.window_run import AncestryRun, fit_reference, model_config, name_sites
+from crocuta.ancestry.window_training import (
     AncestryRecipe,
     Labelled,
     Teacher,
@@ -48,9 +46,11 @@ from crocuta.train.ancestry import (
     probabilities,
     train_stage,
 )
-from crocuta.train.ancestry_panels import Choice, TrainingData, load_training_data
-from crocuta.train.ancestry_run import AncestryRun, fit_reference, model_config, name_sites
-from crocuta.train.ancestry_windows import WindowSource
+from crocuta.ancestry.windows import WindowSource
+from crocuta.files import write_json
+from crocuta.models.ancestry import AncestryForSNPPrediction
+from crocuta.quiet import prepare
+from crocuta.variants.store import Cohort
 
 RESULT = Path(__file__).parent / "results" / "ancestry.json"
 LENGTHS = (128, 512, 1024, 2048, 4096)

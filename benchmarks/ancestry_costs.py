@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from crocuta.ancestry.window_training import AncestryRecipe, Optimizers
 from crocuta.models.ancestry import AncestryConfig, AncestryForSNPPrediction
 from crocuta.nn.genomic_position import PositionTable
-from crocuta.train.ancestry import AncestryRecipe, Optimizers
 
 WINDOW, BATCH, STEPS = 1024, 8, 12
 MEGABASES = (1, 10, 100, 250)

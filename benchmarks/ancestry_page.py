@@ -120,7 +120,7 @@ def twins(rows: dict[str, dict]) -> str:
 
 def context(rows: dict[str, dict]) -> str:
     """Draws docs/_static/ancestry_context.png; the first view that was measured."""
-    from crocuta.report.ancestry import accuracy_by_context
+    from crocuta.ancestry.figures import accuracy_by_context
     from crocuta.report.style import styled
 
     found: dict[int, dict[int, float]] = {}

@@ -22,16 +22,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crocuta.data.variants import Panel, Samples, read_panel
-from crocuta.data.variants.build import build_store
-from crocuta.data.variants.matching import match
-from crocuta.data.variants.sampling import split_people
+from crocuta.ancestry.local.examples import expected_calibration_error
+from crocuta.ancestry.local.infer import LocalChromosome, Run, read_run
+from crocuta.ancestry.local.training import LocalRecipe, train_local
 from crocuta.files import replacing, write_json
 from crocuta.quiet import prepare
 from crocuta.report.style import WIDTH, colour, save, styled
-from crocuta.train.local_ancestry import LocalRecipe, train_local
-from crocuta.train.local_ancestry_examples import expected_calibration_error
-from crocuta.train.local_ancestry_infer import LocalChromosome, Run, read_run
+from crocuta.variants import Panel, Samples, read_panel
+from crocuta.variants.build import build_store
+from crocuta.variants.matching import match
+from crocuta.variants.sampling import split_people
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ancestry_real.json"

@@ -1,7 +1,7 @@
 """Variants to a store and back: genotypes read a second, windows read in milliseconds, memory of a build.
 
 `OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/ancestry_store.py COHORT_FOLDER`, where the folder is what
-`crocuta simulate admixture -o COHORT_FOLDER --length 50.8e6 --name 22` made. Each measurement runs in a process of its
+`crocuta ancestry simulate -o COHORT_FOLDER --length 50.8e6 --name 22` made. Each measurement runs in a process of its
 own; results go to benchmarks/results/ancestry_store.json.
 """
 
@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crocuta.data.variants import (
+from crocuta.files import write_json
+from crocuta.variants import (
     CarriedSampler,
     Cohort,
     Haplotypes,
@@ -29,7 +30,6 @@ from crocuta.data.variants import (
     build_store,
     pack,
 )
-from crocuta.files import write_json
 
 RESULT = Path(__file__).parent / "results" / "ancestry_store.json"
 WINDOW = 4096

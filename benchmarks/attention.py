@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_attention import LorentzFocusedAttention, LorentzMultiheadAttention
-from crocuta.nn.lorentz_transformer import LorentzTransformerBlock
+from crocuta.nn.lorentz.attention import LorentzFocusedAttention, LorentzMultiheadAttention
+from crocuta.nn.lorentz.transformer import LorentzTransformerBlock
 
 RESULT = Path(__file__).parent / "results" / "attention.json"
 

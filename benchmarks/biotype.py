@@ -19,16 +19,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from crocuta import presets
+from crocuta import load
 from crocuta.analysis.embeddings import Embeddings, read_embeddings
-from crocuta.data.pieces import Piece, Source
+from crocuta.embedding.features import Embedder
+from crocuta.embedding.pieces import Piece, Source
+from crocuta.embedding.probe import as_json, probe
+from crocuta.embedding.shards import embed
 from crocuta.files import write_json
 from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
-from crocuta.train.embed import embed
-from crocuta.train.features import Embedder
-from crocuta.train.probe import as_json, probe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "biotype.json"
@@ -75,7 +75,7 @@ def describe(models: list[str]) -> Iterator[Features]:
     config = HyenaConfig(d_model=128, n_layer=2, max_seq_len=LONGEST + 2, initializer_range=0.08)
     yield Features("HyenaDNA-tiny, untrained", Embedder(HyenaForCausalLM(config)))
     for model in models:
-        loaded = presets.load(model)
+        loaded = load(model)
         for layer in (1, -1):
             title = f"{Path(model).name}, {'last layer' if layer == -1 else f'layer {layer}'}"
             yield Features(title, Embedder(getattr(loaded, "members", [loaded])[0], layer))

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crocuta.models import hyena_generate
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.models.hyena_generate import HyenaStream, Sampler
+from crocuta.models.hyena import generation as hyena_generate
+from crocuta.models.hyena.generation import HyenaStream, Sampler
 from crocuta.nn.hyena import causal_convolution
-from crocuta.nn.streaming import OnlineConvolution
+from crocuta.nn.hyena.streaming import OnlineConvolution
 
 RESULT = Path(__file__).parent / "results" / "generation.json"
 CASES = [(1_000, 1_000), (1_000, 8_000), (10_000, 10_000)]

@@ -24,9 +24,9 @@ import torch
 
 from crocuta.data.graphs import GraphData, read_graph
 from crocuta.files import write_json
+from crocuta.graphs.training import GraphRecipe, GraphRun, build, summary, train_seed
 from crocuta.models.graph import ENCODERS
 from crocuta.quiet import prepare
-from crocuta.train.graph import GraphRecipe, GraphRun, build, summary, train_seed
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "graphs.json"

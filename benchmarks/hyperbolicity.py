@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from crocuta.analysis.distances import Distances, Points, euclidean, kmer_points
-from crocuta.analysis.hyperbolicity import base_deltas, four_point, measure, worst
-from crocuta.analysis.sources import open_distances
 from crocuta.data.phylogeny import birth_death_tree
 from crocuta.data.records import read_records
 from crocuta.data.sequences import Sequences
 from crocuta.files import replacing, write_json
-from crocuta.report.hyperbolicity import Line, as_json, overview
 from crocuta.report.style import styled
+from crocuta.trees.delta import base_deltas, four_point, measure, worst
+from crocuta.trees.page import Line, as_json, overview
+from crocuta.trees.sources import open_distances
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "hyperbolicity.json"
@@ -176,11 +176,11 @@ tests it. Inputs are aligned FASTA, a table of sequences, Newick or Nexus, a dis
 first command makes some:
 
 ```console
-$ crocuta simulate tree --scenario A --sequences 200 -o clades/
-$ crocuta hyperbolicity clades/tree.nwk
-$ crocuta hyperbolicity clades/sequences.fasta --distance jc69 -o delta
+$ crocuta tree simulate --scenario A --sequences 200 -o clades/
+$ crocuta tree delta clades/tree.nwk
+$ crocuta tree delta clades/sequences.fasta --distance jc69 -o delta
 $ crocuta embed clades/test.csv --model kmer-4 -o kmers.h5ad
-$ crocuta hyperbolicity kmers.h5ad
+$ crocuta tree delta kmers.h5ad
 ```
 
 Points of hyperbolic space need their space and curvature (an `.h5ad` file of crocuta says both), and \
@@ -189,15 +189,15 @@ Points of hyperbolic space need their space and curvature (an `.h5ad` file of cr
 <!-- not run: it needs embeddings of your own -->
 
 ```console
-$ crocuta hyperbolicity embeddings.npy --space lorentz --curvature 1
-$ crocuta hyperbolicity cells.h5ad --key X_pca
+$ crocuta tree delta embeddings.npy --space lorentz --curvature 1
+$ crocuta tree delta cells.h5ad --key X_pca
 ```
 
 ## Method
 
 Gromov's δ says how far distances are from those in a tree: of four points, it is half the difference between the two
 largest of the three sums of opposite distances. *Relative* δ is 2δ / diameter. It falls with the dimension and with the
-concentration of distances, tree or not, so a value alone says nothing. `crocuta hyperbolicity` therefore compares it
+concentration of distances, tree or not, so a value alone says nothing. `crocuta tree delta` therefore compares it
 with random point clouds without a tree that have as many points and the same spectrum of principal coordinates:
 
 - *gaussian*: a random rotation; an exact test when the points are independent draws of any normal distribution;
@@ -234,7 +234,7 @@ in many more dimensions than there are points can pass all of them.
 
 ## Exactness and speed
 
-`crocuta.analysis.hyperbolicity.worst` gives the largest δ over **all** quadruples, which is the paper's maximum over
+`crocuta.trees.delta.worst` gives the largest δ over **all** quadruples, which is the paper's maximum over
 all base points; a fixed base point, as is common elsewhere, may give half of it. {agreement}
 Seconds, shortest of three:
 

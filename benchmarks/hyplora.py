@@ -20,16 +20,16 @@ import numpy as np
 import torch
 
 from crocuta.analysis.scores import scores
+from crocuta.classification import Fit, finetune
+from crocuta.classification.adapt import parse_adaptation, trained_parameters
+from crocuta.classification.finetuning import build
 from crocuta.data.labelled import Splits
 from crocuta.data.tasks import load_task
 from crocuta.files import replacing, write_json
 from crocuta.models.base import Ensemble
 from crocuta.presets import ADAPTATION_RECIPES
 from crocuta.quiet import prepare
-from crocuta.report.words import number
-from crocuta.train import Fit, finetune
-from crocuta.train.adapt import parse_adaptation, trained_parameters
-from crocuta.train.finetuning import build
+from crocuta.report.wording import number
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = {"gue/prom_core_tata": 8, "gue/mouse/2": 12}  # like numbers of steps

@@ -13,13 +13,13 @@ import torch
 from torch.nn import functional as F
 
 from crocuta.data.images import Images, read_images
-from crocuta.data.words import word_tokenizer
-from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
+from crocuta.models.clip.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
-from crocuta.models.lorentz_resnet import LorentzResNetConfig
-from crocuta.models.lvit import LViTConfig
+from crocuta.models.vision.lvit import LViTConfig
+from crocuta.models.vision.resnet import LorentzResNetConfig
 from crocuta.runs.recipe import Recipe
-from crocuta.train.clip import train_clip
+from crocuta.words.clip import train_clip
+from crocuta.words.tokenizer import word_tokenizer
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEMPLATES = ("a photo of the digit {}", "the digit {}", "a {}", "a handwritten {}")

@@ -17,10 +17,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from crocuta.data.annotation import gene_caption
 from crocuta.data.elements import element_caption, read_elements, with_enough_groups
 from crocuta.data.leakage import leakage, similarity_groups
-from crocuta.data.pieces import Piece, Source
 from crocuta.data.sequences import Sequences
-from crocuta.models.sequence_encoder import SequenceEncoder, SequenceEncoderConfig
-from crocuta.train.words import (
+from crocuta.embedding.pieces import Piece, Source
+from crocuta.models.clip.sequence_encoder import SequenceEncoder, SequenceEncoderConfig
+from crocuta.words.ensemble import (
     WHOLE,
     Ensemble,
     Library,
@@ -34,7 +34,7 @@ from crocuta.train.words import (
     split,
     views,
 )
-from crocuta.train.words_training import fit_words
+from crocuta.words.training import fit_words
 
 YEAST = "yeast/Saccharomyces_cerevisiae.R64-1-1"
 GENOMES = {

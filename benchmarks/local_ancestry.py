@@ -1,6 +1,6 @@
 """Local ancestry of simulated admixed individuals: methods x density x generations, phase switches, speed.
 
-    crocuta simulate admixture -o sim --length 50.8e6 --name 22 --seed 1
+    crocuta ancestry simulate -o sim --length 50.8e6 --name 22 --seed 1
     crocuta ancestry build sim/cohort.vcf.gz --samples sim/samples.tsv --map sim/map.tsv -o sim/cohort.h5
     OMP_NUM_THREADS=1 python benchmarks/local_ancestry.py sim/cohort.h5 sim/truth.tsv.gz [--only NAME]
 
@@ -19,24 +19,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from crocuta.ancestry.methods.frequency import FrequencyModel
+from crocuta.ancestry.methods.regression import RegressionModel
 
-from crocuta.analysis.ancestry.calibration import sharpen
-from crocuta.analysis.ancestry.copying import CopyingModel
-from crocuta.analysis.ancestry.frequency import FrequencyModel
-from crocuta.analysis.ancestry.regression import RegressionModel
-from crocuta.analysis.ancestry.smoothing import ChainSettings, estimate, smooth_haplotypes, smooth_people
-from crocuta.analysis.ancestry.windows import window_edges
 from crocuta.analysis.curves import reliability
-from crocuta.data.variants import Panel
-from crocuta.data.variants.store import Cohort
+from crocuta.ancestry.local.examples import LocalRecipe, expected_calibration_error, out_of_fold
+from crocuta.ancestry.local.mosaics import make_mosaics
+from crocuta.ancestry.local.network import read_smoother, train_network
+from crocuta.ancestry.local.reference import Reference, read_references
+from crocuta.ancestry.local.training import choose_chain
+from crocuta.ancestry.methods.calibration import sharpen
+from crocuta.ancestry.methods.copying import CopyingModel
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_haplotypes, smooth_people
+from crocuta.ancestry.methods.windows import window_edges
+from crocuta.ancestry.panels import Choice
 from crocuta.files import replacing, write_json
 from crocuta.report.style import MUTED, WIDTH, canvas, colour, marker, save, styled
-from crocuta.train.ancestry_panels import Choice
-from crocuta.train.local_ancestry import choose_chain
-from crocuta.train.local_ancestry_examples import LocalRecipe, expected_calibration_error, out_of_fold
-from crocuta.train.local_ancestry_mosaics import make_mosaics
-from crocuta.train.local_ancestry_network import read_smoother, train_network
-from crocuta.train.local_ancestry_reference import Reference, read_references
+from crocuta.variants import Panel
+from crocuta.variants.store import Cohort
 
 RESULTS = Path(__file__).parent / "results" / "local_ancestry.json"
 PAGE = Path(__file__).parents[1] / "docs" / "local_ancestry.md"

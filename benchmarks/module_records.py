@@ -44,7 +44,7 @@ _LANGUAGE, _LCLIP = "tests/models/test_lorentz_language.py::", "tests/models/tes
 _LVIT, _RESNETS = "tests/models/test_lvit.py::", "tests/models/test_lorentz_resnet.py::"
 _INDEX, _TREES = "tests/retrieval/test_index.py::", "tests/retrieval/test_subgraph.py::"
 _RAG = "tests/retrieval/test_graph_rag.py::"
-_MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/train/test_graph.py::"
+_MODEL, _TRAIN = "tests/models/test_graph.py::", "tests/graphs/test_training.py::"
 GIL = "Zhu et al. 2020, arXiv 2010.12135"
 HGCN = "Chami et al. 2019, arXiv 1910.12933"
 
@@ -366,8 +366,8 @@ GROUPS: dict[str, tuple[Module, ...]] = {
     "Adaptation of trained models": (
         Module(
             "LoRA", (), "Hu et al. 2021, arXiv 2106.09685", "peft's own",
-            ("tests/train/test_adapt.py::test_what_each_adaptation_trains",
-             "tests/train/test_adapt.py::test_merged_weights_answer_as_the_adapter_did"),
+            ("tests/classification/test_adapt.py::test_what_each_adaptation_trains",
+             "tests/classification/test_adapt.py::test_merged_weights_answer_as_the_adapter_did"),
             note="`peft.LoraConfig`; `--adapt lora:8`",
         ),
         Module(
@@ -390,13 +390,13 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_LVIT}test_parts_against_hypercore", f"{_LVIT}test_outputs_are_points",
              f"{_LVIT}test_gradients_of_curvatures_are_finite_differences",
              f"{_LVIT}test_round_trip_through_auto_models"),
-            "6 layers: 1.65", "`crocuta.models.lvit`; cost: [](vision.md)",
+            "6 layers: 1.65", "`crocuta.models.vision.lvit`; cost: [](vision.md)",
         ),
         Module(
             "Lorentz ResNet 18 to 152", (), BDEIR, f"its blocks; layers counted; {LAWS}; reload",
             (f"{_RESNETS}test_layers_are_as_many_as_the_name_says", f"{_RESNETS}test_outputs_are_points",
              f"{_RESNETS}test_a_small_network_learns", f"{_RESNETS}test_round_trip_through_auto_models"),
-            "crashes", "`crocuta.models.lorentz_resnet`; [](vision.md)",
+            "crashes", "`crocuta.models.vision.resnet`; [](vision.md)",
         ),
     ),
     "Retrieval": (
@@ -432,7 +432,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             (f"{_LCLIP}test_both_sides_are_points_and_everything_gets_a_gradient",
              f"{_LCLIP}test_rows_of_one_group_are_partners_of_each_other", f"{_LCLIP}test_two_processes_are_one",
              f"{_LCLIP}test_round_trip"),
-            note="`crocuta.models.lclip`; [](lclip.md)",
+            note="`crocuta.models.clip.lclip`; [](lclip.md)",
         ),
     ),
 }  # fmt: skip

@@ -89,7 +89,7 @@ def linked(name: str) -> str:
 
 
 def link_modules(note: str) -> str:
-    """`crocuta.models.lvit` linked to its source."""
+    """`crocuta.models.vision.lvit` linked to its source."""
     return MODULE.sub(lambda found: f"[{found[0]}](../src/{found[1].replace('.', '/')}.py)", note)
 
 

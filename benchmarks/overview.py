@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crocuta.report.published import published
+from crocuta.bench.published import published
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -14,7 +14,7 @@ from typing import Any
 
 import overview
 
-from crocuta.report.published import published
+from crocuta.bench.published import published
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"

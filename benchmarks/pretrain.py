@@ -27,12 +27,12 @@ from crocuta.data.language import partition
 from crocuta.files import replacing, write_json
 from crocuta.models.hyena import RELEASED, HyenaConfig
 from crocuta.presets import SCRATCH_INITIALIZER
+from crocuta.pretraining.page import Curve, curves, read_pretraining
+from crocuta.pretraining.recipe import Pretraining
+from crocuta.pretraining.run import run_pretraining
 from crocuta.quiet import prepare
-from crocuta.report.pretraining import Curve, curves, read_pretraining
 from crocuta.report.style import styled
 from crocuta.runs.progress import shown
-from crocuta.train.pretraining_recipe import Pretraining
-from crocuta.train.pretraining_run import run_pretraining
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "pretrain.json"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crocuta import presets
+from crocuta.classification import pipelines
 from crocuta.data.phylogeny.scenarios import Scenario, sweep, write_scenario
 from crocuta.files import write_json
 from crocuta.quiet import prepare
@@ -63,7 +63,7 @@ def train(scenario: Scenario, seed: int, epochs: int, folder: Path) -> None:
     data = folder / "data"
     if not (data / "scenario.json").exists():
         write_scenario(data, Scenario(**{**vars(scenario), "seed": seed}))
-    presets.train(
+    pipelines.train(
         data / "train.csv",
         TRAINED,
         run,
@@ -191,13 +191,13 @@ def write_page(rows: list[dict], epochs: int, seeds: int) -> None:
 
 **Question.** Does a hyperbolic network learn evolution better than its Euclidean counterpart?
 
-**Data.** `crocuta simulate tree` makes them: 2,000 sequences of 100 nucleotides, evolved by HKY with gamma rates. In
+**Data.** `crocuta tree simulate` makes them: 2,000 sequences of 100 nucleotides, evolved by HKY with gamma rates. In
 scenario A the classes are two clades of one tree, in B two trees, in C sequences of a tree and random ones. Whole
 clades are held out for the test. Depth is varied at noise 0.6, and noise at depth 1; in A, a tenth of the depth lies
 above the two clades. The commands of one setting:
 
 ```console
-$ crocuta simulate tree --scenario A --length 100 --height 1 --noise 0.6 --separation 0.1 -o clades/
+$ crocuta tree simulate --scenario A --length 100 --height 1 --noise 0.6 --separation 0.1 -o clades/
 $ crocuta train clades/train.csv --valid clades/dev.csv --test clades/test.csv -m cnn -m hcnn-s -m hcnn-m -o run/
 ```
 

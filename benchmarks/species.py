@@ -24,24 +24,24 @@ import torch
 from matplotlib.figure import Figure
 
 from crocuta.analysis.bootstrap import bootstrap_interval
+from crocuta.classification import Recipe, finetune, fit_baseline
+from crocuta.classification.baselines import fit_logistic
+from crocuta.classification.finetuning import build
 from crocuta.data.encoding import decode
 from crocuta.data.genome import Genome
 from crocuta.data.intervals import Intervals
 from crocuta.data.labelled import Labelled, Splits
 from crocuta.data.sampling import Sampler
+from crocuta.embedding.features import HEAD, Embedder
+from crocuta.embedding.shards import batches
 from crocuta.files import replacing, write_json
 from crocuta.models.base import load_classifier
 from crocuta.models.baselines import KmerConfig
 from crocuta.models.hyena import HyenaConfig
+from crocuta.pretraining.recipe import Pretraining
+from crocuta.pretraining.run import run_pretraining
 from crocuta.quiet import prepare
 from crocuta.report.style import MUTED, WIDTH, colour, line, marker, save, styled
-from crocuta.train import Recipe, finetune, fit_baseline
-from crocuta.train.baselines import fit_logistic
-from crocuta.train.embed import batches
-from crocuta.train.features import HEAD, Embedder
-from crocuta.train.finetuning import build
-from crocuta.train.pretraining_recipe import Pretraining
-from crocuta.train.pretraining_run import run_pretraining
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "species.json"

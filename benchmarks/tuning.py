@@ -9,11 +9,10 @@ import argparse
 import json
 from pathlib import Path
 
-from crocuta import presets
+from crocuta.classification import finetune, pipelines
 from crocuta.data.tasks import load_task
 from crocuta.files import write_json
 from crocuta.quiet import prepare
-from crocuta.train import finetune
 
 TASKS = {"gue/prom_core_tata": 20, "gue/mouse/0": 15}
 MODELS = ("cnn", "hcnn-s", "hcnn-m")
@@ -38,7 +37,7 @@ def main() -> None:
             for rate in RATES:
                 if (task, model, rate) in done:
                     continue
-                entry = presets.entry(model, longest, {"epochs": epochs, "learning_rate": rate})
+                entry = pipelines.entry(model, longest, {"epochs": epochs, "learning_rate": rate})
                 folder = arguments.output / f"{task.replace('/', '-')}--{model}--{rate}"
                 fit = finetune(entry.model, splits, folder, entry.recipe, both_strands=True, resume=True)
                 rows.append({"task": task, "model": model, "learning_rate": rate, "epochs": epochs})

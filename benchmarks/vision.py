@@ -29,14 +29,14 @@ from transformers import AutoModelForImageClassification, PreTrainedModel, ViTCo
 from transformers.utils import logging
 
 from crocuta.analysis.bootstrap import mean_sd
-from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import read_images
 from crocuta.files import replacing, write_json
-from crocuta.models.lvit import LViTConfig
+from crocuta.models.vision.lvit import LViTConfig
 from crocuta.optim import parameter_groups
 from crocuta.runs.progress import shown
 from crocuta.runs.recipe import Recipe
-from crocuta.train.images import ImageLearner, ImageRun, build, fit, split
+from crocuta.vision.jitter import Jitter
+from crocuta.vision.training import ImageLearner, ImageRun, build, fit, split
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "vision.json"

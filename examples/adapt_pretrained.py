@@ -12,13 +12,12 @@ from pathlib import Path
 
 import torch
 
-from crocuta import presets
+from crocuta.classification import pipelines, run_experiment
 from crocuta.data.batch import pad_batch
 from crocuta.data.demo import load_demo
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
 from crocuta.report import write_report
-from crocuta.train import run_experiment
 
 WAYS = ("full", "probe", "lora:4", "prompt:8", "label-prompt:8", "in-context:1")
 
@@ -59,7 +58,7 @@ def main() -> None:
     pretrained = arguments.pretrained or pretrain(splits.train.sequences, arguments.output / "base", steps=60)
 
     # One entry for each way: what is trained, and with which learning rate, comes with the preset.
-    entries = presets.comparison(splits, [pretrained], adapt=WAYS, epochs=arguments.epochs, baselines=False)
+    entries = pipelines.comparison(splits, [pretrained], adapt=WAYS, epochs=arguments.epochs, baselines=False)
     run = run_experiment(entries, splits, arguments.output / "run", seeds=(0,), resume=True)
     for model in run.metrics["models"].values():
         trained, score = model["trained_parameters"], model["test"]["mcc"]["mean"]

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crocuta import presets
+from crocuta import load
 from crocuta.analysis.embeddings import read_embeddings
 from crocuta.analysis.maps import make_map
-from crocuta.data.pieces import Source
+from crocuta.embedding.features import Embedder
+from crocuta.embedding.pieces import Source
+from crocuta.embedding.probe import probe
+from crocuta.embedding.shards import embed
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
 from crocuta.report.maps import write_map
-from crocuta.train.embed import embed
-from crocuta.train.features import Embedder
-from crocuta.train.probe import probe
 
 CHANCES = {"protein_coding": [0.3, 0.2, 0.2, 0.3], "tRNA": [0.2, 0.3, 0.3, 0.2], "pseudogene": [0.25] * 4}
 
@@ -61,7 +61,7 @@ def main() -> None:
     given = arguments.genome, arguments.genes
     genome, genes = given if arguments.genome else invent(arguments.output)
     new = HyenaConfig(d_model=64, max_seq_len=4098, initializer_range=0.08)
-    model = presets.load(arguments.model) if arguments.model else HyenaForCausalLM(new)
+    model = load(arguments.model) if arguments.model else HyenaForCausalLM(new)
     embedder = Embedder(getattr(model, "members", [model])[0])
 
     output = arguments.output / "genes.h5ad"

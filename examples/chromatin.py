@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crocuta import presets
+from crocuta.classification import pipelines
 from crocuta.quiet import prepare
 
 MOTIFS = {"CTCF": "CCAGCAGGGG", "E-box": "CACGTG", "TATA": "TATAAA", "AP-1": "TGAGTCA"}
@@ -48,7 +48,7 @@ def main() -> None:
     prepare()
     arguments.output.mkdir(parents=True, exist_ok=True)
     profiles = arguments.profiles or invent(arguments.output / "profiles.csv", arguments.sequences)
-    run = presets.train(
+    run = pipelines.train(
         profiles, [arguments.model], arguments.output / "run", seeds=1, baselines=False,
         adapt=arguments.adapt, epochs=arguments.epochs, resume=True,
     )  # fmt: skip

@@ -10,11 +10,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from crocuta import presets
+from crocuta.classification import Entry, Recipe, pipelines, run_experiment
 from crocuta.data.demo import load_demo
 from crocuta.models.cnn import CNNConfig
 from crocuta.report import write_report
-from crocuta.train import Entry, Recipe, run_experiment
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
         splits = replace(splits, train=splits.train.select(range(arguments.sequences)))
 
     # Presets bring model, recipe and baselines; an entry of your own is a configuration and a recipe.
-    entries = presets.comparison(splits, ["cnn"], epochs=arguments.epochs)
+    entries = pipelines.comparison(splits, ["cnn"], epochs=arguments.epochs)
     narrow = CNNConfig(max_length=70, channels=16, hidden_features=64, dropout=0.5)
     entries.insert(1, Entry("narrow-cnn", "CNN, half as wide", narrow, Recipe(epochs=arguments.epochs)))
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from transformers.utils.logging import disable_progress_bar
 
+from crocuta.classification import fit_baseline
 from crocuta.data.batch import pad_batch
 from crocuta.data.labelled import Labelled, Splits
 from crocuta.models.base import Ensemble
 from crocuta.models.baselines import KmerConfig
-from crocuta.train import fit_baseline
 
 
 def tensors(part: Labelled) -> tuple[Tensor, Tensor, Tensor]:

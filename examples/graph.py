@@ -1,10 +1,10 @@
 """Predict the missing links of a tree-like network, in hyperbolic and in flat space.
 
     python examples/graph.py                    # a synthetic tree with a few short cuts
-    python examples/graph.py airport.npz        # edges, features (as `crocuta graph train` reads them)
+    python examples/graph.py airport.npz        # edges, features (as `crocuta lab graph train` reads them)
 
 Three seeds of each encoder; a tenth of the links is held out. The same from the command line:
-crocuta graph train edges.tsv --task lp --encoder hybonet --seeds 3 -o run/
+crocuta lab graph train edges.tsv --task lp --encoder hybonet --seeds 3 -o run/
 """
 
 import argparse
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from crocuta.data.graphs import GraphData, read_graph
+from crocuta.graphs.training import GraphRecipe, GraphRun, summary, train_seed
 from crocuta.models.graph import GraphForLinkPrediction
 from crocuta.quiet import prepare
-from crocuta.train.graph import GraphRecipe, GraphRun, summary, train_seed
 
 ENCODERS = {
     "gcn": {},

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from crocuta.data.images import read_images
-from crocuta.data.words import word_tokenizer
-from crocuta.models.lclip import LClipConfig, LClipModel
+from crocuta.models.clip.lclip import LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
-from crocuta.models.lorentz_resnet import LorentzResNetConfig
+from crocuta.models.vision.resnet import LorentzResNetConfig
 from crocuta.runs.recipe import Recipe
-from crocuta.train.clip import train_clip
+from crocuta.words.clip import train_clip
+from crocuta.words.tokenizer import word_tokenizer
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEMPLATES = ("a photo of the digit {}", "a handwritten {}")

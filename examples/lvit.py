@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, ViTConfig, ViTForImageClassification
 
-from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import read_images
-from crocuta.models.lvit import LViTConfig, LViTForImageClassification
+from crocuta.models.vision.lvit import LViTConfig, LViTForImageClassification
 from crocuta.optim import parameter_groups
+from crocuta.vision.jitter import Jitter
 
 
 def load(path: str | None) -> tuple[Tensor, Tensor]:

@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from crocuta import presets
+from crocuta import load
 from crocuta.data.labelled import Labelled
 from crocuta.data.sampling import Sampler
+from crocuta.embedding.features import Embedder
+from crocuta.embedding.probe import fitted
+from crocuta.embedding.shards import batches
 from crocuta.models.baselines import KmerConfig, KmerForSequenceClassification
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.quiet import prepare
-from crocuta.train.embed import batches
-from crocuta.train.features import Embedder
-from crocuta.train.probe import fitted
 
 
 def invent(folder: Path, count: int = 3, length: int = 60_000, seed: int = 0) -> list[Path]:
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> dict[str, list[float]]:
     prepare()
     torch.manual_seed(0)
     config = HyenaConfig(d_model=32, max_seq_len=max(options.lengths) + 2, initializer_range=0.08)
-    model = presets.load(options.model) if options.model else HyenaForCausalLM(config)
+    model = load(options.model) if options.model else HyenaForCausalLM(config)
     counts = KmerForSequenceClassification(KmerConfig(longest_kmer=3))
     embedders = {
         "HyenaDNA": Embedder(getattr(model, "members", [model])[0]),

@@ -54,7 +54,7 @@ def old_runs(tmp_path_factory):
 def few_test_windows():
     """Judges runs of ancestry on 200 windows; 2,000 take longer than all else in a small run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crocuta.train.ancestry_run.TEST_WINDOWS", 200)
+        patch.setattr("crocuta.ancestry.window_run.TEST_WINDOWS", 200)
         yield
 
 
@@ -67,7 +67,7 @@ def random_panel():
 def _random_panel(people: int, n: int, seed: int = 0, labels=None, cm: float = 20.0):
     import numpy as np
 
-    from crocuta.data.variants import Panel, Samples, Sites
+    from crocuta.variants import Panel, Samples, Sites
 
     rng, fixed = (
         np.random.default_rng(seed),

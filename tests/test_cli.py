@@ -121,7 +121,7 @@ def test_nothing_is_replaced_unasked(run, tmp_path):
 
 
 def test_a_finished_run_is_shown(run, monkeypatch):
-    monkeypatch.setattr("crocuta.train.experiment.train_one", None)
+    monkeypatch.setattr("crocuta.classification.experiment.train_one", None)
     data = run.parent / "data.csv"
     code, output = call("train", data, "-m", "cnn", "-o", run, *QUICK, "--resume")
     assert code == 0, output

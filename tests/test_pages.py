@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # The beginning of a command as shown to the options that shorten it here; the longest beginning counts.
 SHORTER = {
     "crocuta bench": "--epochs 1 --seeds 1 --no-baselines",
-    "crocuta hyperbolicity": "--subset 20 --nulls 19",
+    "crocuta tree delta": "--subset 20 --nulls 19",
     "crocuta pretrain": "--steps 1 --tokens-per-step 2048",
     "crocuta probe": "--least 3 --folds 3",
-    "crocuta simulate admixture": "--length 2e5 --people 12 12 12 --admixed 4",
-    "crocuta simulate tree": "--sequences 120 --length 60",
-    "crocuta simulate tree --scenario B": "--length 1500",
+    "crocuta ancestry simulate": "--length 2e5 --people 12 12 12 --admixed 4",
+    "crocuta tree simulate": "--sequences 120 --length 60",
+    "crocuta tree simulate --scenario B": "--length 1500",
     "crocuta generate": "--length 60 --samples 2",
     "crocuta train": "--epochs 1 --seeds 1",
 }

@@ -8,13 +8,23 @@ from crocuta.errors import InputError
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global load, presets, Ensemble, CNNConfig, CNNForSequenceClassification, RELEASED, HyenaConfig
+    global \
+        load, \
+        pipelines, \
+        presets, \
+        read_data, \
+        Ensemble, \
+        CNNConfig, \
+        CNNForSequenceClassification, \
+        RELEASED, \
+        HyenaConfig
     global HyenaForCausalLM, Recipe
     from crocuta import load, presets
+    from crocuta.classification import Recipe, pipelines
+    from crocuta.data.reading import read_data
     from crocuta.models.base import Ensemble
     from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
     from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
-    from crocuta.train import Recipe
 
 
 def test_every_preset_fits_the_longest_sequence():
@@ -25,15 +35,15 @@ def test_every_preset_fits_the_longest_sequence():
 
 
 def test_long_sequences_train_in_smaller_batches():
-    assert presets.entry("hyenadna-tiny", 300, {}).recipe.batch_size == 32
-    assert presets.entry("hyenadna-tiny", 32_768, {}).recipe.batch_size == 2
-    assert presets.entry("hyenadna-tiny", 32_768, {"batch_size": 8}).recipe.batch_size == 8
+    assert pipelines.entry("hyenadna-tiny", 300, {}).recipe.batch_size == 32
+    assert pipelines.entry("hyenadna-tiny", 32_768, {}).recipe.batch_size == 2
+    assert pipelines.entry("hyenadna-tiny", 32_768, {"batch_size": 8}).recipe.batch_size == 8
 
 
 def test_changes_reach_the_recipe_and_unknown_ones_do_not():
-    assert presets.entry("cnn", 70, {"learning_rate": 1e-5}).recipe.learning_rate == 1e-5
+    assert pipelines.entry("cnn", 70, {"learning_rate": 1e-5}).recipe.learning_rate == 1e-5
     with pytest.raises(TypeError, match="learning_rat"):
-        presets.entry("cnn", 70, {"learning_rat": 1e-5})
+        pipelines.entry("cnn", 70, {"learning_rat": 1e-5})
 
 
 def test_load_tells_what_a_folder_holds(tmp_path):
@@ -44,8 +54,8 @@ def test_load_tells_what_a_folder_holds(tmp_path):
 
 
 def test_load_opens_a_run(tmp_path):
+    from crocuta.classification import Entry, run_experiment
     from crocuta.data.demo import load_demo
-    from crocuta.train import Entry, run_experiment
 
     splits = load_demo()
     small = type(splits)(
@@ -82,4 +92,4 @@ def test_a_hub_out_of_reach_is_explained(name, monkeypatch):
 def test_data_come_from_one_place(tmp_path):
     for arguments in ({}, {"data": "a.csv", "task": "gue/mouse/0"}):
         with pytest.raises(InputError, match="either a file of labelled sequences or `task`"):
-            presets.read_data(**arguments)
+            read_data(**arguments)

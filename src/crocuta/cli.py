@@ -9,10 +9,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from crocuta.ancestry.verbs import ancestry
+from crocuta.ancestry.verbs.simulate import simulate as simulate_admixture
+from crocuta.bench.verbs import bench
+from crocuta.classification.verb_windows import windows
+from crocuta.classification.verbs import GENOME, WINDOW, demo, train
+from crocuta.embedding.verb_map import draw
+from crocuta.embedding.verb_probe import probe
+from crocuta.embedding.verbs import embed
 from crocuta.errors import InputError
+from crocuta.graphs.verbs import graph
+from crocuta.pretraining.verb_generate import generate
+from crocuta.pretraining.verbs import pretrain
 from crocuta.quiet import prepare
+from crocuta.retrieval.verbs import rag
 from crocuta.runs.console import console as make_console
 from crocuta.runs.console import safe, wrote
+from crocuta.runs.options import DEVICE, DRY_RUN, OVERWRITE, RESUME, check_file
 from crocuta.runs.stops import (
     Terminated,
     about_file,
@@ -21,21 +34,10 @@ from crocuta.runs.stops import (
     in_options,
     stopped_by_signals,
 )
-from crocuta.verbs.ancestry import ancestry
-from crocuta.verbs.bench import bench
-from crocuta.verbs.embed import embed
-from crocuta.verbs.generate import generate
-from crocuta.verbs.graph import graph
-from crocuta.verbs.image import image
-from crocuta.verbs.map import draw
-from crocuta.verbs.options import DEVICE, DRY_RUN, OVERWRITE, RESUME, check_file
-from crocuta.verbs.pretrain import pretrain
-from crocuta.verbs.probe import probe
-from crocuta.verbs.rag import rag
-from crocuta.verbs.train import GENOME, WINDOW, demo, train
-from crocuta.verbs.tree import hyperbolicity, simulate
-from crocuta.verbs.windows import windows
-from crocuta.verbs.words import words
+from crocuta.trees.verbs import delta, tree
+from crocuta.trees.verbs import simulate as simulate_tree
+from crocuta.vision.verbs import image
+from crocuta.words.verbs import words
 
 console = make_console()
 
@@ -44,7 +46,12 @@ class Verbs(TyperGroup):
     """Turns what goes wrong into one line and an exit code: 2 for bad input and outputs, 130 and 143 for a stop."""
 
     def invoke(self, ctx):
-        command = command_named(self, [*ctx._protected_args, *ctx.args])
+        words = [*ctx._protected_args, *ctx.args]
+        command = command_named(self, words)
+        if words and words[0] in RENAMED:
+            make_console(stderr=True).print(
+                f"`crocuta {words[0]}` is now `crocuta {RENAMED[words[0]]}`; the old name goes with the next release."
+            )
         with stopped_by_signals():
             try:
                 return super().invoke(ctx)
@@ -90,28 +97,31 @@ def main(
     """
 
 
+SEQUENCES, GENOMES, ANCESTRY = "Sequences", "Genomes", "Ancestry"
+TREES, RETRIEVAL, RESEARCH = "Trees", "Retrieval", "Research"
+
 for verb in (demo, train):
-    app.command()(verb)
+    app.command(rich_help_panel=SEQUENCES)(verb)
 
 
 #: What a verb calls for a run of a kind.
 REPORTS = {
     "train": "crocuta.report.write_report",
     "evaluate": "crocuta.report.write_report",
-    "graph train": "crocuta.report.seeds.report_seeds",
-    "image train": "crocuta.report.seeds.report_seeds",
-    "pretrain": "crocuta.report.pretraining.report_pretraining",
-    "words train": "crocuta.report.retrieval.report_words",
-    "rag train": "crocuta.report.retrieval.report_rag",
+    "lab graph train": "crocuta.report.seeds.report_seeds",
+    "lab image train": "crocuta.report.seeds.report_seeds",
+    "pretrain": "crocuta.pretraining.page.report_pretraining",
+    "words train": "crocuta.words.page.report_words",
+    "rag train": "crocuta.retrieval.page.report_rag",
 }
 EVALUATES = {
-    "train": "crocuta.verbs.train.evaluate_sequences",
-    "image train": "crocuta.verbs.image.evaluate_classes",
+    "train": "crocuta.classification.verbs.evaluate_sequences",
+    "lab image train": "crocuta.vision.verbs.evaluate_classes",
 }
 PREDICTS = {
-    "train": "crocuta.verbs.train.predict_sequences",
-    "graph train": "crocuta.verbs.graph.predict_nodes",
-    "image train": "crocuta.verbs.image.predict_classes",
+    "train": "crocuta.classification.verbs.predict_sequences",
+    "lab graph train": "crocuta.graphs.verbs.predict_nodes",
+    "lab image train": "crocuta.vision.verbs.predict_classes",
 }
 
 
@@ -136,7 +146,7 @@ def for_kind(run: Path, verb: str, table: dict[str, str], **options: Any) -> Cal
     return partial(function, **given)
 
 
-@app.command()
+@app.command(rich_help_panel=SEQUENCES)
 def evaluate(
     run: EXISTING_RUN,
     data: Annotated[Path, typer.Argument(help="Labelled data that the models have not seen.")],
@@ -159,7 +169,7 @@ def evaluate(
     for_kind(run, "evaluate", EVALUATES, **options)(run, data, output)
 
 
-@app.command()
+@app.command(rich_help_panel=SEQUENCES)
 def predict(
     run: EXISTING_RUN,
     sequences: Annotated[Path, typer.Argument(help="FASTA, CSV or TSV, plain or .gz.")],
@@ -184,7 +194,7 @@ def predict(
     predict(run, sequences, output)
 
 
-@app.command()
+@app.command(rich_help_panel=SEQUENCES)
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to compare.")],
     output: Annotated[
@@ -210,7 +220,7 @@ def report(
     console.print(wrote("Report", writers.pop()(runs, target)))
 
 
-@app.command()
+@app.command(rich_help_panel=SEQUENCES)
 def tasks(
     data_root: Annotated[Path | None, typer.Option(help="Folder to look for their files in.")] = None,
 ) -> None:
@@ -233,7 +243,7 @@ def tasks(
         console.print("Give --data-root to see which are on disk.")
 
 
-@app.command()
+@app.command(rich_help_panel=SEQUENCES)
 def doctor() -> None:
     """Show device, memory, versions, presets, and what is missing."""
     from rich.table import Table
@@ -246,12 +256,30 @@ def doctor() -> None:
     console.print(table)
 
 
-for verb in (pretrain, generate, embed, probe, windows, hyperbolicity, bench):
-    app.command()(verb)
-app.command("map")(draw)
-app.add_typer(simulate, name="simulate")
-app.add_typer(graph, name="graph")
-app.add_typer(image, name="image")
-app.add_typer(rag, name="rag")
-app.add_typer(words, name="words")
-app.add_typer(ancestry, name="ancestry")
+app.command(rich_help_panel=SEQUENCES)(bench)
+for verb in (pretrain, generate, embed, probe, windows):
+    app.command(rich_help_panel=GENOMES)(verb)
+app.command("map", rich_help_panel=GENOMES)(draw)
+app.add_typer(ancestry, name="ancestry", rich_help_panel=ANCESTRY)
+app.add_typer(tree, name="tree", rich_help_panel=TREES)
+app.add_typer(words, name="words", rich_help_panel=RETRIEVAL)
+app.add_typer(rag, name="rag", rich_help_panel=RETRIEVAL)
+lab = typer.Typer(no_args_is_help=True, help="Train networks on graphs and on images.")
+lab.add_typer(graph, name="graph")
+lab.add_typer(image, name="image")
+app.add_typer(lab, name="lab", rich_help_panel=RESEARCH)
+
+
+#: Names that commands had before 0.2, which work for one release more.
+RENAMED = {
+    "hyperbolicity": "tree delta",
+    "simulate": "tree simulate, or ancestry simulate",
+    "graph": "lab graph",
+    "image": "lab image",
+}
+simulate = typer.Typer(no_args_is_help=True)
+simulate.command("tree")(simulate_tree)
+simulate.command("admixture")(simulate_admixture)
+app.command("hyperbolicity", hidden=True)(delta)
+for name, group in {"simulate": simulate, "graph": graph, "image": image}.items():
+    app.add_typer(group, name=name, hidden=True)

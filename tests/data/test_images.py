@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from crocuta.data.image_jitter import Jitter
 from crocuta.data.images import read_idx, read_images
 from crocuta.errors import InputError
+from crocuta.vision.jitter import Jitter
 
 
 def write_idx(path, array):

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from crocuta.models.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
+from crocuta.models.clip.lclip import ClipConfig, ClipModel, LClipConfig, LClipModel
 from crocuta.models.lorentz_language import LorentzTransformerConfig
 
 TEXT = LorentzTransformerConfig(vocab_size=9, d_model=16, n_layer=1, n_head=2)

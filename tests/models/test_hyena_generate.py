@@ -11,9 +11,9 @@ def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global hyena_lean, HyenaConfig, HyenaForCausalLM
     global HyenaStream, Sampler, generate, prompt_ids, stream_tokens
-    from crocuta.models import hyena_lean
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-    from crocuta.models.hyena_generate import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+    from crocuta.models.hyena import chunked as hyena_lean
+    from crocuta.models.hyena.generation import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
 
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 260, "initializer_range": 0.3}
@@ -55,9 +55,11 @@ def test_a_long_prompt_is_read_in_chunks(monkeypatch, options):
     model = small(initializer_range=0.1, **options)
     ids = torch.randint(7, 11, (2, 250))
     expected = teacher_forced(model, ids, 150)
-    monkeypatch.setattr("crocuta.models.hyena_lean.LEAN_FROM", 100)
+    monkeypatch.setattr("crocuta.models.hyena.chunked.LEAN_FROM", 100)
     monkeypatch.setitem(hyena_lean.TOKENS, "cpu", 64)
-    monkeypatch.setattr("crocuta.nn.streaming.OnlineConvolution.prime", None)  # which the plain path calls
+    monkeypatch.setattr(
+        "crocuta.nn.hyena.streaming.OnlineConvolution.prime", None
+    )  # which the plain path calls
     torch.testing.assert_close(teacher_forced(model, ids, 150), expected, rtol=0, atol=1e-5)
 
 

@@ -17,7 +17,7 @@ def late_imports():
     from crocuta import presets
     from crocuta.models.base import load_classifier
     from crocuta.models.hyena import HyenaForSequenceClassification
-    from crocuta.models.hyena_kmer import KmerHyenaConfig, KmerHyenaForSequenceClassification, kmer_tokens
+    from crocuta.models.hyena.kmer import KmerHyenaConfig, KmerHyenaForSequenceClassification, kmer_tokens
 
 
 SMALL = {"d_model": 16, "n_layer": 2, "filter_order": 16, "max_seq_len": 20, "initializer_range": 0.2}

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from crocuta.nn import channelwise
+from crocuta.nn.hyena import channelwise
 
 
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global hyena_lean, HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
-    from crocuta.models import hyena_lean
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
+    from crocuta.models.hyena import chunked as hyena_lean
 
 
 VARIANTS = {

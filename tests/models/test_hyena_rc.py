@@ -17,7 +17,7 @@ def late_imports():
     from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-    from crocuta.models.hyena_rc import (
+    from crocuta.models.hyena.reverse_complement import (
         RCHyenaConfig,
         RCHyenaForMaskedLM,
         RCHyenaForSequenceClassification,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from crocuta.nn.position_features import decay_rates, position_features
-from crocuta.nn.smooth_convolution import panel_values
+from crocuta.nn.hyena.position_features import decay_rates, position_features
+from crocuta.nn.hyena.smooth_convolution import panel_values
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,14 +20,9 @@ def late_imports():
     global HyenaModel, convert
     from transformers import AutoModelForCausalLM
 
-    from crocuta.models import hyena_lean
-    from crocuta.models.hyena import (
-        HyenaConfig,
-        HyenaForCausalLM,
-        HyenaForSequenceClassification,
-        HyenaModel,
-        convert,
-    )
+    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
+    from crocuta.models.hyena import chunked as hyena_lean
+    from crocuta.models.hyena import conversion as convert
 
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 40}

@@ -26,9 +26,9 @@ def late_imports():
         LlamaForCausalLM,
     )
 
-    from crocuta.models import hyena_lean
     from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
+    from crocuta.models.hyena import chunked as hyena_lean
     from crocuta.models.hyplora import HypLoraConfig, HypLoraLayer, build_in, is_built_in
 
 

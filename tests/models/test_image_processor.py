@@ -14,8 +14,8 @@ def late_imports():
     global AutoImageProcessor, CrocutaImageProcessor, LViTConfig, LViTModel
     from transformers import AutoImageProcessor
 
-    from crocuta.models.image_processor import CrocutaImageProcessor
-    from crocuta.models.lvit import LViTConfig, LViTModel
+    from crocuta.models.vision.lvit import LViTConfig, LViTModel
+    from crocuta.models.vision.processor import CrocutaImageProcessor
 
 
 def colours(height=10, width=12):
@@ -105,8 +105,8 @@ importlib.util.find_spec = lambda name, package=None: (
     None if name.split(".")[0] in ("PIL", "torchvision") else found(name, package)
 )
 import numpy as np
-import crocuta.models.lvit
-from crocuta.models.image_processor import CrocutaImageProcessor
+import crocuta.models.vision.lvit
+from crocuta.models.vision.processor import CrocutaImageProcessor
 
 processor = CrocutaImageProcessor(size={"height": 4, "width": 4})
 assert processor(np.zeros((8, 8, 3), np.uint8), return_tensors="pt")["pixel_values"].shape == (1, 3, 4, 4)

@@ -12,8 +12,8 @@ def late_imports():
     global AutoModel, HyenaConfig, ClipModel, LClipModel, LorentzTransformerConfig
     from transformers import AutoModel
 
+    from crocuta.models.clip.lclip import ClipModel, LClipModel
     from crocuta.models.hyena import HyenaConfig
-    from crocuta.models.lclip import ClipModel, LClipModel
     from crocuta.models.lorentz_language import LorentzTransformerConfig
 
 

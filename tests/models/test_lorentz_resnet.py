@@ -17,7 +17,7 @@ def late_imports():
     global LorentzResNetForImageClassification
     from transformers import AutoModel, AutoModelForImageClassification
 
-    from crocuta.models.lorentz_resnet import LorentzResNetConfig, LorentzResNetForImageClassification
+    from crocuta.models.vision.resnet import LorentzResNetConfig, LorentzResNetForImageClassification
 
 
 def small(**options):

@@ -17,7 +17,7 @@ def late_imports():
     global AutoModel, AutoModelForImageClassification, LViTConfig, LViTForImageClassification, LViTModel
     from transformers import AutoModel, AutoModelForImageClassification
 
-    from crocuta.models.lvit import LViTConfig, LViTForImageClassification, LViTModel
+    from crocuta.models.vision.lvit import LViTConfig, LViTForImageClassification, LViTModel
 
 
 SMALL = {"image_size": 8, "patch_size": 4, "num_channels": 3, "hidden_size": 16, "num_hidden_layers": 2}

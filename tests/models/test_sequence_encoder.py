@@ -17,8 +17,7 @@ def late_imports():
     global length_counts, peptide_counts, prefix_counts
     from transformers import AutoModel
 
-    from crocuta.models.hyena_kmer import KmerHyenaConfig
-    from crocuta.models.sequence_encoder import (
+    from crocuta.models.clip.sequence_encoder import (
         SequenceEncoder,
         SequenceEncoderConfig,
         as_row,
@@ -27,6 +26,7 @@ def late_imports():
         peptide_counts,
         prefix_counts,
     )
+    from crocuta.models.hyena.kmer import KmerHyenaConfig
 
 
 LETTERS = "ATGGCCTTTAAACGATCGATTNCGTAGCTAGCTTTAGGCCCAAATGACCGATAGCA"

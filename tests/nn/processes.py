@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
-from crocuta.nn.context_parallel import Context, context_parallel
+from crocuta.nn.hyena.context_parallel import Context, context_parallel
 
 SIZES = {"d_model": 16, "n_layer": 2, "max_seq_len": 64, "embed_dropout": 0.0, "initializer_range": 0.2}
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}

@@ -13,7 +13,7 @@ import crocuta
 from crocuta import nn
 from crocuta.manifolds import Lorentz, Poincare
 from crocuta.nn.convolution import convolve_windows
-from crocuta.nn.short_convolution import ShortConvolution
+from crocuta.nn.hyena.short_convolution import ShortConvolution
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -23,7 +23,7 @@ def late_imports():
     global LorentzResNetConfig, LorentzResNetModel
     from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
     from crocuta.models.hcnn import HCNNConfig, HCNNForSequenceClassification
-    from crocuta.models.lorentz_resnet import LorentzResNetConfig, LorentzResNetModel
+    from crocuta.models.vision.resnet import LorentzResNetConfig, LorentzResNetModel
 
 
 WINDOWS = {
@@ -164,6 +164,6 @@ def test_torch_s_convolutions_are_called_in_one_place():
         for path in source.rglob("*.py")
         if convolves(ast.parse(path.read_text()))
     }
-    assert callers == {"nn/convolution.py", "nn/short_convolution.py", "models/cnn.py"}
+    assert callers == {"nn/convolution.py", "nn/hyena/short_convolution.py", "models/cnn.py"}
     for layer in (*CNNForSequenceClassification(CNNConfig(max_length=20)).modules(), ShortConvolution(4, 3)):
         assert not isinstance(layer, torch_nn.Conv1d) or layer.stride == (1,)

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from crocuta.nn.graph import Graph, as_graph, at_source, at_target, propagate, segment_softmax, segment_sum
-from crocuta.nn.graph_convolution import GATConv, GCNConv
+from crocuta.nn.graph.convolution import GATConv, GCNConv
 
 
 def test_propagate_is_the_dense_product_with_both_gradients(small_graph, dense):

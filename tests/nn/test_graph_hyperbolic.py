@@ -8,16 +8,16 @@ from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz, Poincare, PseudoHyperboloid, lorentz_to_poincare
 from crocuta.nn.graph import Graph
-from crocuta.nn.graph_decoders import (
+from crocuta.nn.graph.decoders import (
     CentroidDistance,
     DualDecoder,
     FermiDiracDecoder,
     TangentDecoder,
     distortion_loss,
 )
-from crocuta.nn.graph_lorentz import H2HGCNConv, HyboNetConv, LGCNConv, LorentzAggregation
-from crocuta.nn.graph_tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv
-from crocuta.nn.lorentz_linear import LorentzCentroidClassifier
+from crocuta.nn.graph.lorentz import H2HGCNConv, HyboNetConv, LGCNConv, LorentzAggregation
+from crocuta.nn.graph.tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv
+from crocuta.nn.lorentz.linear import LorentzCentroidClassifier
 
 KS = (1.0, 0.5, 2.0)
 F64 = torch.float64

@@ -3,13 +3,18 @@
 import pytest
 import torch
 
-from crocuta.nn import channelwise, implicit_filter, smooth_convolution, two_level
-from crocuta.nn.channelwise import ByAutograd, SpectralFilter, convolve, convolve_backward, convolve_last
-from crocuta.nn.hyena import HyenaOperator
-from crocuta.nn.implicit_filter import HyenaFilter
-from crocuta.nn.long_convolution import causal_convolution, two_sided_convolution
-from crocuta.nn.position_features import features_at, position_features
-from crocuta.nn.smooth_convolution import SmoothFilter, lagrange, panel_values
+from crocuta.nn.hyena import HyenaOperator, channelwise, implicit_filter, smooth_convolution, two_level
+from crocuta.nn.hyena.channelwise import (
+    ByAutograd,
+    SpectralFilter,
+    convolve,
+    convolve_backward,
+    convolve_last,
+)
+from crocuta.nn.hyena.implicit_filter import HyenaFilter
+from crocuta.nn.hyena.long_convolution import causal_convolution, two_sided_convolution
+from crocuta.nn.hyena.position_features import features_at, position_features
+from crocuta.nn.hyena.smooth_convolution import SmoothFilter, lagrange, panel_values
 
 CHANNELS = 3
 

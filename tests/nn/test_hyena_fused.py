@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from crocuta.nn.fused import is_plain, linear, linear_channels_first, linear_gelu
+from crocuta.nn.hyena.fused import is_plain, linear, linear_channels_first, linear_gelu
 
 
 @pytest.fixture(params=[torch.float32, torch.float64])

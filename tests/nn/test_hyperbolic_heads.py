@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz, Poincare, lorentz_to_poincare, poincare_to_lorentz
-from crocuta.nn.lorentz_head import LorentzMLR
-from crocuta.nn.poincare_head import PoincareMLR
+from crocuta.nn.lorentz.head import LorentzMLR
+from crocuta.nn.poincare.head import PoincareMLR
 
 KS = (1.0, 0.5, 2.0)
 CURVATURES = (0.1, 1.0, 2.7)

@@ -23,7 +23,7 @@ from crocuta.nn import (
     LorentzRMSNorm,
     PoincareMLR,
 )
-from crocuta.nn.lorentz_attention import lorentz_attention
+from crocuta.nn.lorentz.attention import lorentz_attention
 
 N = 5
 CURVATURES = pytest.mark.parametrize("c", [0.1, 1.0, 2.7])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_attention import (
+from crocuta.nn.lorentz.attention import (
     LorentzCentroidMultiheadAttention,
     LorentzFocusedAttention,
     LorentzMultiheadAttention,

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_conv import (
+from crocuta.nn.lorentz.conv import (
     LorentzConv1d,
     LorentzConv2d,
     LorentzConvTranspose1d,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz, Poincare
-from crocuta.nn.lorentz_linear import (
+from crocuta.nn.lorentz.linear import (
     LorentzBoostLinear,
     LorentzCentroidClassifier,
     LorentzLinear,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_norm import (
+from crocuta.nn.lorentz.norm import (
     LorentzBatchNorm1d,
     LorentzBatchNorm2d,
     LorentzLayerNorm,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_pointwise import (
+from crocuta.nn.lorentz.pointwise import (
     LorentzActivation,
     LorentzDropout,
     LorentzFlatten,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
+from crocuta.nn.lorentz.pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
 
 CURVATURES = (0.1, 1.0, 2.7)
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_pointwise import LorentzResidual
-from crocuta.nn.lorentz_pool import LorentzGlobalPool
-from crocuta.nn.lorentz_resnet import LorentzBasicBlock, LorentzBottleneckBlock
+from crocuta.nn.lorentz.pointwise import LorentzResidual
+from crocuta.nn.lorentz.pool import LorentzGlobalPool
+from crocuta.nn.lorentz.resnet import LorentzBasicBlock, LorentzBottleneckBlock
 
 CURVATURES = (0.1, 1.0, 2.7)
 

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_linear import LorentzLinear
-from crocuta.nn.lorentz_norm import LorentzLayerNorm
-from crocuta.nn.lorentz_pointwise import LorentzActivation, LorentzScaledResidual
-from crocuta.nn.lorentz_transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
+from crocuta.nn.lorentz.linear import LorentzLinear
+from crocuta.nn.lorentz.norm import LorentzLayerNorm
+from crocuta.nn.lorentz.pointwise import LorentzActivation, LorentzScaledResidual
+from crocuta.nn.lorentz.transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
 
 CURVATURES = (0.1, 1.0, 2.7)
 HYPERCORE = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from crocuta.manifolds import Lorentz, Poincare, lorentz_to_poincare
-from crocuta.nn.lorentz_attention import LorentzMultiheadAttention
-from crocuta.nn.poincare_attention import PoincareMultiheadAttention
+from crocuta.nn.lorentz.attention import LorentzMultiheadAttention
+from crocuta.nn.poincare.attention import PoincareMultiheadAttention
 
 CURVATURES = (0.1, 1.0, 2.7)
 

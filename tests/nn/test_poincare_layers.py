@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from crocuta.manifolds import Poincare
-from crocuta.nn.poincare_conv import PoincareConv1d, PoincareConv2d
-from crocuta.nn.poincare_linear import PoincareLinear
-from crocuta.nn.poincare_norm import PoincareBatchNorm1d
+from crocuta.nn.poincare.conv import PoincareConv1d, PoincareConv2d
+from crocuta.nn.poincare.linear import PoincareLinear
+from crocuta.nn.poincare.norm import PoincareBatchNorm1d
 
 CURVATURES = (0.1, 1.0, 2.7)
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from crocuta.nn.implicit_filter import follows_formula
-from crocuta.nn.position_features import (
+from crocuta.nn.hyena.implicit_filter import follows_formula
+from crocuta.nn.hyena.position_features import (
     decay_rates,
     features_at,
     linspace,

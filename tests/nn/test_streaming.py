@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crocuta.nn.hyena import BidirectionalHyenaOperator, HyenaOperator
-from crocuta.nn.streaming import BLOCK, OnlineConvolution, StreamingOperator
+from crocuta.nn.hyena.streaming import BLOCK, OnlineConvolution, StreamingOperator
 
 B, D = 2, 3
 
@@ -41,7 +41,7 @@ def test_online_convolution_is_the_cached_step(prompt, new):
 
 
 def test_long_stream_in_chunks_of_channels(monkeypatch):
-    monkeypatch.setattr("crocuta.nn.streaming.ELEMENTS_PER_CHUNK", 2048)
+    monkeypatch.setattr("crocuta.nn.hyena.streaming.ELEMENTS_PER_CHUNK", 2048)
     generator = torch.Generator().manual_seed(0)
     x, k = (torch.randn(1, D, 2000, generator=generator) for _ in range(2))
     k, skip = k[0] * torch.exp(-torch.arange(2000) / 200), torch.zeros(D)

@@ -15,7 +15,8 @@ from crocuta.errors import InputError
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global compare, words, write_report, read_run, PALETTE
-    from crocuta.report import compare, words, write_report
+    from crocuta.report import compare, write_report
+    from crocuta.report import wording as words
     from crocuta.report.run import read_run
     from crocuta.report.style import PALETTE
 

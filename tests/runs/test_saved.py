@@ -15,11 +15,11 @@ def test_an_input_is_the_same_still_or_refused(tmp_path, old):
     data, run = tmp_path / "edges.tsv", tmp_path / "run"
     data.write_text("a\tb\n")
     record = describe(data)
-    config = {"config": {}} if old else {"kind": "graph train", "inputs": {"data": [record]}}
+    config = {"config": {}} if old else {"kind": "lab graph train", "inputs": {"data": [record]}}
     write_json(run / "config.json", config)
     write_json(run / "metrics.json", {})
     write_json(run / "manifest.json", {"data": [record]})
-    saved = SavedRun(run, "graph train")
+    saved = SavedRun(run, "lab graph train")
     assert saved.input("data") == data
     moved = data.rename(tmp_path / "moved.tsv")
     with pytest.raises(InputError, match=r"edges\.tsv: no such file or folder; .*`data`"):

@@ -55,9 +55,9 @@ VERBS = {
     "map": Verb("map RUN", "", "", file="map.svg", resumes=False, makes_input="embed"),
     "probe": Verb("probe RUN --label label", "", "", file="probe.json", resumes=False, makes_input="embed"),
     "predict": Verb("predict RUN data.csv", "", "", file="predictions.tsv", resumes=False, makes_input="train"),
-    "hyperbolicity": Verb("hyperbolicity tree.nwk --nulls 5", "", "", file="delta", resumes=False),
-    "simulate tree": Verb("simulate tree --sequences 40", "", "--seed 7"),
-    "simulate admixture": Verb("simulate admixture --length 2e5 --people 4 4 4 --admixed 2", "", "--seed 7"),
+    "tree delta": Verb("tree delta tree.nwk --nulls 5", "", "", file="delta", resumes=False),
+    "tree simulate": Verb("tree simulate --sequences 40", "", "--seed 7"),
+    "ancestry simulate": Verb("ancestry simulate --length 2e5 --people 4 4 4 --admixed 2", "", "--seed 7"),
     "ancestry build": Verb("ancestry build cohort.vcf --samples samples.tsv", "samples.tsv", "--maf 0.1",
                            file="cohort.h5"),
     "ancestry train": Verb(f"ancestry train RUN --by population {SMALL}", "RUN", "--seed 7",
@@ -66,14 +66,15 @@ VERBS = {
                                         "--seed 7", makes_input="ancestry build"),
     "ancestry infer": Verb("ancestry infer cohort.vcf -m RUN", "cohort.vcf", "--window 8",
                            makes_input="ancestry train --task local"),
-    "graph train": Verb("graph train edges.tsv --epochs 10 --seeds 1 --dim 4", "edges.tsv", "--dim 5"),
-    "graph predict": Verb("graph predict RUN pairs.txt --data edges.tsv", "", "", file="links.tsv", resumes=False,
-                          makes_input="graph train"),
-    "image predict": Verb("image predict RUN a-images-idx3-ubyte", "", "", file="classes.tsv", resumes=False,
-                          makes_input="image train"),
-    "image evaluate": Verb("image evaluate RUN a-images-idx3-ubyte", "", "", file="scores.json", resumes=False,
-                           makes_input="image train"),
-    "image train": Verb("image train a-images-idx3-ubyte --epochs 1 --width 8 --layers 1 --heads 1 --seeds 1",
+    "lab graph train": Verb("lab graph train edges.tsv --epochs 10 --seeds 1 --dim 4", "edges.tsv", "--dim 5"),
+    "lab graph predict": Verb("lab graph predict RUN pairs.txt --data edges.tsv", "", "", file="links.tsv",
+                              resumes=False,
+                          makes_input="lab graph train"),
+    "lab image predict": Verb("lab image predict RUN a-images-idx3-ubyte", "", "", file="classes.tsv", resumes=False,
+                          makes_input="lab image train"),
+    "lab image evaluate": Verb("lab image evaluate RUN a-images-idx3-ubyte", "", "", file="scores.json", resumes=False,
+                           makes_input="lab image train"),
+    "lab image train": Verb("lab image train a-images-idx3-ubyte --epochs 1 --width 8 --layers 1 --heads 1 --seeds 1",
                         "a-images-idx3-ubyte", "--width 4"),
     "rag train": Verb("rag train triples.tsv questions.tsv --dim 8 --epochs 1", "questions.tsv", "--dim 4"),
     "words train": Verb("words train described.csv --members 1 --epochs 1 --least-groups 2", "described.csv",
@@ -222,7 +223,7 @@ def test_other_settings_are_refused(work, name):
 def test_what_others_made_stays(work, name):
     folder, words, output = work(name, with_output=False)
     if VERBS[name].file:
-        mine = output if name != "hyperbolicity" else output.with_suffix(".json")
+        mine = output if name != "tree delta" else output.with_suffix(".json")
     else:
         output.mkdir()
         mine = output / "mine.txt"

@@ -20,7 +20,7 @@ class Arrived(Exception):
 def arrives(monkeypatch):
     """Checks that an option's value reaches the library function that a command line calls.
 
-    `arrives(["graph", "train", "edges.tsv"], "crocuta.train.graph.train_graph", ["--dim", "7"], check)`:
+    `arrives(["lab", "graph", "train", "edges.tsv"], "crocuta.graphs.training.train_graph", ["--dim", "7"], check)`:
     the function is replaced; `check` is asked about what it was given, by the names of its parameters.
     """
 

@@ -10,13 +10,13 @@ from crocuta.cli import app
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-BUILD = "crocuta.train.cohorts.build_cohort"
-WINDOWS, LOCAL = "crocuta.train.ancestry_run.train_windows", "crocuta.train.local_ancestry.train_local"
-INFER = "crocuta.train.ancestry_infer.infer_ancestry"
-SIMULATE = "crocuta.train.cohorts.simulate_cohort"
-PEOPLE, PICTURE = "crocuta.report.karyogram.read_people", "crocuta.report.karyogram.write_karyogram"
-READ = "crocuta.train.ancestry_windows_infer.read_window_run"
-STATES = "crocuta.train.ancestry_states.window_states"
+BUILD = "crocuta.ancestry.cohorts.build_cohort"
+WINDOWS, LOCAL = "crocuta.ancestry.window_run.train_windows", "crocuta.ancestry.local.training.train_local"
+INFER = "crocuta.ancestry.infer.infer_ancestry"
+SIMULATE = "crocuta.ancestry.cohorts.simulate_cohort"
+PEOPLE, PICTURE = "crocuta.ancestry.karyogram.read_people", "crocuta.ancestry.karyogram.write_karyogram"
+READ = "crocuta.ancestry.window_infer.read_window_run"
+STATES = "crocuta.ancestry.states.window_states"
 THERE = ("P0.png", "P0.svg", "P0.html", "states.png")  # pictures that `there` holds already
 
 TABLES = {
@@ -32,7 +32,7 @@ TABLES = {
         "--reference": ("GRCh38", BUILD, lambda r: r.build == "GRCh38"),
         "--jobs": ("3", BUILD, lambda r: r.jobs == 3),
         "--resume": ("", BUILD, lambda r: r.resume),
-        "--dry-run": ("--jobs 3 --maf 0.2", "crocuta.train.cohorts.estimate_build",
+        "--dry-run": ("--jobs 3 --maf 0.2", "crocuta.ancestry.cohorts.estimate_build",
                       lambda r: r.jobs == 3 and r.policy.maf == 0.2),
     }),
     "ancestry train": ("ancestry train c.h5", {
@@ -62,7 +62,7 @@ TABLES = {
         "--seed": ("7", WINDOWS, lambda r: r.recipe.seed == 7),
         "--device": ("cuda", WINDOWS, lambda r: r.device == "cuda"),
         "--resume": ("", WINDOWS, lambda r: r.resume),
-        "--dry-run": ("--window 77 --device cuda --maf 0.2", "crocuta.train.ancestry_cost.estimate_windows",
+        "--dry-run": ("--window 77 --device cuda --maf 0.2", "crocuta.ancestry.cost.estimate_windows",
                       lambda r: r.recipe.window == 77 and r.device == "cuda" and r.choice.maf == 0.2),
     }),
     "ancestry train --task local": ("ancestry train c.h5 --task local", {
@@ -75,7 +75,7 @@ TABLES = {
         "--device": ("cuda", LOCAL, lambda r: r.device == "cuda"),
         "--resume": ("", LOCAL, lambda r: r.resume),
         "--dry-run": ("--maf 0.2 --by population --leave-out A --device cuda",
-                      "crocuta.train.ancestry_cost.estimate_local",
+                      "crocuta.ancestry.cost.estimate_local",
                       lambda r: r.choice.maf == r.recipe.maf == 0.2 and r.choice.by == "population"
                       and r.choice.leave_out == ("A",) and r.device == "cuda"),
     }),
@@ -90,7 +90,7 @@ TABLES = {
         "--device": ("cuda", INFER, lambda r: r.device == "cuda"),
         "--resume": ("", INFER, lambda r: r.resume),
         "--dry-run": ("--window 77 --step 33 --no-smooth --jobs 5 --device cuda",
-                      "crocuta.train.ancestry_cost.estimate_inference",
+                      "crocuta.ancestry.cost.estimate_inference",
                       lambda r: (r.window, r.step, r.smooth, r.jobs, r.device) == (77, 33, False, 5, "cuda")),
     }),
     "ancestry paint": ("ancestry paint FOLDER", {
@@ -102,13 +102,13 @@ TABLES = {
     "ancestry figures": ("ancestry figures RUN STORE", {
         "--output": ("x --windows 20", "crocuta.report.style.save", lambda r: r.stem == Path("x/states")),
         "--windows": ("17", STATES, lambda r: r.count == 17),
-        "--sample": ("FIRST", "crocuta.train.ancestry_states.window_tracts", lambda r: len(r.people) == 1),
+        "--sample": ("FIRST", "crocuta.ancestry.states.window_tracts", lambda r: len(r.people) == 1),
         "--step": ("3", READ, lambda r: r.step == 3),
         "--seed": ("7", STATES, lambda r: r.seed == 7),
         "--device": ("cuda", READ, lambda r: r.device == "cuda"),
         "--overwrite": ("-o there", READ, lambda r: True),
     }),
-    "simulate admixture": ("simulate admixture", {
+    "ancestry simulate": ("ancestry simulate", {
         "--output": ("x", SIMULATE, lambda r: r.output == Path("x")),
         "--length": ("2e6", SIMULATE, lambda r: r.settings.length == 2_000_000),
         "--chromosomes": ("3", SIMULATE, lambda r: r.settings.chromosomes == ("1", "2", "3")),
@@ -160,7 +160,7 @@ def test_pictures_are_not_replaced_unasked(old_runs, tmp_path, verb, name):
 def test_no_two_commands_write_to_one_place_by_default():
     import inspect
 
-    from crocuta.verbs.ancestry import build, infer, train
+    from crocuta.ancestry.verbs import build, infer, train
 
     found = [inspect.signature(verb).parameters["output"].default for verb in (build, train, infer)]
     assert len(set(found)) == 3

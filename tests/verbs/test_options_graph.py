@@ -27,7 +27,7 @@ def has(scenario, name, value):
     return getattr(scenario, name.replace("-", "_")) == value
 
 
-GRAPH, GRAPH_COST = "crocuta.train.graph.train_graph", "crocuta.train.graph.estimate_graph"
+GRAPH, GRAPH_COST = "crocuta.graphs.training.train_graph", "crocuta.graphs.training.estimate_graph"
 GRAPH_TRAIN = {
     "--task": ("nc", GRAPH, lambda got: got.run.task == "nc"),
     "--encoder": ("gat", GRAPH, of_config("encoder", "gat")),
@@ -55,14 +55,14 @@ GRAPH_TRAIN = {
     "--resume": ("", GRAPH, lambda got: got.resume),
     "--dry-run": ("--device cuda:3", GRAPH_COST, lambda got: got.device == "cuda:3"),
 }
-PREDICT = "crocuta.train.graph_predict.predict_graph"
+PREDICT = "crocuta.graphs.predict.predict_graph"
 GRAPH_PREDICT = {
     "--output": ("out", PREDICT, lambda got: got.output == Path("out")),
     "--data": ("moved.tsv", PREDICT, lambda got: got.data == Path("moved.tsv")),
     "--device": ("cuda:3", PREDICT, lambda got: got.device == "cuda:3"),
     "--overwrite": ("-o there", PREDICT, lambda got: got.output == Path("there")),
 }
-IMAGE, IMAGE_COST = "crocuta.train.images.train_images", "crocuta.train.images.estimate_images"
+IMAGE, IMAGE_COST = "crocuta.vision.training.train_images", "crocuta.vision.training.estimate_images"
 IMAGE_TRAIN = {
     "--model": ("vit", IMAGE, lambda got: got.run.model == "vit"),
     "--output": ("out", IMAGE, lambda got: got.output == Path("out")),
@@ -86,7 +86,7 @@ IMAGE_TRAIN = {
     "--resume": ("", IMAGE, lambda got: got.resume),
     "--dry-run": ("--device cuda:3", IMAGE_COST, lambda got: got.device == "cuda:3"),
 }
-CLASSES, SCORES = (f"crocuta.train.image_predict.{name}_images" for name in ("predict", "evaluate"))
+CLASSES, SCORES = (f"crocuta.vision.predict.{name}_images" for name in ("predict", "evaluate"))
 IMAGE_PREDICT = {
     "--output": ("out", CLASSES, lambda got: got.output == Path("out")),
     "--device": ("cuda:3", CLASSES, lambda got: got.device == "cuda:3"),
@@ -112,9 +112,9 @@ TREE = {
     "--frequencies": ("0.1 0.2 0.3 0.4", SIMULATE, lambda got: got.scenario.frequencies == (0.1, 0.2, 0.3, 0.4)),
     "--resume": ("", "crocuta.runs.claim.claim", lambda got: got.resume),
 }  # fmt: skip
-OPEN, MEASURE = "crocuta.analysis.sources.open_distances", "crocuta.analysis.hyperbolicity.measure"
+OPEN, MEASURE = "crocuta.trees.sources.open_distances", "crocuta.trees.delta.measure"
 HYPERBOLICITY = {
-    "--output": ("out", "crocuta.report.hyperbolicity.write_hyperbolicity", lambda got: got.stem == Path("out")),
+    "--output": ("out", "crocuta.trees.page.write_hyperbolicity", lambda got: got.stem == Path("out")),
     "--distance": ("jc69", OPEN, lambda got: got.distance == "jc69"),
     "--kmer": ("3", OPEN, lambda got: got.k == 3),
     "--space": ("lorentz", OPEN, lambda got: got.space == "lorentz"),
@@ -126,17 +126,17 @@ HYPERBOLICITY = {
     "--seed": ("4", MEASURE, lambda got: got.seed == 4),
     "--overwrite": ("-o there --nulls 1", OPEN, lambda got: True),
     "--dry-run": (
-        "--subset 7", "crocuta.train.hyperbolicity_cost.estimate_hyperbolicity", lambda got: got.subset == 7
+        "--subset 7", "crocuta.trees.cost.estimate_hyperbolicity", lambda got: got.subset == 7
     ),
 }  # fmt: skip
 VERBS = {
-    "graph train": ("edges.tsv", GRAPH_TRAIN),
-    "graph predict": ("graph-run pairs.tsv", GRAPH_PREDICT),
-    "image train": ("images", IMAGE_TRAIN),
-    "image predict": ("image-run images", IMAGE_PREDICT),
-    "image evaluate": ("image-run images", IMAGE_EVALUATE),
-    "simulate tree": ("", TREE),
-    "hyperbolicity": ("tree.nwk", HYPERBOLICITY),
+    "lab graph train": ("edges.tsv", GRAPH_TRAIN),
+    "lab graph predict": ("graph-run pairs.tsv", GRAPH_PREDICT),
+    "lab image train": ("images", IMAGE_TRAIN),
+    "lab image predict": ("image-run images", IMAGE_PREDICT),
+    "lab image evaluate": ("image-run images", IMAGE_EVALUATE),
+    "tree simulate": ("", TREE),
+    "tree delta": ("tree.nwk", HYPERBOLICITY),
 }
 
 
@@ -144,7 +144,7 @@ VERBS = {
 def folder(tmp_path, monkeypatch):
     """Runs that have ended, a tree, and files that are there already."""
     monkeypatch.chdir(tmp_path)
-    for kind in ("graph", "image"):
+    for kind in ("lab graph", "lab image"):
         record = {"path": "data", "sha256": "", "bytes": 0}
         write_json(
             tmp_path / f"{kind}-run" / "config.json", {"kind": f"{kind} train", "inputs": {"data": [record]}}
@@ -176,8 +176,8 @@ def test_no_option_is_forgotten(options_of, verb):
 
 @pytest.mark.parametrize(
     ("command", "patched"),
-    [("graph train edges.tsv", GRAPH_COST), ("image train images", IMAGE_COST),
-     ("hyperbolicity tree.nwk", "crocuta.train.hyperbolicity_cost.estimate_hyperbolicity")],
+    [("lab graph train edges.tsv", GRAPH_COST), ("lab image train images", IMAGE_COST),
+     ("tree delta tree.nwk", "crocuta.trees.cost.estimate_hyperbolicity")],
 )  # fmt: skip
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, monkeypatch, command, patched):
     before = {path.name for path in folder.iterdir()}
@@ -194,7 +194,9 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, monkeypatc
 
 def test_a_device_that_is_not_there_is_one_line(folder):
     (folder / "edges.tsv").write_text("".join(f"{(i - 1) // 2} {i}\n" for i in range(1, 63)))
-    found = CliRunner().invoke(app, ["graph", "train", "edges.tsv", "--device", "nowhere", "-o", "out"])
+    found = CliRunner().invoke(
+        app, ["lab", "graph", "train", "edges.tsv", "--device", "nowhere", "-o", "out"]
+    )
     assert (found.exit_code, len(found.stderr.strip().splitlines())) == (2, 1)
     assert "--device nowhere" in found.stderr
     assert not (folder / "out").exists()
@@ -202,7 +204,7 @@ def test_a_device_that_is_not_there_is_one_line(folder):
 
 def test_arguments_are_named_as_options(folder):
     (folder / "edges.tsv").write_text("".join(f"{(i - 1) // 2} {i}\n" for i in range(1, 63)))
-    command = "graph train edges.tsv --encoder gcn --learning-rate 1e30 --epochs 20 -o out"
+    command = "lab graph train edges.tsv --encoder gcn --learning-rate 1e30 --epochs 20 -o out"
     found = CliRunner().invoke(app, command.split())
     assert found.exit_code == 2
     assert "lower --learning-rate" in " ".join(found.stderr.split())

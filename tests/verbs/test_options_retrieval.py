@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-TRAIN, COST = "crocuta.train.words_run.train_words", "crocuta.train.words_run.estimate_run"
+TRAIN, COST = "crocuta.words.run.train_words", "crocuta.words.run.estimate_run"
 WORDS = {
     "--output": ("out", TRAIN, lambda got: got.output == Path("out")),
     "--members": ("3", TRAIN, lambda got: got.recipe.members == 3),
@@ -21,15 +21,15 @@ WORDS = {
     "--dry-run": ("--device cpu", COST, lambda got: got.device == "cpu"),
     "--device": ("cuda:3", TRAIN, lambda got: got.device == "cuda:3"),
 }
-LOADED, NAMES = "crocuta.train.words_run.load_words", "crocuta.train.words_run.name_sequences"
+LOADED, NAMES = "crocuta.words.run.load_words", "crocuta.words.run.name_sequences"
 NAME = {
-    "--output": ("o.tsv", "crocuta.train.words_run.write_names", lambda got: got.path == Path("o.tsv")),
+    "--output": ("o.tsv", "crocuta.words.run.write_names", lambda got: got.path == Path("o.tsv")),
     "-k": ("5", NAMES, lambda got: got.k == 5),
     "--overwrite": ("", LOADED, lambda got: True),
     "--device": ("cuda:3", LOADED, lambda got: got.device == "cuda:3"),
 }
 FIND = {
-    "-k": ("5", "crocuta.train.words_run.find_sequences", lambda got: got.k == 5),
+    "-k": ("5", "crocuta.words.run.find_sequences", lambda got: got.k == 5),
     "--device": ("cuda:3", LOADED, lambda got: got.device == "cuda:3"),
 }
 FIT = "crocuta.retrieval.train_rag"
@@ -78,7 +78,7 @@ def test_its_value_arrives(arrives, tmp_path, monkeypatch, verb, option):
     value, patched, check = table[option]
     if verb in ("words name", "words find"):
         stand_in = type("", (), {"words": type("", (), {"captions": []})})
-        monkeypatch.setattr("crocuta.train.words_run.unknown_words", lambda *found: [])
+        monkeypatch.setattr("crocuta.words.run.unknown_words", lambda *found: [])
         if patched != LOADED:
             monkeypatch.setattr(LOADED, lambda *given, **options: stand_in)
         if "write_names" in patched:

@@ -34,7 +34,7 @@ def place(tmp_path_factory):
     return folder
 
 
-RUN = "crocuta.train.pretraining_run.run_pretraining"
+RUN = "crocuta.pretraining.run.run_pretraining"
 PRETRAIN = {
     "--bed": ("g.bed", RUN, lambda r: r.parts["train"].lengths.sum() == 900 and r.inputs["bed"] == Path("g.bed")),
     "--hold-out": ("c0", RUN, lambda r: set(r.parts["test"].contig) == {"c0"}),
@@ -63,10 +63,10 @@ PRETRAIN = {
     "--cache": ("cache", RUN, lambda r: list(Path("cache").iterdir())),
     "--device": ("cpu", RUN, lambda r: r.recipe.device == "cpu"),
     "--resume": ("", RUN, lambda r: r.options["resume"] is True),
-    "--dry-run": ("", "crocuta.train.pretraining_run.cost", lambda r: True),
+    "--dry-run": ("", "crocuta.pretraining.run.cost", lambda r: True),
 }  # fmt: skip
 
-MAKE = "crocuta.train.embed.embed_with"
+MAKE = "crocuta.embedding.shards.embed_with"
 EMBED = {
     "--model": ("kmer-3", MAKE, lambda r: r.request["model"] == "kmer-3"),
     "--output": ("x.h5ad", MAKE, lambda r: r.output == Path("x.h5ad")),
@@ -81,10 +81,10 @@ EMBED = {
     "--jobs": ("3", MAKE, lambda r: r.jobs == 3),
     "--device": ("cpu", MAKE, lambda r: r.work.args[2] == "cpu"),
     "--resume": ("", MAKE, lambda r: r.resume is True),
-    "--dry-run": ("", "crocuta.train.embed_cost.estimate", lambda r: True),
+    "--dry-run": ("", "crocuta.embedding.cost.estimate", lambda r: True),
 }
 
-WRITE = "crocuta.train.generation.write_continuations"
+WRITE = "crocuta.pretraining.generation.write_continuations"
 GENERATE = {
     "--prompt": ("GGG", WRITE, lambda r: [p.sequence for p in r.prompts] == ["GGG"]),
     "--prompt-file": ("p.fa", WRITE, lambda r: [p.name for p in r.prompts] == ["p"]),
@@ -98,7 +98,7 @@ GENERATE = {
     "--output": ("x.fa", WRITE, lambda r: r.output == Path("x.fa")),
     "--overwrite": ("-o there", WRITE, lambda r: r.output == Path("there")),
     "--device": ("cpu", "crocuta.runs.device.choose_device", lambda r: r.name == "cpu"),
-    "--dry-run": ("--length 9", "crocuta.train.generation_cost.estimate", lambda r: True),
+    "--dry-run": ("--length 9", "crocuta.pretraining.generation_cost.estimate", lambda r: True),
 }
 
 SAMPLER, TABLE = "crocuta.data.sampling.Sampler", "crocuta.data.sampling.write_windows"
@@ -122,18 +122,18 @@ MAP = {
     "--method": ("pca", MADE, lambda r: r.method == "pca"),
     "--points": ("5", "crocuta.analysis.embeddings.read_embeddings", lambda r: r.most == 5),
     "--seed": ("7", MADE, lambda r: r.seed == 7),
-    "--overwrite": ("", "crocuta.verbs.map.check_file", lambda r: r.overwrite is True),
+    "--overwrite": ("", "crocuta.embedding.verb_map.check_file", lambda r: r.overwrite is True),
 }
 
-FIT = "crocuta.train.probe.probe"
+FIT = "crocuta.embedding.probe.probe"
 PROBE = {
     "--label": ("label", FIT, lambda r: r.label == "label"),
     "--group": ("contig", FIT, lambda r: r.group == "contig"),
     "--folds": ("3", FIT, lambda r: r.folds == 3),
     "--least": ("4", FIT, lambda r: r.least == 4),
-    "--output": ("x.json", "crocuta.verbs.probe.write_json", lambda r: r.path == Path("x.json")),
+    "--output": ("x.json", "crocuta.embedding.verb_probe.write_json", lambda r: r.path == Path("x.json")),
     "--seed": ("7", FIT, lambda r: r.seed == 7),
-    "--overwrite": ("-o x.json", "crocuta.verbs.probe.check_file", lambda r: r.overwrite is True),
+    "--overwrite": ("-o x.json", "crocuta.embedding.verb_probe.check_file", lambda r: r.overwrite is True),
 }
 VERBS = {
     "pretrain": ("pretrain g.fa", PRETRAIN),

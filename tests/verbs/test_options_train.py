@@ -82,22 +82,27 @@ def here(tmp_path, monkeypatch):
     ("option", "check"), TRAIN, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
 def test_train(arrives, option, check):
-    arrives(["train", DATA], "crocuta.presets.train", option, check)
+    arrives(["train", DATA], "crocuta.classification.pipelines.train", option, check)
 
 
 @pytest.mark.parametrize(("option", "check"), DRY_TRAIN)
 def test_train_dry_run(arrives, option, check):
-    arrives(["train", DATA, "--dry-run"], "crocuta.presets.estimate", option, check)
+    arrives(["train", DATA, "--dry-run"], "crocuta.classification.pipelines.estimate", option, check)
 
 
 @pytest.mark.parametrize(("option", "check"), DEMO)
 def test_demo(arrives, option, check):
-    arrives(["demo"], "crocuta.presets.demo", option, check)
+    arrives(["demo"], "crocuta.classification.pipelines.demo", option, check)
 
 
 def test_demo_dry_run(arrives):
     option = ["--dry-run", "--device", "cpu"]
-    arrives(["demo"], "crocuta.presets.estimate_demo", option, lambda given: given.device == "cpu")
+    arrives(
+        ["demo"],
+        "crocuta.classification.pipelines.estimate_demo",
+        option,
+        lambda given: given.device == "cpu",
+    )
 
 
 @pytest.mark.parametrize(("option", "check"), BENCH)
@@ -112,18 +117,20 @@ def test_bench_dry_run(arrives, option, check):
 
 @pytest.mark.parametrize(("option", "check"), EVALUATE)
 def test_evaluate(arrives, here, option, check):
-    arrives(["evaluate", "run", DATA], "crocuta.train.evaluate", option, check)
+    arrives(["evaluate", "run", DATA], "crocuta.classification.evaluate", option, check)
 
 
 @pytest.mark.parametrize(("option", "check"), PREDICT)
 def test_predict(arrives, here, option, check):
-    arrives(["predict", "run", DATA], "crocuta.train.predict", option, check)
+    arrives(["predict", "run", DATA], "crocuta.classification.predict", option, check)
 
 
 @pytest.mark.parametrize(("option", "check"), PLACE)
 @pytest.mark.parametrize("verb", ["evaluate", "predict"])
 def test_dry_runs(arrives, here, verb, option, check):
-    arrives([verb, "run", DATA, "--dry-run"], "crocuta.train.trial.estimate_prediction", option, check)
+    arrives(
+        [verb, "run", DATA, "--dry-run"], "crocuta.classification.cost.estimate_prediction", option, check
+    )
 
 
 @pytest.mark.parametrize("option", [[], ["--overwrite"]])

@@ -20,7 +20,7 @@ PARTS = {"data": "train.csv", "valid": "dev.csv", "test": "test.csv"}
 
 @dataclass(frozen=True)
 class Source:
-    """A task: its name, and where its sequences are, as arguments of `crocuta.presets.train`."""
+    """A task: its name, and where its sequences are, as arguments of `crocuta.classification.pipelines.train`."""
 
     name: str
     arguments: dict[str, str]
@@ -104,7 +104,7 @@ def make_cells(
     Raises:
         InputError: an unknown task or model, or two of one name.
     """
-    from crocuta.presets import entry
+    from crocuta.classification.pipelines import entry
 
     sources = [find_source(task, data_root) for task in dict.fromkeys(tasks)]
     changes = {key: value for key, value in options.items() if key != "max_length"}

@@ -77,7 +77,7 @@ def bench(
         resume: go on with what is not finished; more tasks and models may be added.
         device: see `crocuta.runs.device.choose_device`.
         progress: is shown the pairs of task and model, and told their scores.
-        options: `max_length`, and fields of `crocuta.train.Recipe`.
+        options: `max_length`, and fields of `crocuta.classification.Recipe`.
 
     Raises:
         InputError: an unknown task or model, missing files, or `output` may not be taken (see `crocuta.runs.claim`).
@@ -104,7 +104,7 @@ def bench(
                 run.keep()
         rows = collect(cells, output)
         if rows:
-            from crocuta.report.bench import write_bench_report
+            from crocuta.bench.page import write_bench_report
 
             write_bench_report(rows, output)
         if not failures and (todo or not run.finished):
@@ -157,8 +157,8 @@ def estimate(
     device: str = "auto",
     **options: Any,
 ) -> Iterator[str]:
-    """What `bench` would cost at most in one process: sentences for each task; see `crocuta.presets.estimate`."""
-    from crocuta import presets
+    """What `bench` would cost at most in one process: sentences for each task; see `pipelines.estimate`."""
+    from crocuta.classification import pipelines
 
     options = {key: value for key, value in options.items() if value is not None}
     cells = plan(tasks, models, Path(), data_root, baselines, metric, device, options)
@@ -166,7 +166,7 @@ def estimate(
         here = [cell for cell in cells if cell.source.name == source]
         wanted = [cell.model for cell in here]
         arguments = here[0].source.arguments
-        for line in presets.estimate(wanted, seeds, arguments, device, baselines=False, **options):
+        for line in pipelines.estimate(wanted, seeds, arguments, device, baselines=False, **options):
             yield f"{source}: {line}"
 
 

@@ -31,7 +31,7 @@ def run(arguments: dict) -> str:
     """Trains one cell: "done", "refused" for bad input, "broken" for anything else."""
     from rich.console import Console
 
-    from crocuta import presets
+    from crocuta.classification import pipelines
     from crocuta.errors import InputError
     from crocuta.quiet import prepare
     from crocuta.runs.progress import shown
@@ -39,7 +39,7 @@ def run(arguments: dict) -> str:
     prepare()
     try:
         with shown(Console(highlight=False, width=100)) as progress:
-            presets.train(**arguments, progress=progress, report=False, baselines=False, resume=True)
+            pipelines.train(**arguments, progress=progress, report=False, baselines=False, resume=True)
     except InputError as error:
         sys.stdout.flush()
         sys.stderr.write(f"{error}\n")

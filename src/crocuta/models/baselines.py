@@ -1,7 +1,7 @@
 """Linear baselines as models like any other: k-mer logistic regression, length alone, and the majority.
 
-`crocuta.train.baselines` fits them with scikit-learn; here they only turn sequences into features and features into
-logits, so that they are saved, loaded and judged in the same way as a network.
+`crocuta.classification.baselines` fits them with scikit-learn; here they only turn sequences into features and
+features into logits, so that they are saved, loaded and evaluated in the same way as a network.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Gradient-boosted trees on k-mer counts, as tensors: saved, loaded and judged in the same way as a network.
 
-`crocuta.train.boosted` grows them with scikit-learn; here they only answer.
+`crocuta.classification.boosted` grows them with scikit-learn; here they only answer.
 """
 
 import torch

@@ -15,18 +15,18 @@ from transformers.utils.generic import ModelOutput
 from crocuta.manifolds import Euclidean, Lorentz, Manifold, Poincare, PseudoHyperboloid
 from crocuta.models.base import ModelConfig, register
 from crocuta.nn.graph import Graph, as_graph
-from crocuta.nn.graph_convolution import GATConv, GCNConv
-from crocuta.nn.graph_decoders import (
+from crocuta.nn.graph.convolution import GATConv, GCNConv
+from crocuta.nn.graph.decoders import (
     CentroidDistanceClassifier,
     DualDecoder,
     FermiDiracDecoder,
     TangentDecoder,
     distortion_loss,
 )
-from crocuta.nn.graph_lorentz import H2HGCNConv, HyboNetConv, LGCNConv
-from crocuta.nn.graph_tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv, identity
+from crocuta.nn.graph.lorentz import H2HGCNConv, HyboNetConv, LGCNConv
+from crocuta.nn.graph.tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv, identity
 from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, PoincareEmbedding
-from crocuta.nn.lorentz_linear import LorentzCentroidClassifier
+from crocuta.nn.lorentz.linear import LorentzCentroidClassifier
 from crocuta.nn.shared import save_curvatures_once
 
 ENCODERS = (

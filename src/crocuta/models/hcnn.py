@@ -14,12 +14,12 @@ from crocuta.manifolds import Lorentz, Remap
 from crocuta.manifolds.base import LOG_RANGE
 from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
 from crocuta.models.cnn import CHANNELS, one_hot
-from crocuta.nn.lorentz_conv import LorentzConv1d
-from crocuta.nn.lorentz_head import LorentzMLR
-from crocuta.nn.lorentz_linear import LorentzLinear
-from crocuta.nn.lorentz_norm import LorentzBatchNorm1d
-from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzFlatten
-from crocuta.nn.lorentz_pool import LorentzGlobalPool
+from crocuta.nn.lorentz.conv import LorentzConv1d
+from crocuta.nn.lorentz.head import LorentzMLR
+from crocuta.nn.lorentz.linear import LorentzLinear
+from crocuta.nn.lorentz.norm import LorentzBatchNorm1d
+from crocuta.nn.lorentz.pointwise import LorentzDropout, LorentzFlatten
+from crocuta.nn.lorentz.pool import LorentzGlobalPool
 from crocuta.nn.pool import MaxPool
 from crocuta.nn.rectify import rectify
 from crocuta.nn.shared import save_curvatures_once

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_linear import LorentzLinear
+from crocuta.nn.lorentz.linear import LorentzLinear
 from crocuta.nn.low_rank import LorentzLowRank, TangentLowRank
 
 FORMS = {"hybrid": TangentLowRank, "full": LorentzLowRank}

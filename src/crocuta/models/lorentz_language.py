@@ -32,11 +32,11 @@ from transformers.modeling_outputs import (
 
 from crocuta.manifolds import Lorentz
 from crocuta.models.base import ModelConfig, SequenceClassifier, classification_loss, register
-from crocuta.nn.lorentz_head import LorentzMLR
-from crocuta.nn.lorentz_norm import LorentzRMSNorm
-from crocuta.nn.lorentz_pointwise import LorentzDropout, LorentzSpaceAddition
-from crocuta.nn.lorentz_pool import LorentzGlobalPool
-from crocuta.nn.lorentz_transformer import LorentzSwiGLU, LorentzTransformerBlock
+from crocuta.nn.lorentz.head import LorentzMLR
+from crocuta.nn.lorentz.norm import LorentzRMSNorm
+from crocuta.nn.lorentz.pointwise import LorentzDropout, LorentzSpaceAddition
+from crocuta.nn.lorentz.pool import LorentzGlobalPool
+from crocuta.nn.lorentz.transformer import LorentzSwiGLU, LorentzTransformerBlock
 from crocuta.nn.position import Rotary
 from crocuta.nn.shared import save_curvatures_once
 

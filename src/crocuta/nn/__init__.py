@@ -5,47 +5,47 @@ points `(..., 65)` to points `(..., 33)`.
 """
 
 from crocuta.manifolds import Remap, Rescale
-from crocuta.nn.graph_convolution import GATConv, GCNConv
-from crocuta.nn.graph_decoders import (
+from crocuta.nn.graph.convolution import GATConv, GCNConv
+from crocuta.nn.graph.decoders import (
     CentroidDistance,
     CentroidDistanceClassifier,
     DualDecoder,
     FermiDiracDecoder,
     TangentDecoder,
 )
-from crocuta.nn.graph_lorentz import H2HGCNConv, HyboNetConv, LGCNConv, LorentzAggregation
-from crocuta.nn.graph_tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv
+from crocuta.nn.graph.lorentz import H2HGCNConv, HyboNetConv, LGCNConv, LorentzAggregation
+from crocuta.nn.graph.tangent import GILConv, HGATConv, HGCNConv, HGNNConv, QGCNConv
 from crocuta.nn.hyperbolic_embedding import LorentzEmbedding, LorentzPositionalEmbedding, PoincareEmbedding
 from crocuta.nn.hyperbolic_loss import (
     CosineContrastiveLoss,
     EntailmentConeLoss,
     HyperbolicContrastiveLoss,
 )
-from crocuta.nn.lorentz_attention import (
+from crocuta.nn.lorentz.attention import (
     LorentzCentroidMultiheadAttention,
     LorentzFocusedAttention,
     LorentzMultiheadAttention,
 )
-from crocuta.nn.lorentz_conv import (
+from crocuta.nn.lorentz.conv import (
     LorentzConv1d,
     LorentzConv2d,
     LorentzConvTranspose1d,
     LorentzConvTranspose2d,
 )
-from crocuta.nn.lorentz_head import LorentzMLR
-from crocuta.nn.lorentz_linear import (
+from crocuta.nn.lorentz.head import LorentzMLR
+from crocuta.nn.lorentz.linear import (
     LorentzBoostLinear,
     LorentzCentroidClassifier,
     LorentzLinear,
 )
-from crocuta.nn.lorentz_norm import (
+from crocuta.nn.lorentz.norm import (
     LorentzBatchNorm1d,
     LorentzBatchNorm2d,
     LorentzLayerNorm,
     LorentzNormalize,
     LorentzRMSNorm,
 )
-from crocuta.nn.lorentz_pointwise import (
+from crocuta.nn.lorentz.pointwise import (
     LorentzActivation,
     LorentzDropout,
     LorentzFlatten,
@@ -55,16 +55,16 @@ from crocuta.nn.lorentz_pointwise import (
     concatenate,
     split,
 )
-from crocuta.nn.lorentz_pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
-from crocuta.nn.lorentz_resnet import LorentzBasicBlock, LorentzBottleneckBlock, LorentzInputBlock
-from crocuta.nn.lorentz_transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
+from crocuta.nn.lorentz.pool import LorentzAvgPool1d, LorentzAvgPool2d, LorentzGlobalPool
+from crocuta.nn.lorentz.resnet import LorentzBasicBlock, LorentzBottleneckBlock, LorentzInputBlock
+from crocuta.nn.lorentz.transformer import LorentzFeedForward, LorentzSwiGLU, LorentzTransformerBlock
 from crocuta.nn.low_rank import LorentzLowRank, TangentLowRank
 from crocuta.nn.patch import LorentzPatchEmbedding
-from crocuta.nn.poincare_attention import PoincareMultiheadAttention
-from crocuta.nn.poincare_conv import PoincareConv1d, PoincareConv2d
-from crocuta.nn.poincare_head import PoincareMLR
-from crocuta.nn.poincare_linear import PoincareLinear
-from crocuta.nn.poincare_norm import PoincareBatchNorm1d, PoincareBatchNorm2d, PoincareResidual
+from crocuta.nn.poincare.attention import PoincareMultiheadAttention
+from crocuta.nn.poincare.conv import PoincareConv1d, PoincareConv2d
+from crocuta.nn.poincare.head import PoincareMLR
+from crocuta.nn.poincare.linear import PoincareLinear
+from crocuta.nn.poincare.norm import PoincareBatchNorm1d, PoincareBatchNorm2d, PoincareResidual
 from crocuta.nn.position import (
     LorentzLearnedPosition,
     LorentzRelativePosition,

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from crocuta.manifolds import Lorentz, Manifold, Poincare
 from crocuta.nn.linear import positive
-from crocuta.nn.lorentz_linear import LorentzLinear
-from crocuta.nn.lorentz_pointwise import LorentzScaledResidual
+from crocuta.nn.lorentz.linear import LorentzLinear
+from crocuta.nn.lorentz.pointwise import LorentzScaledResidual
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

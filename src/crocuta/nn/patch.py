@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from crocuta.manifolds import Lorentz
-from crocuta.nn.lorentz_conv import LorentzConv2d
+from crocuta.nn.lorentz.conv import LorentzConv2d
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from crocuta.manifolds import Lorentz
 from crocuta.manifolds.numerics import widen
-from crocuta.nn.lorentz_linear import LorentzLinear
-from crocuta.nn.lorentz_pointwise import LorentzResidual
+from crocuta.nn.lorentz.linear import LorentzLinear
+from crocuta.nn.lorentz.pointwise import LorentzResidual
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -12,7 +12,7 @@ from crocuta.analysis.curves import mean_precision_recall, mean_roc, reliability
 from crocuta.analysis.scores import confusion
 from crocuta.report.run import Run
 from crocuta.report.style import COLOURS, GRID, INK, MUTED, WIDTH, canvas, colour, line, marker
-from crocuta.report.words import TITLES, number
+from crocuta.report.wording import TITLES, number
 
 
 class Row(NamedTuple):

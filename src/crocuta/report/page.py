@@ -9,7 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from crocuta.files import replacing
-from crocuta.report import compare, pictures, tables, words
+from crocuta.report import compare, pictures, tables
+from crocuta.report import wording as words
 from crocuta.report.pictures import Picture
 from crocuta.report.rendering import render
 from crocuta.report.run import Run, read_run

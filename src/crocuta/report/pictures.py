@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from crocuta.report import figures
 from crocuta.report.run import Run
-from crocuta.report.words import MEANINGS, TITLES
+from crocuta.report.wording import MEANINGS, TITLES
 
 
 @dataclass(frozen=True)

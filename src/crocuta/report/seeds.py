@@ -15,11 +15,12 @@ from crocuta.files import replacing
 from crocuta.report.figures import shortened
 from crocuta.report.rendering import render
 from crocuta.report.style import WIDTH, colour, inline_svg, line, save, styled
-from crocuta.report.words import MEANINGS, TITLES, number, plus_minus
+from crocuta.report.wording import MEANINGS, TITLES, number, plus_minus
+from crocuta.runs.console import console, safe
 from crocuta.runs.progress import duration
 from crocuta.runs.saved import SavedRun, read_json
 
-KINDS = ("graph train", "image train")
+KINDS = ("lab graph train", "lab image train")
 NAMES = TITLES | {"map": "mAP", "distortion": "Distortion", "log_likelihood": "Log-likelihood"}
 MEANT = MEANINGS | {
     "map": "mean average precision of each node's neighbours among the nearest points: 1 is perfect",
@@ -40,7 +41,9 @@ def report_seeds(runs: Sequence[str | PathLike], output: str | PathLike | None =
         InputError: it is none or has not ended, or there are several.
     """
     if len(runs) != 1:
-        raise InputError(f"{len(runs)} runs; expected one: pages of `crocuta graph` and `image` show one run")
+        raise InputError(
+            f"{len(runs)} runs; expected one: pages of `crocuta lab graph` and `image` show one run"
+        )
     saved = SavedRun(runs[0], *KINDS)
     target = saved.path / "report.html" if output is None else Path(output)
     metrics, fits = saved.metrics, saved.metrics["seeds"]
@@ -67,7 +70,7 @@ def report_seeds(runs: Sequence[str | PathLike], output: str | PathLike | None =
 
 def _title(saved: SavedRun) -> str:
     data = Path(saved.inputs["data"][0]["path"]).name
-    if saved.kind == "graph train":
+    if saved.kind == "lab graph train":
         return f"{saved.config['config'].get('encoder', 'hybonet')}: {TASKS[saved.config['task']]} of {data}"
     return f"{Path(saved.config['model']).name}: classes of {data}"
 
@@ -180,3 +183,20 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _versions(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Where and by which command the run was made."""
     return [(name, value) for name, value in manifest.items() if isinstance(value, str)]
+
+
+def show_seeds(metrics: dict, about: str) -> None:
+    """The scores of a run over seeds."""
+    from rich.table import Table
+
+    count = len(metrics["seeds"])
+    table = Table(title=f"{count} {'seed' if count == 1 else 'seeds'}, {safe(about)}")
+    parts = {
+        name: metrics[part] for part, name in (("valid", "validation"), ("test", "test")) if part in metrics
+    }
+    for column in ("score", *parts):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for name in metrics["test"]:
+        scores = [part.get(name, {"mean": None, "sd": None}) for part in parts.values()]
+        table.add_row(name, *(plus_minus(each["mean"], each["sd"], 4) for each in scores))
+    console().print(table)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from crocuta.analysis.scores import METRICS
 from crocuta.report.run import Run
-from crocuta.report.words import TITLES, number, p_value, plus_minus
+from crocuta.report.wording import TITLES, number, p_value, plus_minus
 from crocuta.runs.progress import duration
 
 

@@ -21,7 +21,7 @@ from crocuta.errors import InputError
 from crocuta.files import PARTIAL, remove, write_json
 from crocuta.runs._lock import Lock
 from crocuta.runs.manifest import Inputs, describe_inputs, manifest
-from crocuta.runs.saved import read_json
+from crocuta.runs.saved import RENAMED, read_json
 
 CONFIG, MANIFEST = "config.json", "manifest.json"
 NEW = ".new"  # in a folder that holds nothing worth keeping yet
@@ -91,7 +91,7 @@ def claim(
 
     Args:
         output: folder to fill, or file to make.
-        kind: which command fills it, such as "graph train": another kind's folder is refused.
+        kind: which command fills it, such as "lab graph train": another kind's folder is refused.
         settings: all that decides what comes out, of JSON's types, dataclasses as dictionaries; not what only decides
             how fast (numbers of processes, devices, minutes between checkpoints).
         inputs: every file or folder that is read, by its role (None: not given); their contents are compared.
@@ -176,6 +176,7 @@ def _check(
     before = read_json(folder / record)
     if "kind" not in before:
         raise InputError(f"{folder}: holds a run that crocuta 0.1.0 or another program made; {WAY_OUT}")
+    before["kind"] = RENAMED.get(before["kind"], before["kind"])
     finished = folder == output and (folder / MANIFEST).exists()
     if not resume:
         state = "a finished run" if finished else "an unfinished run"

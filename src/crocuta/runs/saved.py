@@ -10,8 +10,14 @@ from crocuta.errors import InputError
 from crocuta.runs.manifest import describe
 
 #: What tells a run of 0.1.0, which wrote no "kind", from the others: a key of its configuration.
-OLD_KINDS = {"models": "train", "genome": "pretrain", "image_size": "image train", "config": "graph train",
+OLD_KINDS = {"models": "train", "genome": "pretrain", "image_size": "lab image train", "config": "lab graph train",
              "language_model": "rag train", "panel": "ancestry train"}  # fmt: skip
+
+#: Kinds by the name that the command had before.
+RENAMED = {
+    "pretraining": "pretrain", "words": "words train", "graph train": "lab graph train",
+    "image train": "lab image train", "simulate tree": "tree simulate", "simulate admixture": "ancestry simulate",
+}  # fmt: skip
 
 
 class SavedRun:
@@ -32,10 +38,10 @@ class SavedRun:
 
     @property
     def kind(self) -> str:
-        """Which command made it, such as "graph train"."""
+        """Which command made it, such as "lab graph train"."""
         if "kind" in self.config:
             kind = str(self.config["kind"])
-            return {"pretraining": "pretrain", "words": "words train"}.get(kind, kind)
+            return RENAMED.get(kind, kind)
         known = [kind for key, kind in OLD_KINDS.items() if key in self.config]
         return known[0] if known else "another program"
 

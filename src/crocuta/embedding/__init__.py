@@ -1,0 +1,1 @@
+"""Sequences to vectors: `crocuta embed`, `map` and `probe`."""

@@ -1,0 +1,1 @@
+"""Learning on graphs: links, classes of nodes, distances: `crocuta lab graph`."""

@@ -1,0 +1,1 @@
+"""Contrastive models of two sides: L-CLIP, CLIP, and the encoder of sequences."""

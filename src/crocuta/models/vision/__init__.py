@@ -1,0 +1,1 @@
+"""Models of images: LViT, ViT, Lorentz ResNets, and the image processor."""

@@ -1,0 +1,1 @@
+"""Language models of a genome: `crocuta pretrain` and `crocuta generate`."""

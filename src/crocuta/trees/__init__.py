@@ -1,0 +1,1 @@
+"""How tree-like data are, and simulated trees: `crocuta tree`."""

@@ -1,0 +1,1 @@
+"""Learning on images: `crocuta lab image`."""

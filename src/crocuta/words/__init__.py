@@ -1,0 +1,1 @@
+"""Sequences and the words about them: `crocuta words`."""
