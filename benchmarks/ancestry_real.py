@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/ancestry_real.py ../shared/data/1kg_phase1_chr22
 
 A quarter of the individuals of every population is held out, families whole. The others are the reference of `crocuta
-ancestry train --task local`, at sites of frequency 1% or more among them. Held-out unadmixed individuals are evaluated
+ancestry train --scope local`, at sites of frequency 1% or more among them. Held-out unadmixed individuals are evaluated
 by group (African, East Asian, European); the admixed ones of the Americas are not in the reference, and their global
 proportions are compared with published ones. Then one of all populations is predicted for each individual.
 """

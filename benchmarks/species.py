@@ -323,7 +323,7 @@ $ crocuta train species-1k.csv.gz -m hyenadna-tiny --max-length 4096 --metric ac
 $ crocuta train species-4k.csv.gz -m run-1k/models/hyenadna-tiny/seed-0 --metric accuracy --seeds 1 -o run-4k/
 ```
 
-`crocuta windows --test chrI --valid chrII` holds out whole chromosomes instead.
+`crocuta windows --test-contig chrI --valid-contig chrII` holds out whole chromosomes instead.
 
 **Models.** HyenaDNA-tiny (width 128, two layers) first learns to predict the next nucleotide of the training regions
 of all genomes together, without their names, in windows of at least 1,024 nucleotides. At each length, a head is

@@ -4,7 +4,7 @@
     python examples/graph.py airport.npz        # edges, features (as `crocuta lab graph train` reads them)
 
 Three seeds of each encoder; a tenth of the links is held out. The same from the command line:
-crocuta lab graph train edges.tsv --task lp --encoder hybonet --seeds 3 -o run/
+crocuta lab graph train edges.tsv --problem lp --encoder hybonet --seeds 3 -o run/
 """
 
 import argparse

@@ -118,7 +118,10 @@ def test_the_map_names_what_is_there():
         found = [path for key, path in files.items() if f"/{key}".endswith(f"/{name.rstrip('/')}")]
         assert found, name
         if function:
-            assert any(re.search(rf"(def|class) {function}\b", path.read_text()) for path in found), (name, function)
+            assert any(re.search(rf"(def|class) {function}\b", path.read_text()) for path in found), (
+                name,
+                function,
+            )
 
 
 def test_wings_keep_their_private_modules():
@@ -230,4 +233,4 @@ def test_progress_and_consoles_are_those_of_runs():
 
 
 if __name__ == "__main__":
-    print(picture())
+    sys.stdout.write(picture())

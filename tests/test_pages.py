@@ -20,11 +20,11 @@ SHORTER = {
     "crocuta bench": "--epochs 1 --seeds 1 --no-baselines",
     "crocuta tree delta": "--subset 20 --nulls 19",
     "crocuta pretrain": "--steps 1 --tokens-per-step 2048",
-    "crocuta probe": "--least 3 --folds 3",
-    "crocuta ancestry simulate": "--length 2e5 --people 12 12 12 --admixed 4",
+    "crocuta probe": "--min-rows 3 --folds 3",
+    "crocuta ancestry simulate": "--length 2e5 --individuals 12 12 12 --admixed 4",
     "crocuta tree simulate": "--sequences 120 --length 60",
     "crocuta tree simulate --scenario B": "--length 1500",
-    "crocuta generate": "--length 60 --samples 2",
+    "crocuta generate": "--length 60 --continuations 2",
     "crocuta train": "--epochs 1 --seeds 1",
 }
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]

@@ -33,7 +33,7 @@ def late_imports():
 
 LABELS = np.repeat([0, 1, 2], 12)
 SMALL = [
-    "--window", 32, "--width", 8, "--layers", 1, "--steps", 6, "--tokens-per-step", 512, "--evidence", "frequency",
+    "--window", 32, "--dim", 8, "--layers", 1, "--steps", 6, "--tokens-per-step", 512, "--evidence", "frequency",
     "--no-pretrain", "--by", "population",
 ]  # fmt: skip
 
@@ -132,8 +132,8 @@ def test_figures_of_a_run(folder, tmp_path):
     [
         ["train", "cohort.h5", *SMALL, "--position", "fpe"],
         ["train", "cohort.h5", *SMALL, "--view", "carried", "--evidence", "none", "--pretrain"],
-        ["train", "cohort.h5", "--task", "local", "--by", "population"],
-        ["train", "cohort.h5", "--task", "local", "--by", "population", "--smoother-steps", 9],
+        ["train", "cohort.h5", "--scope", "local", "--by", "population"],
+        ["train", "cohort.h5", "--scope", "local", "--by", "population", "--smoother-steps", 9],
         ["infer", "query.vcf", "-m", "run"],
     ],
 )

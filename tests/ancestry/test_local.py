@@ -311,7 +311,16 @@ def test_four_commands_as_a_user_types_them(folder, tmp_path):
 
     run, out = tmp_path / "run", tmp_path / "out"
     said = call(
-        "train", folder / "cohort.h5", "--task", "local", "--by", "population", "--leave-out", "P2", "-o", run
+        "train",
+        folder / "cohort.h5",
+        "--scope",
+        "local",
+        "--by",
+        "population",
+        "--leave-out",
+        "P2",
+        "-o",
+        run,
     )
     assert "on mosaics of individuals held out" in said
     call("infer", folder / "query.vcf", "-m", run, "-o", out, "--window", 40, "--step", 20, "--jobs", 1)

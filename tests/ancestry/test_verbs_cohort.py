@@ -23,7 +23,7 @@ def call(*arguments):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "cohort"
-    options = ["--length", "2e5", "--chromosomes", 2, "--people", 6, 7, 5, "--admixed", 3, "--seed", 4]
+    options = ["--length", "2e5", "--chromosomes", 2, "--individuals", 6, 7, 5, "--admixed", 3, "--seed", 4]
     code, output = call("ancestry", "simulate", *options, "-o", folder)
     assert code == 0, output
     assert "24 individuals" in output

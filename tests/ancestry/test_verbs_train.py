@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("fe
 SMALL = [
     "--window",
     16,
-    "--width",
+    "--dim",
     16,
     "--layers",
     1,
@@ -82,7 +82,7 @@ def test_from_a_store_to_a_model(store, tmp_path, view):
         (["--by", "population", "--leave-out", "Z"], "nobody in the cohort"),
         (["--by", "population", "--view", "sideways"], "view must be one of"),
         (["--by", "population", "--device", "cuda:77"], "--device cuda:77: cannot be used here"),
-        (["--task", "sideways"], "--task sideways: expected windows or local"),
+        (["--scope", "sideways"], "--scope sideways: expected windows or local"),
     ],
 )
 def test_bad_options_are_named(store, tmp_path, options, message):

@@ -16,10 +16,10 @@ from .conftest import Kill
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global presets, load_classifier, CNNConfig, HyenaConfig, HyenaForCausalLM, write_report, Recipe
+    global pipelines, load_classifier, CNNConfig, HyenaConfig, HyenaForCausalLM, write_report, Recipe
     global finetune, run_experiment, ADAPTATIONS, HypLora, InContext, LabelPrompt, LinearProbe, Lora
     global SoftPrompt, parse_adaptation, build, evaluate, predict
-    from crocuta.classification import Recipe, finetune, run_experiment
+    from crocuta.classification import Recipe, finetune, pipelines, run_experiment
     from crocuta.classification.adapt import (
         ADAPTATIONS,
         HypLora,

@@ -12,7 +12,8 @@ from crocuta.analysis.scores import scores
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global presets, write_report, evaluate, group_scores, predict
+    global pipelines, write_report, evaluate, group_scores, predict
+    from crocuta.classification import pipelines
     from crocuta.classification.run import evaluate, group_scores, predict
     from crocuta.report import write_report
 

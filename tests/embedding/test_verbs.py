@@ -147,7 +147,7 @@ def test_windows_of_two_genomes(place, tmp_path):
     lines = table.read_text().splitlines()
     assert lines[0] == "name,sequence,label,split"
     assert sorted({line.split(",")[2] for line in lines[1:]}) == ["backwards", "g"]
-    held = ["--test", "c0", "--valid", "c1"]
+    held = ["--test-contig", "c0", "--valid-contig", "c1"]
     command = ["windows", place / "g.fa", f"b={place / 'h.fa'}", *held, "--length", 300, "-o", table]
     code, output = call(*command)
     assert (code, "exists already" in output) == (2, True)

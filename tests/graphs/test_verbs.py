@@ -12,6 +12,7 @@ def test_graph_train_end_to_end(tmp_path):
     edges.write_text("".join(f"n{(i - 1) // 2}\tn{i}\n" for i in range(1, 127)))
     output = tmp_path / "run"
     command = [
+        "lab",
         "graph",
         "train",
         str(edges),
@@ -24,7 +25,7 @@ def test_graph_train_end_to_end(tmp_path):
         "-o",
         str(output),
     ]
-    command += ["--curvature", "per-layer", "--learnable"]
+    command += ["--per-layer", "--learnable"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "auroc" in result.output
@@ -40,7 +41,6 @@ def test_graph_train_names_what_is_wrong(tmp_path):
     edges.write_text("a b\nc\n")
     for arguments, message in (
         ([], "line 2: found 'c'"),
-        (["--curvature", "own"], "expected shared or per-layer"),
         (["--search", "one"], "--search is 'one', expected numbers such as 0.3,1,3"),
     ):
         result = CliRunner().invoke(
@@ -53,4 +53,4 @@ def test_graph_train_names_what_is_wrong(tmp_path):
 
 def test_help_has_examples():
     output = CliRunner().invoke(app, ["lab", "graph", "train", "--help"]).output
-    assert "crocuta lab graph train edges.tsv --task lp --encoder hybonet" in " ".join(output.split())
+    assert "crocuta lab graph train edges.tsv --problem lp --encoder hybonet" in " ".join(output.split())

@@ -26,8 +26,8 @@ def late_imports():
         HyenaForSequenceClassification,
         HyenaForTokenClassification,
         HyenaModel,
+        convert,
     )
-    from crocuta.models.hyena import conversion as convert
 
 
 MODELS = ["tiny1k_d128_n2", "small4_d64_n4"]

@@ -20,9 +20,14 @@ def late_imports():
     global HyenaModel, convert
     from transformers import AutoModelForCausalLM
 
-    from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM, HyenaForSequenceClassification, HyenaModel
+    from crocuta.models.hyena import (
+        HyenaConfig,
+        HyenaForCausalLM,
+        HyenaForSequenceClassification,
+        HyenaModel,
+        convert,
+    )
     from crocuta.models.hyena import chunked as hyena_lean
-    from crocuta.models.hyena import conversion as convert
 
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 40}

@@ -43,7 +43,7 @@ def test_verb_writes_fasta(folder, tmp_path):
     prompts = tmp_path / "prompts.fa"
     prompts.write_text(">x\nACGTACGT\n>y\nGGTTN\n")
     out = tmp_path / "out.fa"
-    command = ["generate", folder, "--prompt-file", prompts, "--length", 90, "--samples", 2, "-o", out]
+    command = ["generate", folder, "--prompt-file", prompts, "--length", 90, "--continuations", 2, "-o", out]
     code, output = call(*command, "--with-prompt")
     assert code == 0, output
     assert "4 sequences of 90 new nucleotides" in output
@@ -67,7 +67,7 @@ def test_verb_writes_fasta(folder, tmp_path):
 
 def test_memory_is_foreseen(folder, tmp_path, monkeypatch):
     out = tmp_path / "out.fa"
-    command = ["generate", folder, "-p", "ACGT", "--length", 90, "--samples", 3, "-o", out]
+    command = ["generate", folder, "-p", "ACGT", "--length", 90, "--continuations", 3, "-o", out]
     code, output = call(*command, "--dry-run")
     assert code == 0, output
     assert "3 sequences of 90 new nucleotides: about" in output
@@ -77,7 +77,7 @@ def test_memory_is_foreseen(folder, tmp_path, monkeypatch):
         code, output = call(*command, *more)
         assert code == 2
         assert "this would need about 1,073," in output
-        assert "lower --samples or --length" in output
+        assert "lower --continuations or --length" in output
     assert not out.exists()
 
 
@@ -89,7 +89,7 @@ def test_verb_names_mistakes(folder, tmp_path):
         ((folder, "-p", "ACGT", "--length", 300), "prompt: a prompt of 4 and 300 new tokens are 44 more"),
         ((folder,), "give either --prompt with nucleotides or --prompt-file"),
         ((folder, "-p", "AC-GT"), "--prompt, line 1: character '-' at position 3"),
-        ((folder, "-p", "ACGT", "--letters", "ACGU"), "--letters ACGU: expected some of ACGTN"),
+        ((folder, "-p", "ACGT", "--nucleotides", "ACGU"), "--nucleotides ACGU: expected some of ACGTN"),
         ((folder, "-p", "ACGT", "--temperature", -1), "--temperature -1: expected 0"),
         ((folder, "-p", "ACGT", "--device", "cuda"), "--device cuda: cannot be used here"),
         ((classifier, "-p", "ACGT"), "holds no causal language model"),

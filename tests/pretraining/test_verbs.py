@@ -30,7 +30,7 @@ def call(*arguments):
 
 def test_pretrain_to_report(genome, tmp_path):
     output = tmp_path / "run"
-    options = ["--hold-out", "chr1", "--valid-contigs", "chr2", *SMALL, "-o", output]
+    options = ["--test-contig", "chr1", "--valid-contig", "chr2", *SMALL, "-o", output]
     code, said = call("pretrain", genome, *options)
     assert code == 0, said
     assert "letters other than ACGTN were read as N" in said
@@ -51,7 +51,7 @@ def test_pretrain_to_report(genome, tmp_path):
 
 def test_dry_run_makes_nothing(genome, tmp_path):
     code, said = call(
-        "pretrain", genome, "--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run", "--dry-run"
+        "pretrain", genome, "--valid-contig", "chr2", *SMALL, "-o", tmp_path / "run", "--dry-run"
     )
     assert code == 0, said
     assert "train 2,000 nucleotides in 2 intervals" in said
@@ -62,16 +62,14 @@ def test_dry_run_makes_nothing(genome, tmp_path):
 def test_memory_that_does_not_suffice(genome, tmp_path, monkeypatch):
     monkeypatch.setattr("crocuta.pretraining.cost.available_mb", lambda device: 10.0)
     for more in ([], ["--dry-run"]):
-        code, said = call(
-            "pretrain", genome, "--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run", *more
-        )
+        code, said = call("pretrain", genome, "--valid-contig", "chr2", *SMALL, "-o", tmp_path / "run", *more)
         assert code == 2, said
         assert "and 10 MB are available; lower --tokens-at-once (now 32,768)" in said
     assert not (tmp_path / "run").exists()
 
 
 def test_another_genome_under_the_same_name(genome, tmp_path):
-    options = ["--valid-contigs", "chr2", *SMALL, "-o", tmp_path / "run"]
+    options = ["--valid-contig", "chr2", *SMALL, "-o", tmp_path / "run"]
     assert call("pretrain", genome, *options)[0] == 0
     genome.write_bytes(gzip.compress(gzip.decompress(genome.read_bytes()).replace(b"A", b"C", 1)))
     code, said = call("pretrain", genome, *options, "--resume")
@@ -81,20 +79,20 @@ def test_another_genome_under_the_same_name(genome, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--valid-contigs", "2"], "no contig '2'; this genome calls it 'chr2'"),
+        (["--valid-contig", "2"], "no contig '2'; this genome calls it 'chr2'"),
         ([], "nothing left for validation"),
-        (["--valid-contigs", "chr2", "--size", "huge"], "--size huge: expected tiny-1k"),
-        (["--valid-contigs", "chr2", "--warm-up", "8,x"], "expected lengths such as 64,128,256, found 'x'"),
+        (["--valid-contig", "chr2", "--size", "huge"], "--size huge: expected tiny-1k"),
+        (["--valid-contig", "chr2", "--warm-up", "8,x"], "expected lengths such as 64,128,256, found 'x'"),
         (
-            ["--valid-contigs", "chr2", "--precision", "half"],
+            ["--valid-contig", "chr2", "--precision", "half"],
             "--precision half: expected auto, float32, bfloat16",
         ),
-        (["--valid-contigs", "chr2", "--model", "nowhere"], "no model folder"),
+        (["--valid-contig", "chr2", "--model", "nowhere"], "no model folder"),
         (
-            ["--valid-contigs", "chr2", "--length", "1001", "--steps", "2"],
+            ["--valid-contig", "chr2", "--length", "1001", "--steps", "2"],
             "the longest has 1,000: give a --length",
         ),
-        (["--valid-contigs", "chr2", "--device", "cuda"], "--device cuda: cannot be used here"),
+        (["--valid-contig", "chr2", "--device", "cuda"], "--device cuda: cannot be used here"),
         (["--bed", "past.bed"], "past.bed, line 2: chr2:900-1,300 ends 300 past the end of chr2"),
         (
             ["--bed", "other.bed"],

@@ -15,9 +15,8 @@ from crocuta.cli import app
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global report_rag, small_language_model, train_tokenizer, Answering, Course
-    from crocuta.retrieval.page import report_rag
-
     from crocuta.retrieval import small_language_model, train_tokenizer
+    from crocuta.retrieval.page import report_rag
     from crocuta.retrieval.training import Answering
     from crocuta.runs.loop import Course
 
@@ -132,7 +131,7 @@ def test_the_cost_is_estimated_and_nothing_written(tmp_path):
 
 
 def test_a_run_of_0_1_0_answers(tmp_path):
-    with tarfile.open(Path(__file__).parent / "fixtures" / "runs-0.1.0.tar.xz") as archive:
+    with tarfile.open(Path(__file__).parents[1] / "fixtures" / "runs-0.1.0.tar.xz") as archive:
         archive.extractall(tmp_path, [m for m in archive if m.name.split("/")[0] == "rag"], filter="data")
     result = CliRunner().invoke(app, ["rag", "ask", str(tmp_path / "rag"), "What is element25?", "--facts"])
     assert result.exit_code == 0, result.output
@@ -144,7 +143,7 @@ def test_a_run_of_0_1_0_answers(tmp_path):
 def test_what_is_wrong_is_named(tmp_path):
     tables = write_tables(tmp_path)
     for arguments, message in (
-        (["--prompt", "picture"], "prompt is 'picture', expected graph, text, both, none"),
+        (["--context", "picture"], "--context is 'picture', expected graph, text, both, none"),
         (["--method", "walk"], "method is 'walk', expected k-hop or prizes"),
         (["--encoder", "mlp"], "encoder must be one of gcn"),
         (["--language-model", str(tmp_path / "nothing")], "cannot be loaded"),

@@ -38,14 +38,14 @@ class Verb:
     makes_input: str = ""  # a row whose output this one reads
 
 
-SMALL = "--window 16 --width 16 --layers 1 --steps 4 --pretrain-steps 2 --tokens-per-step 256"
+SMALL = "--window 16 --dim 16 --layers 1 --steps 4 --pretrain-steps 2 --tokens-per-step 256"
 VERBS = {
     "train": Verb("train data.csv -m length --seeds 1", "data.csv", "--metric accuracy"),
     "demo": Verb("demo", "", ""),
     "evaluate": Verb("evaluate RUN data.csv", "data.csv", "", makes_input="train"),
     "bench": Verb("bench -t data.csv -m length --no-baselines --seeds 1", "data.csv", "--metric accuracy"),
     "pretrain": Verb(
-        "pretrain genome.fa --hold-out chr1 --valid-contigs chr2 --length 32 --steps 6 --tokens-per-step 256"
+        "pretrain genome.fa --test-contig chr1 --valid-contig chr2 --length 32 --steps 6 --tokens-per-step 256"
         " --markov-order 1", "genome.fa", "--seed 7"),
     "embed": Verb("embed data.csv -m kmer-2", "data.csv", "-m kmer-3", file="emb.h5ad"),
     "windows": Verb("windows a=genome.fa b=other.fa --count 10 --length 20", "genome.fa", "--seed 7",
@@ -57,15 +57,15 @@ VERBS = {
     "predict": Verb("predict RUN data.csv", "", "", file="predictions.tsv", resumes=False, makes_input="train"),
     "tree delta": Verb("tree delta tree.nwk --nulls 5", "", "", file="delta", resumes=False),
     "tree simulate": Verb("tree simulate --sequences 40", "", "--seed 7"),
-    "ancestry simulate": Verb("ancestry simulate --length 2e5 --people 4 4 4 --admixed 2", "", "--seed 7"),
+    "ancestry simulate": Verb("ancestry simulate --length 2e5 --individuals 4 4 4 --admixed 2", "", "--seed 7"),
     "ancestry build": Verb("ancestry build cohort.vcf --samples samples.tsv", "samples.tsv", "--maf 0.1",
                            file="cohort.h5"),
     "ancestry train": Verb(f"ancestry train RUN --by population {SMALL}", "RUN", "--seed 7",
                            makes_input="ancestry build"),
-    "ancestry train --task local": Verb("ancestry train RUN --task local --by population --maf 0", "RUN",
+    "ancestry train --scope local": Verb("ancestry train RUN --scope local --by population --maf 0", "RUN",
                                         "--seed 7", makes_input="ancestry build"),
     "ancestry infer": Verb("ancestry infer cohort.vcf -m RUN", "cohort.vcf", "--window 8",
-                           makes_input="ancestry train --task local"),
+                           makes_input="ancestry train --scope local"),
     "lab graph train": Verb("lab graph train edges.tsv --epochs 10 --seeds 1 --dim 4", "edges.tsv", "--dim 5"),
     "lab graph predict": Verb("lab graph predict RUN pairs.txt --data edges.tsv", "", "", file="links.tsv",
                               resumes=False,
@@ -74,10 +74,10 @@ VERBS = {
                           makes_input="lab image train"),
     "lab image evaluate": Verb("lab image evaluate RUN a-images-idx3-ubyte", "", "", file="scores.json", resumes=False,
                            makes_input="lab image train"),
-    "lab image train": Verb("lab image train a-images-idx3-ubyte --epochs 1 --width 8 --layers 1 --heads 1 --seeds 1",
-                        "a-images-idx3-ubyte", "--width 4"),
+    "lab image train": Verb("lab image train a-images-idx3-ubyte --epochs 1 --dim 8 --layers 1 --heads 1 --seeds 1",
+                        "a-images-idx3-ubyte", "--dim 4"),
     "rag train": Verb("rag train triples.tsv questions.tsv --dim 8 --epochs 1", "questions.tsv", "--dim 4"),
-    "words train": Verb("words train described.csv --members 1 --epochs 1 --least-groups 2", "described.csv",
+    "words train": Verb("words train described.csv --members 1 --epochs 1 --min-groups 2", "described.csv",
                         "--seed 7"),
     "words name": Verb("words name RUN described.csv", "", "", file="names.tsv", resumes=False,
                        makes_input="words train"),
@@ -95,9 +95,11 @@ RESUMED = [name for name, verb in ROWS.items() if verb.resumes]
 
 
 def commands(group=None, path: str = "") -> Iterator[tuple[str, set[str]]]:
-    """Every command with the names of its parameters."""
+    """Every command with the names of its parameters; former names left out."""
     group = group or typer.main.get_command(app)
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         if hasattr(command, "commands"):
             yield from commands(command, f"{path}{name} ")
         else:

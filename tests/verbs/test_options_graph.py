@@ -29,14 +29,14 @@ def has(scenario, name, value):
 
 GRAPH, GRAPH_COST = "crocuta.graphs.training.train_graph", "crocuta.graphs.training.estimate_graph"
 GRAPH_TRAIN = {
-    "--task": ("nc", GRAPH, lambda got: got.run.task == "nc"),
+    "--problem": ("nc", GRAPH, lambda got: got.run.task == "nc"),
     "--encoder": ("gat", GRAPH, of_config("encoder", "gat")),
     "--output": ("out", GRAPH, lambda got: got.output == Path("out")),
     "--dim": ("7", GRAPH, of_config("hidden_size", 7)),
     "--layers": ("5", GRAPH, of_config("num_layers", 5)),
     "--seeds": ("9", GRAPH, lambda got: got.run.seeds == 9),
-    "--curvature": ("per-layer", GRAPH, of_config("per_layer", True)),
-    "--c": ("0.3", GRAPH, of_config("c", 0.3)),
+    "--per-layer": ("", GRAPH, of_config("per_layer", True)),
+    "--curvature": ("0.3", GRAPH, of_config("c", 0.3)),
     "--learnable": ("", GRAPH, of_config("learnable", True)),
     "--search": ("0.3,3", GRAPH, lambda got: tuple(got.search) == (0.3, 3.0)),
     "--space": ("poincare", GRAPH, of_config("space", "poincare")),
@@ -69,17 +69,17 @@ IMAGE_TRAIN = {
     "--epochs": ("11", IMAGE, lambda got: got.run.recipe.epochs == 11),
     "--seeds": ("9", IMAGE, lambda got: got.run.seeds == 9),
     "--patch-size": ("7", IMAGE, lambda got: got.run.sizes["patch_size"] == 7),
-    "--width": ("12", IMAGE, lambda got: got.run.sizes["intermediate_size"] == 48),
+    "--dim": ("12", IMAGE, lambda got: got.run.sizes["intermediate_size"] == 48),
     "--layers": ("6", IMAGE, lambda got: got.run.sizes["num_hidden_layers"] == 6),
     "--heads": ("2", IMAGE, lambda got: got.run.sizes["num_attention_heads"] == 2),
-    "--c": ("0.3", IMAGE, lambda got: got.run.sizes["c"] == 0.3),
+    "--curvature": ("0.3", IMAGE, lambda got: got.run.sizes["c"] == 0.3),
     "--learnable": ("", IMAGE, lambda got: got.run.sizes["learnable"]),
     "--image-size": ("24", IMAGE, lambda got: got.image_size == 24),
     "--learning-rate": ("0.5", IMAGE, lambda got: got.run.recipe.learning_rate == 0.5),
     "--weight-decay": ("0.6", IMAGE, lambda got: got.run.recipe.weight_decay == 0.6),
     "--batch-size": ("17", IMAGE, lambda got: got.run.recipe.batch_size == 17),
     "--shift": ("0.2", IMAGE, lambda got: got.run.jitter.shift == 0.2),
-    "--degrees": ("30", IMAGE, lambda got: got.run.jitter.degrees == 30),
+    "--rotation": ("30", IMAGE, lambda got: got.run.jitter.degrees == 30),
     "--zoom": ("0.3", IMAGE, lambda got: got.run.jitter.zoom == 0.3),
     "--flip": ("", IMAGE, lambda got: got.run.jitter.flip),
     "--device": ("cuda:3", IMAGE, lambda got: got.device == "cuda:3"),
@@ -105,9 +105,10 @@ TREE = {
         f"--{name}": (f"{value}", SIMULATE, lambda got, n=name, v=value: has(got.scenario, n, v))
         for name, value in {
             "sequences": 77, "length": 33, "height": 0.3, "noise": 0.2, "classes": 3, "separation": 0.4,
-            "split": "leaf", "model": "gtr", "kappa": 5.0, "gamma": 0.7, "death": 0.1, "indel-rate": 0.2, "seed": 8,
+            "split": "leaf", "kappa": 5.0, "gamma": 0.7, "death": 0.1, "indel-rate": 0.2, "seed": 8,
         }.items()
     },
+    "--substitution": ("gtr", SIMULATE, lambda got: got.scenario.model == "gtr"),
     "--rates": ("1 2 3 4 5 6", SIMULATE, lambda got: got.scenario.rates == (1, 2, 3, 4, 5, 6)),
     "--frequencies": ("0.1 0.2 0.3 0.4", SIMULATE, lambda got: got.scenario.frequencies == (0.1, 0.2, 0.3, 0.4)),
     "--resume": ("", "crocuta.runs.claim.claim", lambda got: got.resume),
@@ -144,10 +145,11 @@ VERBS = {
 def folder(tmp_path, monkeypatch):
     """Runs that have ended, a tree, and files that are there already."""
     monkeypatch.chdir(tmp_path)
-    for kind in ("lab graph", "lab image"):
+    for kind in ("graph", "image"):
         record = {"path": "data", "sha256": "", "bytes": 0}
         write_json(
-            tmp_path / f"{kind}-run" / "config.json", {"kind": f"{kind} train", "inputs": {"data": [record]}}
+            tmp_path / f"{kind}-run" / "config.json",
+            {"kind": f"lab {kind} train", "inputs": {"data": [record]}},
         )
         write_json(tmp_path / f"{kind}-run" / "metrics.json", {})
     (tmp_path / "images").write_text("")

@@ -37,8 +37,8 @@ def place(tmp_path_factory):
 RUN = "crocuta.pretraining.run.run_pretraining"
 PRETRAIN = {
     "--bed": ("g.bed", RUN, lambda r: r.parts["train"].lengths.sum() == 900 and r.inputs["bed"] == Path("g.bed")),
-    "--hold-out": ("c0", RUN, lambda r: set(r.parts["test"].contig) == {"c0"}),
-    "--valid-contigs": ("c2", RUN, lambda r: set(r.parts["valid"].contig) == {"c2"}),
+    "--test-contig": ("c0", RUN, lambda r: set(r.parts["test"].contig) == {"c0"}),
+    "--valid-contig": ("c2", RUN, lambda r: set(r.parts["valid"].contig) == {"c2"}),
     "--size": ("tiny-1k-d256", RUN, lambda r: r.model.d_model == 256),
     "--model": ("model", RUN, lambda r: r.model == Path("model") and r.recipe.length == 64),
     "--output": ("out", RUN, lambda r: r.output == Path("out")),
@@ -89,10 +89,10 @@ GENERATE = {
     "--prompt": ("GGG", WRITE, lambda r: [p.sequence for p in r.prompts] == ["GGG"]),
     "--prompt-file": ("p.fa", WRITE, lambda r: [p.name for p in r.prompts] == ["p"]),
     "--length": ("9", WRITE, lambda r: r.length == 9),
-    "--samples": ("3", WRITE, lambda r: r.samples == 3),
+    "--continuations": ("3", WRITE, lambda r: r.samples == 3),
     "--temperature": ("0.5", WRITE, lambda r: r.temperature == 0.5),
     "--top-k": ("2", WRITE, lambda r: r.top_k == 2),
-    "--letters": ("AC", WRITE, lambda r: r.letters == "AC"),
+    "--nucleotides": ("AC", WRITE, lambda r: r.letters == "AC"),
     "--with-prompt": ("", WRITE, lambda r: r.with_prompt is True),
     "--seed": ("7", WRITE, lambda r: r.seed == 7),
     "--output": ("x.fa", WRITE, lambda r: r.output == Path("x.fa")),
@@ -106,8 +106,8 @@ WINDOWS = {
     "--output": ("x.csv", TABLE, lambda r: r.output == Path("x.csv.parts/x.csv")),
     "--length": ("9", TABLE, lambda r: r.length == 9),
     "--count": ("20", TABLE, lambda r: sum(r.counts.values()) == 20),
-    "--valid": ("c1", SAMPLER, lambda r: r.hold_out["valid"] == ["c1"]),
-    "--test": ("c2", SAMPLER, lambda r: r.hold_out["test"] == ["c2"]),
+    "--valid-contig": ("c1", SAMPLER, lambda r: r.hold_out["valid"] == ["c1"]),
+    "--test-contig": ("c2", SAMPLER, lambda r: r.hold_out["test"] == ["c2"]),
     "--fold": ("1", SAMPLER, lambda r: r.fold == 1),
     "--no-both-strands": ("", SAMPLER, lambda r: r.both_strands is False),
     "--largest-n-share": ("0.5", SAMPLER, lambda r: r.largest_n_share == 0.5),
@@ -130,7 +130,7 @@ PROBE = {
     "--label": ("label", FIT, lambda r: r.label == "label"),
     "--group": ("contig", FIT, lambda r: r.group == "contig"),
     "--folds": ("3", FIT, lambda r: r.folds == 3),
-    "--least": ("4", FIT, lambda r: r.least == 4),
+    "--min-rows": ("4", FIT, lambda r: r.least == 4),
     "--output": ("x.json", "crocuta.embedding.verb_probe.write_json", lambda r: r.path == Path("x.json")),
     "--seed": ("7", FIT, lambda r: r.seed == 7),
     "--overwrite": ("-o x.json", "crocuta.embedding.verb_probe.check_file", lambda r: r.overwrite is True),
@@ -153,8 +153,8 @@ def test_its_value_arrives(arrives, place, monkeypatch, verb, option):
     command, table = VERBS[verb]
     value, patched, check = table[option]
     more = ""
-    if verb == "pretrain" and option not in ("--bed", "--valid-contigs"):
-        more = "--valid-contigs c1"
+    if verb == "pretrain" and option not in ("--bed", "--valid-contig"):
+        more = "--valid-contig c1"
     if verb == "generate" and option not in ("--prompt", "--prompt-file"):
         more = "-p ACGT"
     arrives([*command.split(), *more.split()], patched, [option, *value.split()], check)

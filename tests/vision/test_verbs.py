@@ -28,7 +28,7 @@ def test_image_train_end_to_end(tmp_path):
         "--epochs",
         "1",
     ]
-    command += ["--width", "8", "--layers", "1", "--heads", "1", "--seeds", "2", "--learnable"]
+    command += ["--dim", "8", "--layers", "1", "--heads", "1", "--seeds", "2", "--learnable"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "accuracy" in result.output

@@ -23,12 +23,11 @@ def late_imports():
     global SequenceEncoder, report_words, Course, COUNTED, Ensemble, WordsRecipe, evaluate, split
     global read_counts, save_counts, estimate_run, find_sequences, load_words, name_sequences
     global read_described, train_words, _score, fit_words, SMALL
-    from crocuta.words.page import report_words
-
     from crocuta.models.clip.sequence_encoder import SequenceEncoder
     from crocuta.runs.loop import Course
     from crocuta.words.ensemble import COUNTED, Ensemble, WordsRecipe, evaluate, split
     from crocuta.words.folder import read_counts, save_counts
+    from crocuta.words.page import report_words
     from crocuta.words.run import (
         estimate_run,
         find_sequences,
@@ -255,7 +254,7 @@ def test_commands(library, run, tmp_path):
     result = call("train", f"fly={library}", "-o", tmp_path / "run", *options, "--dry-run")
     assert "Training 1 models of" in result.output
     assert "MB available" in result.output
-    for wrong, said in (("--batch-size", "lower --batch-size"), ("--least-groups", "lower --least-groups")):
+    for wrong, said in (("--batch-size", "lower --batch-size"), ("--min-groups", "lower --min-groups")):
         result = call("train", f"fly={library}", "-o", tmp_path / "run", *options, wrong, 512)
         assert result.exit_code == 2
         assert said in result.output

@@ -261,15 +261,16 @@ class Worker:
         if self.process is None or not self.process.is_alive():
             context = processes_from()
             self.jobs, theirs = context.Pipe()
-            self.process = context.Process(target=work, args=(theirs, self.threads), daemon=True)
-            self.process.start()
+            process = context.Process(target=work, args=(theirs, self.threads), daemon=True)
+            process.start()
             theirs.close()
+            self.process = process
         try:
             self.jobs.send((log, arguments))
             answer = self.jobs.recv()
         except (BrokenPipeError, ConnectionResetError, EOFError):
             answer = ""
-        if answer in ("", "broken"):
+        if answer in ("", "broken") and self.process:
             self.process.kill()
             self.close()
         return answer

@@ -27,13 +27,17 @@ def windows(
         int, typer.Option(min=10, help="Windows of each genome: 70% train, 10% valid, 20% test.")
     ] = 1000,
     valid: Annotated[
-        list[str] | None, typer.Option(help="Contig to hold out for validation; repeat.")
+        list[str] | None, typer.Option("--valid-contig", help="Contig to hold out for validation; repeat.")
     ] = None,
-    test: Annotated[list[str] | None, typer.Option(help="Contig to hold out for the test; repeat.")] = None,
+    test: Annotated[
+        list[str] | None, typer.Option("--test-contig", help="Contig to hold out for the test; repeat.")
+    ] = None,
     fold: Annotated[
         int,
         typer.Option(
-            min=0, max=4, help="Without --valid and --test: which fifth of each contig is for the test."
+            min=0,
+            max=4,
+            help="Without --valid-contig and --test-contig: which fifth of each contig is for the test.",
         ),
     ] = 4,
     both_strands: Annotated[
@@ -45,13 +49,13 @@ def windows(
 ) -> None:
     """Draw random windows of genomes as a labelled table: whose DNA is this? Held-out regions never overlap.
 
-    Without --valid and --test, of each contig the last fifth is for the test, the tenth before it for validation.
+    Without these, of each contig the last fifth is for the test, the tenth before it for validation.
 
     Examples:
 
     `crocuta windows genomes/*.fa.gz --length 4096 --count 500 -o species.csv.gz`
 
-    `crocuta windows yeast=R64.fa worm=WBcel235.fa --test IV --test I --valid II -o species.csv.gz`
+    `crocuta windows yeast=R64.fa worm=WBcel235.fa --test-contig IV --test-contig I --valid-contig II -o species.csv.gz`
 
     `crocuta train species.csv.gz -m hyenadna-tiny --metric accuracy -o run/`
     """  # fmt: skip

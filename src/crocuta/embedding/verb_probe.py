@@ -21,7 +21,9 @@ def probe(
         str | None, typer.Option("--group", "-g", help="Column whose values stay in one fold, e.g. contig.")
     ] = None,
     folds: Annotated[int, typer.Option(min=3, help="Parts of the cross-validation.")] = 5,
-    least: Annotated[int, typer.Option(min=2, help="Labels with fewer rows are left out.")] = 10,
+    least: Annotated[
+        int, typer.Option("--min-rows", min=2, help="Labels with fewer rows are left out.")
+    ] = 10,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for the figures.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the division into folds.")] = 0,
     overwrite: OVERWRITE = False,

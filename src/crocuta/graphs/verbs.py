@@ -24,7 +24,9 @@ def train(
     data: Annotated[
         Path, typer.Argument(help="Edge list (two nodes per line), or .npz with edges, features, labels.")
     ],
-    task: Annotated[str, typer.Option(help="lp: links. nc: classes of nodes. md: distances.")] = "lp",
+    task: Annotated[
+        str, typer.Option("--problem", help="lp: links. nc: classes of nodes. md: distances.")
+    ] = "lp",
     encoder: Annotated[
         str,
         typer.Option(
@@ -35,12 +37,12 @@ def train(
     dim: Annotated[int, typer.Option(min=1, help="Intrinsic dimensions of every layer.")] = 16,
     layers: Annotated[int, typer.Option(min=0, help="Number of graph convolutions.")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with a split of its own.")] = 5,
-    curvature: Annotated[
-        str, typer.Option(help="shared: one for all layers. per-layer: one for each.")
-    ] = "shared",
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="A curvature for each layer, in place of one for all.")
+    ] = False,
     c: Annotated[
         list[float] | None,
-        typer.Option("--c", help="c > 0 of curvature -c; several: of the inputs and of each layer."),
+        typer.Option("--curvature", help="c > 0 of curvature -c; several: of the inputs and of each layer."),
     ] = None,
     learnable: Annotated[bool, typer.Option("--learnable", help="Training moves the curvature.")] = False,
     search: Annotated[str, typer.Option(help="Curvatures to choose from on validation, e.g. 0.3,1,3.")] = "",
@@ -72,28 +74,25 @@ def train(
 
     Examples:
 
-    `crocuta lab graph train edges.tsv --task lp --encoder hybonet -o run/`
+    `crocuta lab graph train edges.tsv --problem lp --encoder hybonet -o run/`
 
-    `crocuta lab graph train cora.npz --task nc --split public --encoder hgcn --dropout 0.5 -o run/`
+    `crocuta lab graph train cora.npz --problem nc --split public --encoder hgcn --dropout 0.5 -o run/`
 
-    `crocuta lab graph train tree.tsv --task md --encoder embedding --dim 10 --curvature shared --learnable -o run/`
+    `crocuta lab graph train tree.tsv --problem md --encoder embedding --dim 10 --learnable -o run/`
 
-    `crocuta lab graph train edges.tsv --curvature per-layer --learnable --search 0.3,1,3 -o run/`
+    `crocuta lab graph train edges.tsv --per-layer --learnable --search 0.3,1,3 -o run/`
     """
     from crocuta.quiet import prepare
 
     prepare()
-    from crocuta.errors import InputError
     from crocuta.graphs.training import GraphRecipe, GraphRun, estimate_graph, train_graph
     from crocuta.report.seeds import report_seeds, show_seeds
     from crocuta.runs.progress import shown
 
-    if curvature not in ("shared", "per-layer"):
-        raise InputError(f"`curvature` is {curvature!r}, expected shared or per-layer")
     config = {
         "encoder": encoder, "hidden_size": dim, "num_layers": layers, "space": space, "dropout": dropout,
         "activation": activation, "attention": attention, "heads": heads, "learnable": learnable,
-        "normalisation": normalisation, "per_layer": curvature == "per-layer",
+        "normalisation": normalisation, "per_layer": per_layer,
         "c": (c if c and len(c) > 1 else (c or [1.0])[0]),
     }  # fmt: skip
     recipe = GraphRecipe(

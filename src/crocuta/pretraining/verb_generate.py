@@ -21,14 +21,14 @@ def generate(
     prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="DNA to go on from.")] = None,
     prompt_file: Annotated[Path | None, typer.Option(help="FASTA, CSV or TSV of prompts.")] = None,
     length: Annotated[int, typer.Option(min=1, help="Nucleotides to draw.")] = 1000,
-    samples: Annotated[int, typer.Option(min=1, help="Continuations of each prompt.")] = 1,
+    samples: Annotated[int, typer.Option("--continuations", min=1, help="Continuations of each prompt.")] = 1,
     temperature: Annotated[
-        float, typer.Option(help="0: always the likeliest nucleotide; 1: as the model predicts.")
+        float, typer.Option(help="0: always the most probable nucleotide; 1: as the model predicts.")
     ] = 1.0,
     top_k: Annotated[
         int | None, typer.Option(help="Draw among this many of the likeliest nucleotides.")
     ] = None,
-    letters: Annotated[str, typer.Option(help="Letters to draw from.")] = "ACGT",
+    letters: Annotated[str, typer.Option("--nucleotides", help="Nucleotides to draw from.")] = "ACGT",
     with_prompt: Annotated[
         bool, typer.Option("--with-prompt", help="Write prompts before continuations.")
     ] = False,

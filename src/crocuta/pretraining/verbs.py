@@ -19,8 +19,13 @@ def pretrain(
     bed: Annotated[
         Path | None, typer.Option(help="Stretches to use: contig, start, end[, train|valid|test].")
     ] = None,
-    hold_out: Annotated[str, typer.Option(help="Contigs to test on, separated by commas.")] = "",
-    valid_contigs: Annotated[str, typer.Option(help="Contigs to validate on, separated by commas.")] = "",
+    hold_out: Annotated[
+        list[str] | None, typer.Option("--test-contig", help="Contig to hold out for the test; repeat.")
+    ] = None,
+    valid_contigs: Annotated[
+        list[str] | None,
+        typer.Option("--valid-contig", help="Contig to hold out for validation; repeat."),
+    ] = None,
     size: Annotated[
         str, typer.Option(help="tiny-1k, tiny-1k-d256, tiny-16k-d128, small-32k, medium-160k, ...")
     ] = "tiny-1k",
@@ -84,7 +89,7 @@ def pretrain(
 
     Examples:
 
-    `crocuta pretrain yeast.fa.gz --hold-out IV --valid-contigs XIV --size tiny-1k -o run/`
+    `crocuta pretrain yeast.fa.gz --test-contig IV --valid-contig XIV --size tiny-1k -o run/`
 
     `crocuta pretrain hg38.fa --bed splits.bed --size small-32k --warm-up 64,256,1024,4096,16384 --epochs 4 -o run/`
 
@@ -100,9 +105,7 @@ def pretrain(
     if size not in (sizes := _sizes()):
         raise InputError(f"`size` {size}: expected {', '.join(sizes)}")
     read = Genome(genome, cache, keep=not dry_run)
-    parts = partition(
-        read, read_bed(bed) if bed else None, valid=_names(valid_contigs), test=_names(hold_out)
-    )
+    parts = partition(read, read_bed(bed) if bed else None, valid=valid_contigs or (), test=hold_out or ())
     length = length or _default_length(size, model)
     letters = int(parts["train"].lengths.sum())
     recipe = _recipe(
@@ -127,12 +130,9 @@ def _sizes() -> list[str]:
     return list(RELEASED)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _lengths(text: str) -> tuple[int, ...]:
-    for part in (names := _names(text)):
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for part in names:
         if not part.isdigit():
             raise InputError(f"`warm_up`: expected lengths such as 64,128,256, found {part!r}")
     return tuple(map(int, names))

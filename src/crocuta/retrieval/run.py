@@ -86,7 +86,7 @@ class RagSettings:
 
     def __post_init__(self):
         if self.prompt not in PROMPTS:
-            raise InputError(f"prompt is {self.prompt!r}, expected {', '.join(PROMPTS)}")
+            raise InputError(f"`prompt` is {self.prompt!r}, expected {', '.join(PROMPTS)}")
 
 
 def build_rag(

@@ -22,33 +22,35 @@ def main() -> None:
 
 @rag.command("train")
 def train(
-    triples: Annotated[
-        Path, typer.Argument(help="Table without header: head, relation, tail; tabs between.")
-    ],
+    triples: Annotated[Path, typer.Argument(help="Table without header: head, relation, tail, by tabs.")],
     questions: Annotated[Path, typer.Argument(help="Table with the columns question, answer[, split].")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.")] = Path("rag-run"),
     texts: Annotated[
         Path | None, typer.Option(help="Table of entities and texts that are read in place of their names.")
     ] = None,
     language_model: Annotated[
-        str | None,
-        typer.Option(help="Folder or name of a causal language model; default a small new GPT-2."),
+        str | None, typer.Option(help="Folder or name of a causal language model; default a new GPT-2.")
     ] = None,
     adapt: Annotated[
         str, typer.Option(help="What of the language model is trained: full, lora or frozen.")
     ] = "full",
     prompt: Annotated[
-        str, typer.Option(help="graph: soft tokens. text: triples as text. both. none: no retrieval.")
+        str,
+        typer.Option(
+            "--context", help="graph: soft tokens. text: triples as text. both. none: no retrieval."
+        ),
     ] = "graph",
     encoder: Annotated[str, typer.Option(help="Graph encoder, as in `crocuta lab graph train`.")] = "hybonet",
     dim: Annotated[int, typer.Option(min=1, help="Intrinsic dimensions of the graph encoder.")] = 64,
     layers: Annotated[int, typer.Option(min=1, help="Layers of the graph encoder.")] = 1,
-    tokens: Annotated[int, typer.Option(min=1, help="Soft tokens of a question's subgraph, at most.")] = 12,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="A question's subgraph gives at most N soft tokens.")
+    ] = 12,
     method: Annotated[
         str, typer.Option(help="How a subgraph is found: k-hop, or prizes (a prize-collecting tree).")
     ] = "k-hop",
-    seeds: Annotated[int, typer.Option(min=1, help="Entities a question may name, at most.")] = 2,
-    hops: Annotated[int, typer.Option(min=0, help="Steps from these entities to others, at most.")] = 2,
+    seeds: Annotated[int, typer.Option("--entities", min=1, help="A question names at most N entities.")] = 2,
+    hops: Annotated[int, typer.Option(min=0, help="Entities at most N steps away are retrieved.")] = 2,
     direction: Annotated[str, typer.Option(help="out: from head to tail. both: also back.")] = "out",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the questions of training.")] = 8,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions of a step.")] = 32,

@@ -9,10 +9,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from crocuta.errors import InputError
 from crocuta.files import write_json
@@ -91,7 +90,7 @@ def threads_each(jobs: int) -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // jobs))
 
 
-def processes_from() -> BaseContext:
+def processes_from() -> Any:
     """Where processes of ours come from: they begin with what this process has imported, or with nothing.
 
     On Linux a server without threads or device imports once, and forks them: sixteen workers wait for torch and

@@ -31,7 +31,7 @@ def simulate(
     classes: Annotated[int, typer.Option(help="Number of clades (A) or trees (B).")] = 2,
     separation: Annotated[float, typer.Option(help="A: share of the height above the clades.")] = 0.5,
     split: Annotated[str, typer.Option(help="clade: whole subclades held out. leaf: at random.")] = "clade",
-    model: Annotated[str, typer.Option(help="hky or gtr.")] = "hky",
+    model: Annotated[str, typer.Option("--substitution", help="Model of substitution: hky or gtr.")] = "hky",
     kappa: Annotated[float, typer.Option(help="HKY: transitions over transversions.")] = 2.0,
     rates: Annotated[
         tuple[float, float, float, float, float, float], typer.Option(help="GTR: AC AG AT CG CT GT.")

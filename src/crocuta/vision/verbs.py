@@ -36,12 +36,14 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 50,
     seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with weights of its own.")] = 3,
     patch_size: Annotated[int, typer.Option(min=1, help="lvit, vit: pixels of a patch, each way.")] = 4,
-    width: Annotated[int, typer.Option(min=1, help="Intrinsic dimensions; lorentz-resnet: at first.")] = 64,
+    width: Annotated[
+        int, typer.Option("--dim", min=1, help="Intrinsic dimensions; lorentz-resnet: at first.")
+    ] = 64,
     layers: Annotated[
         int, typer.Option(min=1, help="Transformer layers; lorentz-resnet: stages, each twice as wide.")
     ] = 4,
     heads: Annotated[int, typer.Option(min=1, help="lvit, vit: heads of attention.")] = 4,
-    c: Annotated[float, typer.Option("--c", help="c > 0 of curvature -c.")] = 1.0,
+    c: Annotated[float, typer.Option("--curvature", help="c > 0 of curvature -c.")] = 1.0,
     learnable: Annotated[bool, typer.Option("--learnable", help="Training moves the curvature.")] = False,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Bring pictures in folders to this size.")
@@ -50,7 +52,9 @@ def train(
     weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 0.05,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 64,
     shift: Annotated[float, typer.Option(min=0, max=0.5, help="Random shifts, share of the width.")] = 0.08,
-    degrees: Annotated[float, typer.Option(min=0, max=180, help="Random turns.")] = 10.0,
+    degrees: Annotated[
+        float, typer.Option("--rotation", min=0, max=180, help="Random turns by at most this many degrees.")
+    ] = 10.0,
     zoom: Annotated[float, typer.Option(min=0, max=0.9, help="Random changes of size.")] = 0.1,
     flip: Annotated[bool, typer.Option("--flip", help="Turn images left to right at random.")] = False,
     device: DEVICE = "auto",

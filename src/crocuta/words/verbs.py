@@ -39,7 +39,8 @@ def train(
     ] = 0,
     flat: Annotated[bool, typer.Option("--flat", help="Train CLIP in place of L-CLIP.")] = False,
     least_groups: Annotated[
-        int, typer.Option(min=2, help="Leave out labels found in fewer groups of like sequences.")
+        int,
+        typer.Option("--min-groups", min=2, help="Leave out labels found in fewer groups of like sequences."),
     ] = 5,
     batch_size: Annotated[int, typer.Option(min=2, help="Sequences of a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(min=0, help="The highest learning rate.")] = 3e-3,

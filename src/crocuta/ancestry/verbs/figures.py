@@ -20,7 +20,7 @@ console = make_console()
 
 
 def figures(
-    run: Annotated[Path, typer.Argument(help="Run of `ancestry train --task windows`.")],
+    run: Annotated[Path, typer.Argument(help="Run of `ancestry train --scope windows`.")],
     cohort: Annotated[
         Path, typer.Argument(help="The store that it was trained on, or one with more people.")
     ],

@@ -22,7 +22,7 @@ def infer(
         int | None,
         typer.Option(
             min=1,
-            help="SNPs: of a window (task windows; default as trained), of a line of the .fb.tsv (local; about"
+            help="SNPs: of a window (scope windows; default as trained), of a line of the .fb.tsv (local; about"
             " 32 kb).",
         ),
     ] = None,
@@ -45,8 +45,8 @@ def infer(
 ) -> None:
     """Infer ancestry along chromosomes: local.msp.tsv, local.fb.tsv, local.rfmix.Q, bed/, summary.json.
 
-    With a run of --task local: a copying model and a chain over both haplotypes of an individual, so that phase errors
-    cost little. With a run of --task windows: its windows side by side, smoothed by the same chain; a run on genotypes
+    With a run of --scope local: a copying model and a chain over both haplotypes of an individual, so that phase errors
+    cost little. With a run of --scope windows: its windows side by side, smoothed by the same chain; a run on genotypes
     or carried sites needs no phase, and says one ancestry for both haplotypes of a place. Intervals are half-open.
     Generations since admixture and the rate of phase errors are estimated from the individuals themselves.
 

@@ -1,4 +1,4 @@
-"""What `ancestry train --task local` does."""
+"""What `ancestry train --scope local` does."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

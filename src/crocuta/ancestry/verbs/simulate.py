@@ -23,7 +23,8 @@ def simulate(
         list[str] | None, typer.Option(help="Name of a chromosome; repeat for several.", show_default=False)
     ] = None,
     people: Annotated[
-        tuple[int, int, int], typer.Option(help="Individuals of YRI, CEU and CHB (unadmixed).")
+        tuple[int, int, int],
+        typer.Option("--individuals", help="Individuals of YRI, CEU and CHB (unadmixed)."),
     ] = (160, 241, 190),
     admixed: Annotated[int, typer.Option(min=0, help="Admixed individuals of each pulse.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all that is random.")] = 1,

@@ -23,7 +23,8 @@ def train(
     task: Annotated[
         str,
         typer.Option(
-            help="windows: whose a window is. local: ancestry along chromosomes, for infer and paint."
+            "--scope",
+            help="windows: classify the population of a window. local: ancestry along chromosomes.",
         ),
     ] = "windows",
     view: Annotated[
@@ -56,7 +57,7 @@ def train(
     alpha: Annotated[int, typer.Option(min=1, help="fpe, learned: base pairs of a bin.")] = 100,
     backbone: Annotated[str, typer.Option(help="windows: hyena or transformer.")] = "hyena",
     head: Annotated[str, typer.Option(help="windows: linear or lorentz.")] = "linear",
-    width: Annotated[int, typer.Option(min=4, help="windows: features of a SNP.")] = 64,
+    width: Annotated[int, typer.Option("--dim", min=4, help="windows: features of a SNP.")] = 64,
     layers: Annotated[int, typer.Option(min=1, help="windows: layers of the backbone.")] = 2,
     pretrain_steps: Annotated[int, typer.Option(min=1, help="windows: steps of the first stage.")] = 300,
     steps: Annotated[int, typer.Option(min=1, help="windows: steps of the second stage.")] = 300,
@@ -79,7 +80,7 @@ def train(
 ) -> None:
     """Train a model of ancestry, on windows (predict the next SNP, then tell populations apart) or along chromosomes.
 
-    Options that begin with "windows" or "local" are of this task alone.
+    An option whose help begins with "windows" or "local" belongs to that scope alone.
 
     Examples:
 
@@ -87,7 +88,7 @@ def train(
 
     `crocuta ancestry train cohort.h5 -o thesis/ --view carried --window 4096 --position fpe --alpha 100`
 
-    `crocuta ancestry train cohort.h5 -o local/ --task local --leave-out ADMIXED`
+    `crocuta ancestry train cohort.h5 -o local/ --scope local --leave-out ADMIXED`
 
     `crocuta ancestry train cohort.h5 -o plain/ --evidence none --no-pretrain --position fpe`
     """
