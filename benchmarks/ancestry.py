@@ -68,7 +68,7 @@ def load(cohort: Path, view: str, split: int = 0) -> TrainingData:
 
 
 def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dict[str, Any]:
-    """Both stages, judged on windows of the test people: what was learnt, beside its evidence alone."""
+    """Both stages, judged on windows of the test individuals: what was learned, beside its evidence alone."""
     reference = fit_reference(run, data)
     source = WindowSource(data.panels, data.labels, run.view)
     teacher = Teacher(source, data.split.train, data.split.valid, recipe, reference)
@@ -123,16 +123,16 @@ def short_recipe(window: int, steps: int) -> AncestryRecipe:
 
 
 def regression_accuracy(data: TrainingData, window: int, count: int = 24) -> dict[str, Any]:
-    """Logistic regression of the alleles of each of some windows, learnt from all training haplotypes."""
+    """Logistic regression of the alleles of each of some windows, learned from all training haplotypes."""
     panel, train = data.panels[0], np.sort(np.r_[data.split.train, data.split.valid])
     first = np.random.default_rng(0).integers(0, len(panel.sites) - window, count)
     edges = np.stack([first, first + window], 1)
-    test = panel.people(data.split.test).haplotypes
+    test = panel.individuals(data.split.test).haplotypes
     labels = np.repeat(data.labels[data.split.test], 2)
     right = []
     for edge in edges:  # one by one: little memory
         local = panel.at(slice(*edge))
-        model = RegressionModel.fit(local.people(train), data.labels[train], np.array([[0, window]]))
+        model = RegressionModel.fit(local.individuals(train), data.labels[train], np.array([[0, window]]))
         predicted = model.log_probability(test[:, edge[0] : edge[1]])[:, 0].argmax(1)
         right.append(np.mean([(predicted == labels)[labels == k].mean() for k in np.unique(labels)]))
     return {"accuracy": 100 * float(np.mean(right)), "windows": count}
@@ -179,7 +179,7 @@ def context_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
 
 
 def perplexity_rows(data: TrainingData, view: str, steps: int) -> Iterator[Row]:
-    """Next-SNP perplexity on people not trained on, by encoding; beside it a table `bin -> letter`."""
+    """Next-SNP perplexity on individuals not trained on, by encoding; beside it a table `bin -> nucleotide`."""
     recipe = recipe_of(512, steps)
     encodings = [(name, 100) for name in POSITIONS] + [("fpe", 10), ("fpe", 1000), ("fpe", 100_000)]
     for name, alpha in encodings:
@@ -204,23 +204,23 @@ def perplexity(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> 
 
 
 def table_perplexity(data: TrainingData, view: str, alpha: int, smoothing: float = 0.1) -> float:
-    """Of letters predicted by how often each was met in the same bin of `alpha` bp among training people."""
-    source, letters = WindowSource(data.panels, data.labels, view), 4 if view == "carried" else 2
+    """Of nucleotides predicted by how often each was met in the same bin of `alpha` bp among training individuals."""
+    source, nucleotides = WindowSource(data.panels, data.labels, view), 4 if view == "carried" else 2
     bins = int(data.panels[0].sites.position[-1]) // alpha + 1
-    counts = np.zeros((bins, letters))
+    counts = np.zeros((bins, nucleotides))
     for person in data.split.train:
         for haplotype in range(1 if view == "carried" else 2):
             whole = source.window(int(person), haplotype, 0, 0, source.length(int(person), 0))
             ids, place = whole.input_ids[0].numpy(), whole.position[0].numpy() // alpha
-            known = ids < letters
+            known = ids < nucleotides
             np.add.at(counts, (place[known], ids[known]), 1)
     test = source.draw(data.split.test, 1000, 512, np.random.default_rng(99))
     ids, place = test.input_ids[:, 1:].numpy(), test.position[:, 1:].numpy() // alpha
     found = counts[place] + smoothing
     likelihood = np.take_along_axis(
-        found / found.sum(-1, keepdims=True), ids[..., None].clip(max=letters - 1), -1
+        found / found.sum(-1, keepdims=True), ids[..., None].clip(max=nucleotides - 1), -1
     )
-    return float(np.exp(-np.log(likelihood[..., 0][ids < letters]).mean()))
+    return float(np.exp(-np.log(likelihood[..., 0][ids < nucleotides]).mean()))
 
 
 def twin_rows(cohort: Path, view: str, steps: int) -> Iterator[Row]:
@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--view", default="haplotype", choices=["haplotype", "carried"])
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--only", default="")
-    parser.add_argument("--split", type=int, default=0, help="of the people, for accuracy: 0, 1, 2, ...")
+    parser.add_argument("--split", type=int, default=0, help="of the individuals, for accuracy: 0, 1, 2, ...")
     arguments = parser.parse_args()
     prepare()
     torch.set_num_threads(1)

@@ -31,7 +31,7 @@ from crocuta.report.style import WIDTH, colour, save, styled
 from crocuta.variants import Panel, Samples, read_panel
 from crocuta.variants.build import build_store
 from crocuta.variants.matching import match
-from crocuta.variants.sampling import split_people
+from crocuta.variants.sampling import split_individuals
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ancestry_real.json"
@@ -61,7 +61,7 @@ def main() -> None:
 def measure(data: Path, output: Path) -> dict:
     vcf, table = next(data.glob("*.vcf.gz")), data / "samples.tsv"
     panel = read_panel(vcf, table, genetic_map=next(data.glob("*.gmap.gz")))
-    split = split_people(panel.samples, (0.75, 0.0, 0.25), SEED)
+    split = split_individuals(panel.samples, (0.75, 0.0, 0.25), SEED)
     admixed = np.isin(panel.samples.population, ADMIXED)
     train = np.setdiff1d(split.train, np.flatnonzero(admixed))
     test = np.setdiff1d(split.test, np.flatnonzero(admixed))
@@ -99,7 +99,7 @@ def groups(
     seconds = learn(vcf, data, panel.samples.at(train), "group", output)
     run = read_run(output / "run")
     start = time.perf_counter()
-    judge, found = inferred(run, panel.people(test))
+    judge, found = inferred(run, panel.individuals(test))
     seconds["infer_seconds"] = time.perf_counter() - start
     names = list(run.populations)
     labels = np.array([names.index(group) for group in panel.samples.group[test]])
@@ -118,7 +118,7 @@ def groups(
         }
     share = shares(found)
     person = (share.argmax(1) == labels).astype(float)
-    query, own = inferred(run, panel.people(admixed))
+    query, own = inferred(run, panel.individuals(admixed))
     own = shares(own)
     return seconds | {
         "names": names, "reference_people": len(train), "people": len(test), "windows": windows,
@@ -160,11 +160,11 @@ def populations(
     """All populations, person by person: what share of a person is copied from each, and baselines on genotypes."""
     names = np.unique(panel.samples.population).tolist()
     label = np.array([names.index(name) for name in panel.samples.population])
-    common = panel.people(train).frequency()
+    common = panel.individuals(train).frequency()
     dosage = (panel.allele == 1).sum(1)[:, np.minimum(common, 1 - common) >= MAF].astype(np.float32)
     seconds = learn(vcf, data, panel.samples.at(train), "population", output)
     run = read_run(output / "run")
-    own = shares(inferred(run, panel.people(test))[1])
+    own = shares(inferred(run, panel.individuals(test))[1])
     order = [run.populations.index(name) for name in names]
     guesses = {"copied from most": own[:, order].argmax(1)}
     models = {

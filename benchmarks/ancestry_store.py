@@ -61,8 +61,10 @@ def read_fields(folder: Path, scratch: Path) -> dict:
     path = scratch / "fields.vcf"
     random = np.random.default_rng(0)
     with open(path, "w") as file:
-        people = "\t".join(f"p{i}" for i in range(600))
-        file.write(f"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t{people}\n")
+        individuals = "\t".join(f"p{i}" for i in range(600))
+        file.write(
+            f"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t{individuals}\n"
+        )
         for position in range(1, 10_001):
             row = "\t".join(random.choice(["0|0:31", "0|1:9", "1|1:12", "1|0:7"], 600))
             file.write(f"1\t{position}\t.\tA\tC\t.\tPASS\t.\tGT:DP\t{row}\n")
@@ -86,7 +88,7 @@ def build(folder: Path, scratch: Path) -> dict:
 
 
 def windows_of_store(_: Path, scratch: Path) -> dict:
-    """Random windows of random people from HDF5."""
+    """Random windows of random individuals from HDF5."""
     return windows(Cohort(scratch / "cohort.h5"))
 
 
@@ -102,10 +104,10 @@ def windows_of_cache(_: Path, scratch: Path) -> dict:
 def sampled(_: Path, scratch: Path) -> dict:
     """Windows drawn and read in the five steps, from mapped bits."""
     cache = pack(Cohort(scratch / "cohort.h5"))
-    people = range(len(cache.samples))
+    individuals = range(len(cache.samples))
     found = {}
     for kind in (WindowSampler, CarriedSampler):
-        sampler = kind(cache, people, WINDOW, windows=READS)
+        sampler = kind(cache, individuals, WINDOW, windows=READS)
         list(sampler.epoch(0))
         start = time.perf_counter()
         list(sampler.epoch(0))

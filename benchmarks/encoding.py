@@ -11,8 +11,10 @@ from crocuta.data.encoding import VOCABULARY, encode, encode_counted, encode_joi
 
 
 def by_dictionary(sequence: str) -> np.ndarray:
-    """What character tokenizers do: a Python loop over letters."""
-    return np.array([VOCABULARY.get(letter, VOCABULARY["N"]) for letter in sequence.upper()], np.uint8)
+    """What character tokenizers do: a Python loop over nucleotides."""
+    return np.array(
+        [VOCABULARY.get(nucleotide, VOCABULARY["N"]) for nucleotide in sequence.upper()], np.uint8
+    )
 
 
 def by_table(sequence: str) -> np.ndarray:
@@ -35,24 +37,24 @@ SIDES = {
     "counted": one_by_one(encode_counted),
     "joined": encode_joined,
 }
-CASES = (  # what, letters, length of each sequence (0: one sequence)
+CASES = (  # what, nucleotides, length of each sequence (0: one sequence)
     ("one sequence, no N", "ACGT", 0),
     ("one, 1/5 N, half lower", "ACGTNacgtn", 0),
-    ("one, every IUPAC letter", "ACGTNRYSWKMBDHV", 0),
-    ("300 letters each", "ACGT", 300),
-    ("70 letters each", "ACGT", 70),
+    ("one, every IUPAC nucleotide", "ACGTNRYSWKMBDHV", 0),
+    ("300 nucleotides each", "ACGT", 300),
+    ("70 nucleotides each", "ACGT", 70),
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--letters", type=int, default=10_000_000)
+    parser.add_argument("--nucleotides", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     print(f"{'Mb/s, best of ' + str(arguments.repeats):>24}", *(f"{side:>10}" for side in SIDES))
-    for what, letters, length in CASES:
-        text = "".join(generator.choice(list(letters), arguments.letters))
+    for what, nucleotides, length in CASES:
+        text = "".join(generator.choice(list(nucleotides), arguments.nucleotides))
         step = length or len(text)
         sequences = [text[i : i + step] for i in range(0, len(text), step)]
         seconds = [

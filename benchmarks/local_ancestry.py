@@ -30,7 +30,7 @@ from crocuta.ancestry.local.reference import Reference, read_references
 from crocuta.ancestry.local.training import choose_chain
 from crocuta.ancestry.methods.calibration import sharpen
 from crocuta.ancestry.methods.copying import CopyingModel
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_haplotypes, smooth_people
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_haplotypes, smooth_individuals
 from crocuta.ancestry.methods.windows import window_edges
 from crocuta.ancestry.panels import Choice
 from crocuta.files import replacing, write_json
@@ -113,7 +113,7 @@ def chain(data: Data) -> Callable:
     def run(alleles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         evidence = model.evidence(alleles)
         found = estimate(evidence, model.blocks.cm, settings)
-        return sharpen(smooth_people(evidence, model.blocks.cm, found), power), model.blocks.of_sites()
+        return sharpen(smooth_individuals(evidence, model.blocks.cm, found), power), model.blocks.of_sites()
 
     return run
 
@@ -152,8 +152,8 @@ def windowed(data: Data, method: str) -> Callable:
     rng = np.random.default_rng(0)
     half = rng.random(len(data.reference.labels)) < 0.5
     panel, labels = data.reference.panel, data.reference.labels
-    made = make_mosaics(panel.people(~half), labels[~half], 16, rng, LocalRecipe().made)
-    evidence = fit(Reference(panel.people(half), labels[half]))(made.allele)
+    made = make_mosaics(panel.individuals(~half), labels[~half], 16, rng, LocalRecipe().made)
+    evidence = fit(Reference(panel.individuals(half), labels[half]))(made.allele)
     truth = made.truth[:, edges.sum(1) // 2]
 
     def loss(temperature: float) -> float:

@@ -124,17 +124,17 @@ def between(train: list[np.ndarray], test: np.ndarray) -> float:
     offsets = [*range(SIDE), *range(SIDE + 1, 2 * SIDE + 1)]
 
     def contexts(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        letters = ids.astype(np.int64) - VOCABULARY["A"]
-        n = len(letters) - 2 * SIDE
-        words = sum(letters[o : o + n] * p for o, p in zip(offsets, place, strict=True))
-        return words, letters[SIDE : SIDE + n]
+        nucleotides = ids.astype(np.int64) - VOCABULARY["A"]
+        n = len(nucleotides) - 2 * SIDE
+        words = sum(nucleotides[o : o + n] * p for o, p in zip(offsets, place, strict=True))
+        return words, nucleotides[SIDE : SIDE + n]
 
     counts = np.zeros((4 ** (2 * SIDE), 4), np.int32)
     for ids in train:
         for strand in (ids, reverse_complement(ids)):
             np.add.at(counts, contexts(strand), 1)
-    words, letters = contexts(test)
-    return float((counts[words].argmax(1) == letters).mean())
+    words, nucleotides = contexts(test)
+    return float((counts[words].argmax(1) == nucleotides).mean())
 
 
 def measure(part: str, data_root: Path, models: list[str]) -> dict:

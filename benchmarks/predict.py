@@ -23,8 +23,8 @@ def sequences(path: Path, count: int, labels: bool) -> Path:
         if labels:
             print("sequence,label", file=file)
         for i in range(count):
-            letters = "".join(draw.choices("ACGT", k=LENGTH))
-            print(f"{letters},{i % 2}" if labels else f">s{i}\n{letters}", file=file)
+            nucleotides = "".join(draw.choices("ACGT", k=LENGTH))
+            print(f"{nucleotides},{i % 2}" if labels else f">s{i}\n{nucleotides}", file=file)
     return path
 
 

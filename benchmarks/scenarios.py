@@ -82,19 +82,19 @@ def linear(data: Path) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import matthews_corrcoef
 
-    letters, labels = {}, {}
+    nucleotides, labels = {}, {}
     for part in ("train", "dev", "test"):
         with open(data / f"{part}.csv") as file:
             rows = list(csv.DictReader(file))
         ids = np.array([list(row["sequence"]) for row in rows])
-        letters[part] = (ids[..., None] == np.array(list("ACGT"))).reshape(len(ids), -1).astype(float)
+        nucleotides[part] = (ids[..., None] == np.array(list("ACGT"))).reshape(len(ids), -1).astype(float)
         labels[part] = [row["label"] for row in rows]
     fits = [
-        LogisticRegression(C=strength, max_iter=1000).fit(letters["train"], labels["train"])
+        LogisticRegression(C=strength, max_iter=1000).fit(nucleotides["train"], labels["train"])
         for strength in (0.001, 0.01, 0.1, 1.0)
     ]
-    best = max(fits, key=lambda fit: matthews_corrcoef(labels["dev"], fit.predict(letters["dev"])))
-    return float(matthews_corrcoef(labels["test"], best.predict(letters["test"])))
+    best = max(fits, key=lambda fit: matthews_corrcoef(labels["dev"], fit.predict(nucleotides["dev"])))
+    return float(matthews_corrcoef(labels["test"], best.predict(nucleotides["test"])))
 
 
 def place(root: Path, scenario: Scenario, seed: int) -> Path:

@@ -42,7 +42,7 @@ class RegressionModel:
         components: int | None = None,
         steps: int = 100,
     ) -> "RegressionModel":
-        """Learns from both haplotypes of people of the populations `labels` (people,), numbers from 0.
+        """Learns from both haplotypes of individuals of the populations `labels` (individuals,), numbers from 0.
 
         `components`: so many principal components of a window in place of its alleles.
         """
@@ -142,7 +142,7 @@ class FrequencyModel:
 
     @classmethod
     def fit(cls, panel: Panel, labels: np.ndarray, pseudocount: float = 0.5) -> "FrequencyModel":
-        """Counts the alleles of people of the populations `labels` (people,), numbers from 0."""
+        """Counts the alleles of individuals of the populations `labels` (individuals,), numbers from 0."""
         found = np.empty((int(labels.max()) + 1, len(panel.sites)))
         for k in range(len(found)):
             alleles = panel.allele[labels == k]

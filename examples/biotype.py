@@ -28,18 +28,18 @@ CHANCES = {"protein_coding": [0.3, 0.2, 0.2, 0.3], "tRNA": [0.2, 0.3, 0.3, 0.2],
 
 
 def invent(folder: Path, chromosomes: int = 6, genes: int = 30) -> tuple[Path, Path]:
-    """FASTA and GTF of genes whose kinds differ a little in the letters that they use."""
+    """FASTA and GTF of genes whose kinds differ a little in the nucleotides that they use."""
     generator = np.random.default_rng(0)
     fasta, gtf = [], []
     for chromosome in range(1, chromosomes + 1):
-        letters = generator.choice(list("ACGT"), 400 * genes)
+        nucleotides = generator.choice(list("ACGT"), 400 * genes)
         for i in range(genes):
             kind = list(CHANCES)[i % 3]
             start, length = 400 * i, int(generator.integers(150, 350))
-            letters[start : start + length] = generator.choice(list("ACGT"), length, p=CHANCES[kind])
+            nucleotides[start : start + length] = generator.choice(list("ACGT"), length, p=CHANCES[kind])
             place = f"chr{chromosome}\tinvented\tgene\t{start + 1}\t{start + length}\t.\t+\t."
             gtf.append(f'{place}\tgene_id "g{chromosome}.{i}"; gene_biotype "{kind}";')
-        fasta.append(f">chr{chromosome}\n{''.join(letters)}")
+        fasta.append(f">chr{chromosome}\n{''.join(nucleotides)}")
     paths = folder / "genome.fa", folder / "genes.gtf"
     for path, lines in zip(paths, (fasta, gtf), strict=True):
         path.write_text("\n".join(lines) + "\n")
@@ -52,7 +52,7 @@ def main() -> None:
     )
     parser.add_argument("genome", nargs="?", type=Path)
     parser.add_argument("genes", nargs="?", type=Path)
-    parser.add_argument("--model", help="default: new weights, which know of letters all the same")
+    parser.add_argument("--model", help="default: new weights, which know of nucleotides all the same")
     parser.add_argument("--output", type=Path, default=Path("biotype"))
     arguments = parser.parse_args()
     prepare()

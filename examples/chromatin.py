@@ -1,4 +1,4 @@
-"""Several labels for each sequence: profiles of chromatin, learnt together, judged by AUROC for each label.
+"""Several labels for each sequence: profiles of chromatin, learned together, judged by AUROC for each label.
 
     python examples/chromatin.py                                  # invented profiles, a minute
     python examples/chromatin.py profiles.csv --model pretrained/ --adapt lora:8
@@ -23,13 +23,13 @@ def invent(path: Path, count: int, length: int = 100) -> Path:
     generator = np.random.default_rng(0)
     lines = ["sequence,labels"]
     for _ in range(count):
-        letters, present = generator.choice(list("ACGT"), length), []
+        nucleotides, present = generator.choice(list("ACGT"), length), []
         for i, (name, motif) in enumerate(MOTIFS.items()):
             if generator.random() < 1 / 3:
                 start = i * length // len(MOTIFS) + generator.integers(length // len(MOTIFS) - len(motif))
-                letters[start : start + len(motif)] = list(motif)
+                nucleotides[start : start + len(motif)] = list(motif)
                 present.append(name)
-        lines.append(f"{''.join(letters)},{';'.join(present)}")
+        lines.append(f"{''.join(nucleotides)},{';'.join(present)}")
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -4,8 +4,8 @@
     python examples/species.py genomes/*.fa.gz --lengths 1024 4096 16384 --model runs/pretrained
 
 Windows are embedded by HyenaDNA (with new weights, or a model of yours) and by their k-mer counts; logistic regression
-on either says which genome they are from. The invented genomes differ only a little in which letter follows which: a
-short window does not tell them apart.
+on either says which genome they are from. The invented genomes differ only a little in which nucleotide follows which:
+a short window does not tell them apart.
 """
 
 import argparse
@@ -33,11 +33,13 @@ def invent(folder: Path, count: int = 3, length: int = 60_000, seed: int = 0) ->
     paths = []
     for i in range(count):
         chances = np.cumsum(0.65 * common + 0.35 * generator.dirichlet([3] * 4, 4), axis=1)
-        letters, draws = np.zeros(length, np.int64), generator.random(length)
+        nucleotides, draws = np.zeros(length, np.int64), generator.random(length)
         for j in range(1, length):
-            letters[j] = np.searchsorted(chances[letters[j - 1]], draws[j] * chances[letters[j - 1], -1])
+            nucleotides[j] = np.searchsorted(
+                chances[nucleotides[j - 1]], draws[j] * chances[nucleotides[j - 1], -1]
+            )
         paths.append(folder / f"genome_{i + 1}.fa")
-        paths[-1].write_text(f">chromosome\n{''.join(np.array(list('ACGT'))[letters])}\n")
+        paths[-1].write_text(f">chromosome\n{''.join(np.array(list('ACGT'))[nucleotides])}\n")
     return paths
 
 

@@ -60,11 +60,11 @@ def few_test_windows():
 
 @pytest.fixture(scope="session")
 def random_panel():
-    """Makes a small random panel; people of one of the populations `labels` share its allele frequencies."""
+    """Makes a small random panel; individuals of one of the populations `labels` share its allele frequencies."""
     return _random_panel
 
 
-def _random_panel(people: int, n: int, seed: int = 0, labels=None, cm: float = 20.0):
+def _random_panel(individuals: int, n: int, seed: int = 0, labels=None, cm: float = 20.0):
     import numpy as np
 
     from crocuta.variants import Panel, Samples, Sites
@@ -73,15 +73,16 @@ def _random_panel(people: int, n: int, seed: int = 0, labels=None, cm: float = 2
         np.random.default_rng(seed),
         np.random.default_rng(99),
     )  # frequencies and sites do not vary by seed
-    labels = np.zeros(people, int) if labels is None else labels
+    labels = np.zeros(individuals, int) if labels is None else labels
     frequency = fixed.beta(0.6, 0.6, (int(labels.max()) + 1, n))
-    allele = (rng.random((people, 2, n)) < frequency[labels][:, None]).astype(np.uint8)
+    allele = (rng.random((individuals, 2, n)) < frequency[labels][:, None]).astype(np.uint8)
     names, population = (
-        np.array([f"{letter}{i}" for i in found]) for letter, found in (("s", range(people)), ("P", labels))
+        np.array([f"{first}{i}" for i in found])
+        for first, found in (("s", range(individuals)), ("P", labels))
     )
     position = np.cumsum(np.random.default_rng(98).integers(1, 4000, n)).astype(np.int32)
-    letters = np.full(n, b"A", "S1")
-    sites = Sites("1", position, letters, letters, np.linspace(0, cm, n))
+    nucleotides = np.full(n, b"A", "S1")
+    sites = Sites("1", position, nucleotides, nucleotides, np.linspace(0, cm, n))
     return Panel(Samples(names, population, population, names), sites, allele)
 
 

@@ -23,9 +23,9 @@ def table(path, n=120, seed=0, length=30):
     draw = random.Random(seed)
     rows = ["sequence,label"]
     for i in range(n):
-        letters = draw.choices("ACGT", k=length)
-        letters[10:16] = "TATAAA" if i % 2 else letters[10:16]
-        rows.append(f"{''.join(letters)},{i % 2}")
+        nucleotides = draw.choices("ACGT", k=length)
+        nucleotides[10:16] = "TATAAA" if i % 2 else nucleotides[10:16]
+        rows.append(f"{''.join(nucleotides)},{i % 2}")
     path.write_text("\n".join(rows) + "\n")
     return path
 

@@ -19,8 +19,8 @@ LONGEST = 150  # characters of a file's name that come from a name in the data; 
 def file_name(name: str) -> str:
     """A name from the data (a sample, a contig) as that of a file: different names stay different.
 
-    Letters, digits and `._-` stay; all else, and a dot at the beginning, is written as in a URL. A long name is cut,
-    and its digest put behind.
+    Letters, digits and `._-` stay; all else, and a dot at the beginning, is written as in a URL. A long name is
+    cut, and its digest put behind.
 
     >>> file_name("NA19700"), file_name("../a b"), file_name("")
     ('NA19700', '%2E.%2Fa%20b', '%')

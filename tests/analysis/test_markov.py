@@ -1,4 +1,4 @@
-"""Markov models: the formula letter by letter, and the entropy of a chain that is known."""
+"""Markov models: the formula nucleotide by nucleotide, and the entropy of a chain that is known."""
 
 import math
 
@@ -18,7 +18,7 @@ def random_ids(length, unknown=0.0):
     return ids
 
 
-def naive(train, strengths, context, letter):
+def naive(train, strengths, context, nucleotide):
     """P_j of the module's docstring, by counting."""
     below = 0.25 if not context and len(strengths) == 0 else None
     probability = 0.25 if below is None else below
@@ -26,32 +26,32 @@ def naive(train, strengths, context, letter):
         tail = context[len(context) - j :]
         seen = dict.fromkeys((7, 8, 9, 10), 0)
         for ids in train:
-            # Lower orders count what the highest order counts, without its first letters.
+            # Lower orders count what the highest order counts, without its first nucleotides.
             for i in range(len(strengths) - 1, len(ids)):
                 word = ids[i - len(strengths) + 1 : i + 1]
                 if 11 not in word and tuple(word[len(word) - 1 - j : -1]) == tail:
                     seen[word[-1]] += 1
         total = sum(seen.values())
-        probability = (seen[letter] + strengths[j] * probability) / (total + strengths[j])
+        probability = (seen[nucleotide] + strengths[j] * probability) / (total + strengths[j])
     return probability
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_formula_letter_by_letter(both):
+def test_formula_nucleotide_by_nucleotide(both):
     train = [random_ids(150, 0.03), random_ids(60)]
     fitted = fit_markov(train, 3, both)
     ids = encode("ACGNTTGACA")
     strands = [part.tolist() for part in [*train, *(reverse_complement(x) for x in train if both)]]
     found = fitted.log_likelihood(ids, 3)
-    letters = ids.tolist()
-    for i, letter in enumerate(letters):
-        before = letters[max(0, i - 3) : i]
+    nucleotides = ids.tolist()
+    for i, nucleotide in enumerate(nucleotides):
+        before = nucleotides[max(0, i - 3) : i]
         context = tuple(before[len(before) - before[::-1].index(11) :] if 11 in before else before)
-        if letter == 11:
+        if nucleotide == 11:
             assert math.isnan(found[i])
         else:
             assert math.exp(found[i]) == pytest.approx(
-                naive(strands, fitted.strengths, context, letter), rel=1e-5
+                naive(strands, fitted.strengths, context, nucleotide), rel=1e-5
             )
 
 
@@ -63,7 +63,7 @@ def test_probabilities_sum_to_one():
 
 
 def test_perplexity_of_a_known_chain():
-    """A letter repeats the one two before it with probability 0.7, else another of three."""
+    """A nucleotide repeats the one two before it with probability 0.7, else another of three."""
     ids = random_ids(60_000)
     change = GENERATOR.random(len(ids)) > 0.7
     for i in range(2, len(ids)):

@@ -20,8 +20,8 @@ def _write_vcf(path, panel, separator="|"):
         "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".replace(" ", "\t")
         + "".join(f"\t{n}" for n in panel.samples.name)
     )
-    letters = np.array(["0", "1", "."])[panel.allele]
+    nucleotides = np.array(["0", "1", "."])[panel.allele]
     for i, position in enumerate(panel.sites.position):
-        genotypes = [separator.join(pair) for pair in letters[:, :, i]]
+        genotypes = [separator.join(pair) for pair in nucleotides[:, :, i]]
         rows.append("\t".join(["1", str(position), ".", "A", "G", ".", ".", ".", "GT", *genotypes]))
     path.write_text("\n".join(rows) + "\n")

@@ -24,8 +24,8 @@ def late_imports():
     from crocuta.ancestry.cohorts import build_cohort, estimate_build, simulate_cohort
 
 
-PEOPLE = ["a", "b", "c", "d"]
-SMALL = Admixture(length=300_000, chromosomes=("1", "2"), people=(4, 5, 3), admixed=2, seed=3)
+INDIVIDUALS = ["a", "b", "c", "d"]
+SMALL = Admixture(length=300_000, chromosomes=("1", "2"), individuals=(4, 5, 3), admixed=2, seed=3)
 FILES = ("cohort.vcf.gz", "samples.tsv", "map.tsv", "truth.tsv.gz")
 
 
@@ -35,7 +35,7 @@ def write_variants(path, chromosomes, seed=0, cells=("0|0", "0|1", "1|1", ".|.")
     lines = ["##fileformat=VCFv4.2", *(f"##contig=<ID={name}>" for name in chromosomes)]
     lines.append('##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">')
     lines.append(
-        "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *PEOPLE])
+        "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *INDIVIDUALS])
     )
     for name, count in chromosomes.items():
         for i in range(count):

@@ -20,11 +20,11 @@ from crocuta.variants.tracts import read_bed, read_fb, read_msp
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global AncestryConfig, AncestryForWindowClassification, ancestry_along, ancestry_infer, WindowJudge
+    global AncestryConfig, AncestryForWindowClassification, ancestry_along, ancestry_infer, WindowCaller
     global _filled, infer_ancestry, read_window_run, MosaicRecipe, make_mosaics
     from crocuta.ancestry import along as ancestry_along
     from crocuta.ancestry import infer as ancestry_infer
-    from crocuta.ancestry.along import WindowJudge, _filled
+    from crocuta.ancestry.along import WindowCaller, _filled
     from crocuta.ancestry.infer import infer_ancestry
     from crocuta.ancestry.local.mosaics import MosaicRecipe, make_mosaics
     from crocuta.ancestry.window_infer import read_window_run
@@ -46,7 +46,7 @@ def call(*arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def folder(few_test_windows, random_panel, write_vcf, tmp_path_factory):
-    """A store, and queries: five mosaics whose truth is known, four people of one population each."""
+    """A store, and queries: five mosaics whose truth is known, four individuals of one population each."""
     folder = tmp_path_factory.mktemp("windows")
     panel = random_panel(36, 700, labels=LABELS, cm=60)
     write_vcf(folder / "cohort.vcf", panel)
@@ -59,8 +59,10 @@ def folder(few_test_windows, random_panel, write_vcf, tmp_path_factory):
     made = make_mosaics(strangers, LABELS, 5, np.random.default_rng(3), MosaicRecipe(generations=(4.0, 8.0)))
     names = replace(strangers.samples, name=np.array([f"q{i}" for i in range(36)]))
     query = replace(strangers, samples=names)
-    write_vcf(folder / "query.vcf", replace(query.people(np.arange(5)), allele=made.allele.reshape(5, 2, -1)))
-    write_vcf(folder / "pure.vcf", query.people(np.array([1, 13, 14, 25])), separator="/")
+    write_vcf(
+        folder / "query.vcf", replace(query.individuals(np.arange(5)), allele=made.allele.reshape(5, 2, -1))
+    )
+    write_vcf(folder / "pure.vcf", query.individuals(np.array([1, 13, 14, 25])), separator="/")
     np.save(folder / "truth.npy", made.truth)
     call("train", folder / "cohort.h5", "-o", folder / "run", *SMALL)
     return folder
@@ -97,7 +99,7 @@ def test_from_a_run_on_windows_to_painted_chromosomes(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("view", "evidence"), [("carried", "frequency"), ("genotype", "none")])
-def test_views_without_haplotypes_take_unphased_people(folder, tmp_path, view, evidence):
+def test_views_without_haplotypes_take_unphased_individuals(folder, tmp_path, view, evidence):
     options = ["--view", view, *SMALL, "--evidence", evidence]
     call("train", folder / "cohort.h5", "-o", tmp_path / "run", *options)
     said = call("infer", folder / "pure.vcf", "-m", tmp_path / "run", "-o", tmp_path / "out")
@@ -114,9 +116,9 @@ def test_views_without_haplotypes_take_unphased_people(folder, tmp_path, view, e
 def test_figures_of_a_run(folder, tmp_path):
     said = call("figures", folder / "run", folder / "cohort.h5", "-o", tmp_path / "figures", "--windows", 30)
     assert "30 windows, 3 individuals" in said
-    names = ["people.png", "people.svg", "states.png", "states.svg"]
+    names = ["individuals.png", "individuals.svg", "states.png", "states.svg"]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
-    svg = (tmp_path / "figures" / "people.svg").read_text()
+    svg = (tmp_path / "figures" / "individuals.svg").read_text()
     first = json.loads((folder / "run" / "people.json").read_text())["test"][0]
     assert f"{first}: P0" in svg
     assert "before: untrained" in (tmp_path / "figures" / "states.svg").read_text()
@@ -124,7 +126,9 @@ def test_figures_of_a_run(folder, tmp_path):
         app, ["ancestry", "figures", str(folder / "run"), str(folder / "cohort.h5"), "-s", "nobody"]
     )
     assert found.exit_code == 2
-    assert "nobody is not among its 36 people; expected others, such as" in " ".join(found.stderr.split())
+    assert "nobody is not among its 36 individuals; expected others, such as" in " ".join(
+        found.stderr.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,7 @@ def test_a_dry_run_estimates_and_writes_nothing(folder, tmp_path, monkeypatch, c
 def test_batches_of_people_change_little(folder, tmp_path, monkeypatch):
     """But for the rates, which the first batch gives."""
     told = [infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "one")]
-    monkeypatch.setattr("crocuta.ancestry.infer.PEOPLE", 2)
+    monkeypatch.setattr("crocuta.ancestry.infer.INDIVIDUALS", 2)
     told.append(infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "two"))
     assert told[0]["samples"] == told[1]["samples"]
     one, two = (
@@ -169,7 +173,7 @@ def test_an_interrupted_inference_goes_on(folder, tmp_path, monkeypatch):
         infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut")
     assert not (tmp_path / "cut" / "manifest.json").exists()
     monkeypatch.setattr(ancestry_infer, "_write", write)
-    monkeypatch.setattr(WindowJudge, "evidence", None)
+    monkeypatch.setattr(WindowCaller, "evidence", None)
     with pytest.raises(InputError, match="unfinished run already; go on with it by `resume`"):
         infer_ancestry(folder / "query.vcf", folder / "run", tmp_path / "cut")
     with pytest.raises(InputError, match=r"began with overlap = 0.8, now it is 0.5"):
@@ -256,8 +260,8 @@ def test_runs_and_windows_that_cannot_be_used(folder, write_vcf, random_panel, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.vcf", "half", "seven.vcf"]
 
 
-def judge(window, step, view="haplotype", density=1.0):
-    class Told(WindowJudge):
+def caller(window, step, view="haplotype", density=1.0):
+    class Told(WindowCaller):
         """Says what a table holds: log-odds by the window's first site."""
 
         def _probabilities(self, windows):
@@ -274,7 +278,7 @@ def judge(window, step, view="haplotype", density=1.0):
 
 def test_a_block_takes_the_mean_of_the_windows_over_it(random_panel):
     panel = random_panel(1, 40)
-    evidence = judge(16, 8).evidence(panel, 0)
+    evidence = caller(16, 8).evidence(panel, 0)
     assert evidence.shape == (2, 5, 2)
     windows = np.array([0, 8, 16, 24])
     said = -0.01 * (1 + windows) / 2  # two blocks share it
@@ -287,7 +291,7 @@ def test_carried_windows_cover_every_block_and_both_rows_are_one(random_panel):
     panel = random_panel(2, 300, seed=4)
     panel.allele[0, :, :60] = 0  # carries nothing there
     panel.allele[1] = 0  # nor anywhere
-    evidence = judge(8, 4, "carried", (panel.allele[0] == 1).any(0).mean()).evidence(panel, 0)
+    evidence = caller(8, 4, "carried", (panel.allele[0] == 1).any(0).mean()).evidence(panel, 0)
     np.testing.assert_array_equal(evidence[0], evidence[1])
     assert (evidence[0] < 0).all()
     np.testing.assert_array_equal(evidence[0, 0], evidence[0, 1])  # from the nearest window
@@ -308,6 +312,6 @@ def test_strangers_are_not_left_out_of_the_reference(random_panel, monkeypatch):
     labels = {0: "A", 1: "B"}
     config = AncestryConfig(d_model=4, n_layer=1, max_sites=8, position="none", id2label=labels)
     panel: Panel = random_panel(2, 20)
-    WindowJudge(AncestryForWindowClassification(config), None, 8, 8).evidence(panel, 5)
+    WindowCaller(AncestryForWindowClassification(config), None, 8, 8).evidence(panel, 5)
     assert {int(k) for data in seen for k in data.windows.person} == {-2}
     assert {int(k) for data in seen for k in data.windows.chromosome} == {5}

@@ -11,10 +11,10 @@ from crocuta.variants.tracts import Segments, Tract, Tracts, write_bed
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global PolyCollection, Person, check_suffixes, draw, read_people, write_karyogram, styled
+    global PolyCollection, Person, check_suffixes, draw, read_individuals, write_karyogram, styled
     from matplotlib.collections import PolyCollection
 
-    from crocuta.ancestry.karyogram import Person, check_suffixes, draw, read_people, write_karyogram
+    from crocuta.ancestry.karyogram import Person, check_suffixes, draw, read_individuals, write_karyogram
     from crocuta.report.style import styled
 
 
@@ -70,12 +70,12 @@ def test_people_are_read_from_what_infer_wrote(tmp_path):
     posterior = np.array([[[0.99, 0.01], [0.2, 0.8]], [[0.95, 0.05], [0.96, 0.04]]], np.float32)
     write_bed(tmp_path / "bed" / "s.bed", [Tracts(("s",), ("A", "B"), segments, posterior)], 0)
     (tmp_path / "summary.json").write_text(json.dumps({"samples": ["s"], "populations": ["A", "B"]}))
-    (found,) = read_people(tmp_path)
+    (found,) = read_individuals(tmp_path)
     np.testing.assert_allclose(found.shares(), [29 / 40, 11 / 40])
     with pytest.raises(InputError, match="no sample 'x'; it has 1, such as s"):
-        read_people(tmp_path, ["x"])
+        read_individuals(tmp_path, ["x"])
     with pytest.raises(InputError, match="expected a folder filled by crocuta ancestry infer"):
-        read_people(tmp_path / "none")
+        read_individuals(tmp_path / "none")
 
 
 def test_other_suffixes_and_nobody_are_told(tmp_path):

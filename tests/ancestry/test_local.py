@@ -53,7 +53,7 @@ def folder(random_panel, write_vcf, tmp_path_factory):
     train_local(folder / "cohort.h5", folder / "run", by="population", recipe=RECIPE)
     strangers = random_panel(24, 600, seed=9, labels=LABELS, cm=60)
     made = make_mosaics(strangers, LABELS, 5, np.random.default_rng(3), RECIPE.made)
-    query = strangers.people(np.arange(5))
+    query = strangers.individuals(np.arange(5))
     write_vcf(folder / "query.vcf", replace(query, allele=made.allele.reshape(5, 2, -1)))
     np.save(folder / "truth.npy", made.truth)
     return folder
@@ -78,7 +78,7 @@ def test_phase_is_switched_at_the_rate_asked_for(random_panel):
     assert np.diff(turned).sum() == pytest.approx(20 * length, rel=0.25)
 
 
-def test_evidence_of_mosaics_comes_from_other_people(random_panel, monkeypatch):
+def test_evidence_of_mosaics_comes_from_other_individuals(random_panel, monkeypatch):
     panel, seen = random_panel(24, 200, labels=LABELS), []
     fit = CopyingModel.fit.__func__
     monkeypatch.setattr(
@@ -94,7 +94,7 @@ def test_evidence_of_mosaics_comes_from_other_people(random_panel, monkeypatch):
     everyone = set(panel.samples.name)
     assert len(examples) == 4
     for judges, *made in (seen[:3], seen[3:]):
-        assert all(people == everyone - judges for people in made)
+        assert all(individuals == everyone - judges for individuals in made)
 
 
 def test_a_reference_reads_back_equal(random_panel, tmp_path):
@@ -251,7 +251,7 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(folder, tmp_path, what, 
 
 
 def test_other_labels_of_the_cohort_are_told(folder, tmp_path):
-    """The same sites and people, and other populations: not the same run."""
+    """The same sites and individuals, and other populations: not the same run."""
     store = tmp_path / "cohort.h5"
     shutil.copy(folder / "cohort.h5", store)
     train_local(store, tmp_path / "run", by="population", recipe=RECIPE)
@@ -294,7 +294,7 @@ def test_all_chromosomes_choose_the_chain(folder, random_panel, monkeypatch, tmp
     with pytest.raises(ZeroDivisionError):
         train_local(folder / "cohort.h5", tmp_path / "run", recipe=replace(RECIPE, mosaics=24))
     assert [len(made.blocks) for made in seen] == [50] * 4 + [75] * 4
-    assert all(made.truth.shape == (6, len(made.blocks)) for made in seen)  # 24 people over 8 cohorts
+    assert all(made.truth.shape == (6, len(made.blocks)) for made in seen)  # 24 individuals over 8 cohorts
 
 
 def test_calibration_error_of_two_populations_is_of_the_likelier():

@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 
 from crocuta.ancestry.methods.copying import Blocks
-from crocuta.ancestry.methods.smoothing import ChainSettings, smooth_people
+from crocuta.ancestry.methods.smoothing import ChainSettings, smooth_individuals
 
 
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global network, Examples, LocalRecipe, judge
+    global network, Examples, LocalRecipe, score_posterior
     from crocuta.ancestry.local import network
-    from crocuta.ancestry.local.examples import Examples, LocalRecipe, judge
+    from crocuta.ancestry.local.examples import Examples, LocalRecipe, score_posterior
 
 
 @pytest.fixture(scope="module")
 def examples():
-    """Two cohorts whose evidence is shifted: population 2 looks likelier than it is."""
+    """Two cohorts whose evidence is shifted: population 2 looks more probable than it is."""
     rng = np.random.default_rng(0)
     cm = np.linspace(0, 40, 200)
     made = []
@@ -28,7 +28,7 @@ def examples():
 
 def test_untrained_it_passes_the_chain_on(examples):
     evidence, cm = examples[0].evidence, examples[0].blocks.cm
-    posterior = smooth_people(evidence, cm, ChainSettings())
+    posterior = smooth_individuals(evidence, cm, ChainSettings())
     found = network._predict(network.make_network(3), network.channels(evidence, posterior))
     np.testing.assert_allclose(found, posterior, atol=1e-4)
 
@@ -42,7 +42,9 @@ def test_the_other_haplotype_stands_beside_its_own(examples):
 
 def test_stretches_join_without_a_seam(examples, monkeypatch):
     evidence = examples[0].evidence
-    channels = network.channels(evidence, smooth_people(evidence, examples[0].blocks.cm, ChainSettings()))
+    channels = network.channels(
+        evidence, smooth_individuals(evidence, examples[0].blocks.cm, ChainSettings())
+    )
     untrained = network.make_network(3)
     whole = network._predict(untrained, channels)
     monkeypatch.setattr(network, "LENGTH", 64)
@@ -64,9 +66,9 @@ def test_training_mends_what_the_chain_gets_wrong(examples, tmp_path):
     chain = ChainSettings()
     scores = network.train_network(examples, chain, LocalRecipe(steps=80), tmp_path, device="cpu")
     made = examples[0]
-    before = judge(smooth_people(made.evidence, made.blocks.cm, chain), made.truth)
+    before = score_posterior(smooth_individuals(made.evidence, made.blocks.cm, chain), made.truth)
     found = network.read_smoother(tmp_path, "cpu").posterior(made.evidence, made.blocks.cm, chain)
-    after = judge(found, made.truth)
+    after = score_posterior(found, made.truth)
     assert after["log_loss"] < before["log_loss"]
     assert after["accuracy"] > before["accuracy"] + 0.05  # 74% before
     assert scores["log_loss"] < before["log_loss"]

@@ -14,9 +14,9 @@ from crocuta.variants.tracts import read_fb, read_msp
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global read_people, infer_ancestry, train_local
+    global read_individuals, infer_ancestry, train_local
     from crocuta.ancestry.infer import infer_ancestry
-    from crocuta.ancestry.karyogram import read_people
+    from crocuta.ancestry.karyogram import read_individuals
     from crocuta.ancestry.local.training import train_local
 
 
@@ -38,10 +38,10 @@ def test_inference_with_a_run_of_the_first_version(old_runs, tmp_path, run):
 
 
 def test_what_the_first_version_inferred_is_painted(old_runs):
-    people = read_people(old_runs / "ancestry-infer")
+    individuals = read_individuals(old_runs / "ancestry-infer")
     (calls,) = read_msp(old_runs / "ancestry-infer" / "local.msp.tsv")
-    assert [person.name for person in people] == list(calls.samples)
-    assert all(person.tracts for person in people)
+    assert [person.name for person in individuals] == list(calls.samples)
+    assert all(person.tracts for person in individuals)
 
 
 def test_a_store_of_the_first_version_is_learnt_from_and_its_runs_are_not_touched(old_runs, tmp_path):

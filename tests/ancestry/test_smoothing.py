@@ -10,7 +10,7 @@ from crocuta.ancestry.methods.smoothing import (
     estimate,
     log_likelihood,
     smooth_haplotypes,
-    smooth_people,
+    smooth_individuals,
 )
 
 CM = np.array([0.0, 1.0, 4.0, 4.5, 9.0])
@@ -57,7 +57,7 @@ def evidence():
 
 
 def test_pairs_are_the_sum_over_all_paths_and_switches(evidence):
-    found = smooth_people(evidence, CM, SETTINGS)
+    found = smooth_individuals(evidence, CM, SETTINGS)
     one, two = brute(evidence[:2], SETTINGS), brute(evidence[2:], SETTINGS)
     np.testing.assert_allclose(found, np.concatenate([one[0], two[0]]), rtol=1e-9)
     assert log_likelihood(evidence, CM, SETTINGS) == pytest.approx(one[1] + two[1], rel=1e-9)
@@ -66,7 +66,7 @@ def test_pairs_are_the_sum_over_all_paths_and_switches(evidence):
 def test_without_phase_switches_haplotypes_stand_alone(evidence):
     settings = replace(SETTINGS, phase_switches=0.0)
     alone = smooth_haplotypes(evidence, CM, settings)
-    np.testing.assert_allclose(alone, smooth_people(evidence, CM, settings), rtol=1e-9)
+    np.testing.assert_allclose(alone, smooth_individuals(evidence, CM, settings), rtol=1e-9)
     np.testing.assert_allclose(alone[:2], brute(evidence[:2], settings)[0], rtol=1e-9)
 
 
@@ -77,11 +77,11 @@ def test_a_prior_of_its_own_for_a_haplotype(evidence):
     np.testing.assert_allclose(found[1:], smooth_haplotypes(evidence, CM, SETTINGS)[1:])
 
 
-def simulated(generations, phase_switches, people=30, places=400):
+def simulated(generations, phase_switches, individuals=30, places=400):
     rng = np.random.default_rng(1)
     cm = np.linspace(0, 60, places)
-    truth = np.empty((people, 2, places), int)
-    for person in range(people):
+    truth = np.empty((individuals, 2, places), int)
+    for person in range(individuals):
         for haplotype in range(2):
             fresh = rng.random(places) > np.exp(-generations * np.diff(cm, prepend=0) / 100)
             values = rng.integers(0, 3, places)
@@ -104,7 +104,8 @@ def test_rates_are_found_without_the_truth(generations, switches):
 def test_allowing_for_phase_errors_pays_where_there_are_some():
     evidence, truth, cm = simulated(8, 0.3)
     right = [
-        (smooth_people(evidence, cm, ChainSettings(8, rate)).argmax(2) == truth).mean() for rate in (0.0, 0.3)
+        (smooth_individuals(evidence, cm, ChainSettings(8, rate)).argmax(2) == truth).mean()
+        for rate in (0.0, 0.3)
     ]
     assert right[1] > right[0] + 0.01
 

@@ -1,4 +1,4 @@
-"""Test people of a run in a cohort, and what is said where they are not in it."""
+"""Test individuals of a run in a cohort, and what is said where they are not in it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +13,8 @@ from crocuta.variants import Samples
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global held_out_people
-    from crocuta.ancestry.states import held_out_people
+    global held_out_individuals
+    from crocuta.ancestry.states import held_out_individuals
 
 
 RUN = SimpleNamespace(tested=("a", "c"), populations=("AFR", "EUR"), folder=Path("run"))
@@ -31,17 +31,17 @@ def test_labels_are_those_that_the_run_tells_apart(by):
     found = (
         cohort(["a", "b", "c"], told, other) if by == "population" else cohort(["a", "b", "c"], other, told)
     )
-    index, labels = held_out_people(found, RUN)
+    index, labels = held_out_individuals(found, RUN)
     assert index.tolist() == [0, 2]
     assert labels.tolist() == [0, 1]
 
 
 def test_another_cohort_is_told():
     with pytest.raises(
-        InputError, match=r"none of the 2 test people of run is in the cohort .the first is a.; give"
+        InputError, match=r"none of the 2 test individuals of run is in the cohort .the first is a.; give"
     ):
-        held_out_people(cohort(["x"], ["AFR"]), RUN)
+        held_out_individuals(cohort(["x"], ["AFR"]), RUN)
     with pytest.raises(
-        InputError, match=r"a of the cohort is YRI .group not known.; the run tells AFR, EUR apart"
+        InputError, match=r"a of the cohort is YRI .group not known.; the run distinguishes AFR, EUR"
     ):
-        held_out_people(cohort(["a"], ["YRI"]), RUN)
+        held_out_individuals(cohort(["a"], ["YRI"]), RUN)

@@ -18,7 +18,7 @@ from crocuta.variants.store import Haplotypes
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global AncestryForSNPPrediction, AncestryForWindowClassification, AncestryRecipe, Labelled, Optimizers
-    global Teacher, classifier, fit_evidence, judge, train_stage, MISMATCH, PSEUDOCOUNT, Reference, Choice
+    global Teacher, classifier, fit_evidence, evaluate, train_stage, MISMATCH, PSEUDOCOUNT, Reference, Choice
     global fingerprint, load_training_data, AncestryRun, learn_windows, model_config, name_sites
     global load_sites, save_sites, Windows, WindowSource, RECIPE, RUN
     from crocuta.ancestry.evidence import MISMATCH, PSEUDOCOUNT, Reference
@@ -31,8 +31,8 @@ def late_imports():
         Optimizers,
         Teacher,
         classifier,
+        evaluate,
         fit_evidence,
-        judge,
         train_stage,
     )
     from crocuta.ancestry.windows import Windows, WindowSource
@@ -53,7 +53,7 @@ def late_imports():
 
 pytestmark = pytest.mark.usefixtures("few_test_windows")
 POPULATIONS = ("AFR", "EAS", "EUR")
-LETTERS = np.array([b"A", b"C", b"G", b"T"])
+NUCLEOTIDES = np.array([b"A", b"C", b"G", b"T"])
 
 
 class TinyCohort(Haplotypes):
@@ -61,20 +61,22 @@ class TinyCohort(Haplotypes):
 
     build = "test"
 
-    def __init__(self, people=45, sites=(160, 120), missing=0.02, phased=True):
+    def __init__(self, individuals=45, sites=(160, 120), missing=0.02, phased=True):
         generator = np.random.default_rng(0)
-        population = np.array(POPULATIONS)[np.arange(people) % 3]
-        names = np.array([f"P{i}" for i in range(people)])
+        population = np.array(POPULATIONS)[np.arange(individuals) % 3]
+        names = np.array([f"P{i}" for i in range(individuals)])
         self.samples = Samples(names, population, population, names)
         self.chromosomes = ("1", "2")
         self.panels = {}
         for chromosome, count in zip(self.chromosomes, sites, strict=True):
             frequency = generator.beta(2, 2, (3, count))
-            allele = generator.random((people, 2, count)) < frequency[np.arange(people) % 3][:, None]
+            allele = (
+                generator.random((individuals, 2, count)) < frequency[np.arange(individuals) % 3][:, None]
+            )
             allele = np.where(generator.random(allele.shape) < missing, 2, allele).astype(np.uint8)
             position = np.sort(generator.choice(np.arange(1, 50_000), count, replace=False)).astype(np.int32)
             ref = generator.integers(0, 4, count)
-            table = Sites(chromosome, position, LETTERS[ref], LETTERS[(ref + 1) % 4], position / 1e4)
+            table = Sites(chromosome, position, NUCLEOTIDES[ref], NUCLEOTIDES[(ref + 1) % 4], position / 1e4)
             self.panels[chromosome] = Panel(self.samples, table, allele, phased)
 
     def read(self, person, chromosome, start, stop):
@@ -96,9 +98,9 @@ def source(data, view="haplotype"):
     return WindowSource(data.panels, data.labels, view)
 
 
-def draw(data, view="haplotype", people=None, count=6, length=20, seed=0):
-    people = data.split.train if people is None else people
-    return source(data, view).draw(people, count, length, np.random.default_rng(seed))
+def draw(data, view="haplotype", individuals=None, count=6, length=20, seed=0):
+    individuals = data.split.train if individuals is None else individuals
+    return source(data, view).draw(individuals, count, length, np.random.default_rng(seed))
 
 
 def test_windows_are_those_of_the_panel(data):
@@ -130,7 +132,7 @@ def test_dosages_are_missing_where_one_allele_is(data):
     assert (windows.input_ids == 3).any()
 
 
-def test_draws_follow_the_seed_and_the_people(data):
+def test_draws_follow_the_seed_and_the_individuals(data):
     one, same, other = (draw(data, seed=seed, count=40) for seed in (1, 1, 2))
     assert torch.equal(one.input_ids, same.input_ids)
     assert not torch.equal(one.input_ids, other.input_ids)
@@ -156,10 +158,10 @@ def mosaic_likelihood(query, haplotypes, step, rate):
 
 def test_copying_is_the_sum_over_all_mosaics():
     data = load_training_data(
-        TinyCohort(people=12, sites=(40, 40), missing=0.0), Choice(shares=(0.5, 0.25, 0.25))
+        TinyCohort(individuals=12, sites=(40, 40), missing=0.0), Choice(shares=(0.5, 0.25, 0.25))
     )
     test, train = data.split.test, data.split.train
-    windows = draw(data, people=test, count=4, length=5)
+    windows = draw(data, individuals=test, count=4, length=5)
     windows.input_ids[0, 2] = 2
     rate = 30.0
     reference = Reference.fit(data.panels, data.labels, train, "haplotype", (rate,))
@@ -179,7 +181,7 @@ def test_copying_is_the_sum_over_all_mosaics():
 
 def test_carried_evidence_without_copying_is_naive_bayes(data):
     reference = Reference.fit(data.panels, data.labels, data.split.train, "carried", ())
-    windows = draw(data, "carried", people=data.split.test)
+    windows = draw(data, "carried", individuals=data.split.test)
     found = reference.evidence(windows)
     for i in range(len(windows)):
         panel, site = data.panels[int(windows.chromosome[i])], windows.site[i].numpy()
@@ -200,7 +202,7 @@ def test_a_training_person_is_left_out_of_their_own_evidence(view):
     train = data.split.train
     whole = Reference.fit(data.panels, data.labels, train, view)
     person = int(train[3])
-    windows = draw(data, view, people=np.array([person]))
+    windows = draw(data, view, individuals=np.array([person]))
     without = Reference.fit(data.panels, data.labels, np.setdiff1d(train, [person]), view)
     torch.testing.assert_close(whole.evidence(windows), without.evidence(windows), atol=1e-4, rtol=1e-3)
     naive = replace(whole, person=torch.full_like(whole.person, -1))  # nobody is recognised
@@ -209,7 +211,7 @@ def test_a_training_person_is_left_out_of_their_own_evidence(view):
 
 def test_missing_alleles_are_no_evidence(data):
     reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
-    windows = draw(data, people=data.split.test)
+    windows = draw(data, individuals=data.split.test)
     windows.input_ids[:, 7] = 2
     evidence = reference.evidence(windows)
     assert evidence[:, 7].abs().max() < 1e-6
@@ -220,7 +222,7 @@ def test_a_saved_reference_gives_the_same_evidence(data, tmp_path):
     reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
     reference.save(tmp_path / "reference.safetensors")
     again = Reference.load(tmp_path / "reference.safetensors")
-    windows = draw(data, people=data.split.test)
+    windows = draw(data, individuals=data.split.test)
     assert torch.equal(reference.evidence(windows), again.evidence(windows))
 
 
@@ -276,9 +278,9 @@ def test_pretraining_learns_an_order_among_sites():
     torch.manual_seed(0)
     model = AncestryForSNPPrediction(config)
     lesson = teacher(data, recipe=recipe)
-    _, before = judge(model, lesson.valid["pretrain"])
+    _, before = evaluate(model, lesson.valid["pretrain"])
     train_stage(model, lesson, "pretrain", device="cpu")
-    _, after = judge(model, lesson.valid["pretrain"])
+    _, after = evaluate(model, lesson.valid["pretrain"])
     assert after < 0.9 * before
 
 
@@ -313,10 +315,10 @@ def test_a_run_tells_populations_apart_and_leaves_a_whole_folder(data, tmp_path)
     assert tuple(model.config.id2label.values()) == POPULATIONS
     assert model.config.panel == fingerprint(data.panels)
     reference = Reference.load(folder / "reference.safetensors")
-    windows = draw(data, people=data.split.test, length=24)
+    windows = draw(data, individuals=data.split.test, length=24)
     lines = (folder / "predictions.tsv").read_text().splitlines()
     assert len(lines) == metrics["test"]["windows"] + 1
-    assert np.isfinite(judge(model, Labelled(windows, reference.evidence(windows)))).all()
+    assert np.isfinite(evaluate(model, Labelled(windows, reference.evidence(windows)))).all()
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o644}
 
 
@@ -352,15 +354,15 @@ def test_the_best_weights_may_be_the_untrained_ones(data):
     lesson = teacher(data, reference, recipe)
     model = classifier(model_config(RUN, recipe, data, reference.channels), None)
     fit_evidence(model, lesson)
-    before = judge(model, lesson.valid["classify"])
+    before = evaluate(model, lesson.valid["classify"])
     fitted = train_stage(model, lesson, "classify", device="cpu")
     assert fitted.best_step == 0
-    assert judge(model, lesson.valid["classify"]) == before
+    assert evaluate(model, lesson.valid["classify"]) == before
 
 
 def test_windows_learn_who_a_window_is_of():
     """Without evidence the network has to learn the alleles of each population: a pattern with one error in five."""
-    cohort, rng = TinyCohort(people=60, sites=(40, 40), missing=0.0), np.random.default_rng(5)
+    cohort, rng = TinyCohort(individuals=60, sites=(40, 40), missing=0.0), np.random.default_rng(5)
     for panel in cohort.panels.values():
         pattern = rng.random((3, 40)) < 0.5
         errors = rng.random(panel.allele.shape) < 0.2
@@ -371,9 +373,9 @@ def test_windows_learn_who_a_window_is_of():
     torch.manual_seed(0)
     model, lesson = classifier(config, None), teacher(data, recipe=recipe)
     name_sites(model, data)
-    assert judge(model, lesson.valid["classify"])[1] < 0.6
+    assert evaluate(model, lesson.valid["classify"])[1] < 0.6
     train_stage(model, lesson, "classify", device="cpu")
-    assert judge(model, lesson.valid["classify"])[1] > 0.9
+    assert evaluate(model, lesson.valid["classify"])[1] > 0.9
 
 
 def test_a_device_that_is_not_there_is_told(data, tmp_path):
@@ -381,10 +383,10 @@ def test_a_device_that_is_not_there_is_told(data, tmp_path):
         learn_windows(data, RUN, RECIPE, tmp_path / "run", device="cuda:77")
 
 
-def test_frequent_sites_are_those_of_training_people(data):
+def test_frequent_sites_are_those_of_training_individuals(data):
     for panel, chromosome in zip(data.panels, TinyCohort().chromosomes, strict=True):
         whole = TinyCohort().panels[chromosome]
-        frequency = whole.people(data.split.train).frequency()
+        frequency = whole.individuals(data.split.train).frequency()
         assert len(panel.sites) == (np.minimum(frequency, 1 - frequency) >= 0.01).sum()
     with pytest.raises(InputError, match="lower `maf`"):
         load_training_data(TinyCohort(), Choice(maf=0.501))

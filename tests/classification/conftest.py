@@ -12,11 +12,11 @@ def write_promoters(path, n=240, seed=0, longest=40):
     draw = random.Random(seed)
     rows = ["sequence,label"]
     for i in range(n):
-        letters = draw.choices("ACGT", k=draw.randint(24, longest))
+        nucleotides = draw.choices("ACGT", k=draw.randint(24, longest))
         if i % 2:
-            start = draw.randrange(len(letters) - 8)
-            letters[start : start + 8] = "TATAAAAG"
-        rows.append(f"{''.join(letters)},{'promoter' if i % 2 else 'other'}")
+            start = draw.randrange(len(nucleotides) - 8)
+            nucleotides[start : start + 8] = "TATAAAAG"
+        rows.append(f"{''.join(nucleotides)},{'promoter' if i % 2 else 'other'}")
     path.write_text("\n".join(rows) + "\n")
     return path
 

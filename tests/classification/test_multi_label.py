@@ -23,12 +23,12 @@ def write_table(path, n=240):
     draw = np.random.default_rng(0)
     rows = ["sequence,TATA,GCGC,never"]
     for _ in range(n):
-        letters = draw.choice(list("ACGT"), 40)
+        nucleotides = draw.choice(list("ACGT"), 40)
         marks = draw.integers(0, 2, 2)
         for place, motif, mark in ((4, "TATATATA", marks[0]), (24, "GCGCGCGC", marks[1])):
             if mark:
-                letters[place : place + 8] = list(motif)
-        rows.append(f"{''.join(letters)},{marks[0]},{marks[1]},0")
+                nucleotides[place : place + 8] = list(motif)
+        rows.append(f"{''.join(nucleotides)},{marks[0]},{marks[1]},0")
     path.write_text("\n".join(rows) + "\n")
     return path
 
@@ -52,7 +52,7 @@ def test_a_run_with_several_labels(tmp_path):
 
 @pytest.fixture(scope="module")
 def profiles(shared_data, tmp_path_factory):
-    """DeepSEA's published layout, the middle 200 of 8,000 letters."""
+    """DeepSEA's published layout, the middle 200 of 8,000 nucleotides."""
     path = tmp_path_factory.mktemp("deepsea") / "rows.csv"
     with gzip.open(shared_data("deepsea_sample") / "test.dataset.csv.gz", "rt") as lines:
         rows = [line.split(",", 1) for line in lines]

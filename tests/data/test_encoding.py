@@ -9,7 +9,7 @@ from crocuta.data import encoding, labelled, records, sequences
 from crocuta.data.encoding import (
     VOCABULARY,
     canonical,
-    count_other_letters,
+    count_other_nucleotides,
     decode,
     encode,
     encode_counted,
@@ -28,13 +28,13 @@ def test_vocabulary_is_hyenadnas():
 def test_every_byte_becomes_its_letter_or_n():
     expected = [VOCABULARY.get(chr(byte).upper(), VOCABULARY["N"]) for byte in EVERY_BYTE]
     assert encode(EVERY_BYTE).tolist() == expected
-    assert count_other_letters(EVERY_BYTE) == 256 - len("ACGTNacgtn")
+    assert count_other_nucleotides(EVERY_BYTE) == 256 - len("ACGTNacgtn")
 
 
 def test_text_and_bytes_agree():
     text = "ACGTNacgtnRYKMÄ漢"
     assert encode(text).tolist() == [7, 8, 9, 10, 11, 7, 8, 9, 10, 11, *[11] * 6]
-    assert count_other_letters(text) == 6
+    assert count_other_nucleotides(text) == 6
     assert encode(text).tolist() == encode(text.encode("ascii", "replace")).tolist()
 
 
@@ -42,7 +42,7 @@ def test_text_and_bytes_agree():
 def test_one_pass_equals_two(sequence):
     ids, others = encode_counted(sequence)
     assert ids.tolist() == encode(sequence).tolist()
-    assert others == count_other_letters(sequence)
+    assert others == count_other_nucleotides(sequence)
 
 
 @pytest.mark.parametrize("sequences", [[], [""], ["ACGT", "", b"rrA", "N", "é"], ["", "A", ""]])
@@ -64,7 +64,7 @@ def test_ids_are_small_and_writable():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
-def test_reverse_complement_of_ids_is_that_of_letters(dtype):
+def test_reverse_complement_of_ids_is_that_of_nucleotides(dtype):
     ids = encode("AACGTN").astype(dtype)
     other = reverse_complement(ids)
     assert decode(other) == "NACGTT"

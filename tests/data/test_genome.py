@@ -1,4 +1,4 @@
-"""Genomes: the letters that a plain reading gives, through every kind of file, cache and mistake."""
+"""Genomes: the nucleotides that a plain reading gives, through every kind of file, cache and mistake."""
 
 import gzip
 import itertools
@@ -15,14 +15,14 @@ from crocuta.data.genome import Genome, unknown_contig
 from crocuta.data.intervals import Interval
 from crocuta.errors import InputError
 
-LETTERS = {"chr1": "ACGTNacgtn" * 7 + "RYK", "chr2": "GATTACA", "chrM": "T" * 200}
+NUCLEOTIDES = {"chr1": "ACGTNacgtn" * 7 + "RYK", "chr2": "GATTACA", "chrM": "T" * 200}
 
 
 def fasta(width=10, ending="\n"):
     lines = []
-    for name, letters in LETTERS.items():
+    for name, nucleotides in NUCLEOTIDES.items():
         lines.append(f">{name} a description > with a mark")
-        lines += [letters[i : i + width] for i in range(0, len(letters), width)]
+        lines += [nucleotides[i : i + width] for i in range(0, len(nucleotides), width)]
     return (ending.join(lines) + ending).encode()
 
 
@@ -40,13 +40,13 @@ def test_letters_are_those_of_the_file(tmp_path, monkeypatch, block, ending):
     path = tmp_path / "genome.fa"
     path.write_bytes(fasta(ending=ending))
     with Genome(path) as genome:
-        assert genome.names == list(LETTERS)
-        assert genome.lengths == {name: len(letters) for name, letters in LETTERS.items()}
+        assert genome.names == list(NUCLEOTIDES)
+        assert genome.lengths == {name: len(nucleotides) for name, nucleotides in NUCLEOTIDES.items()}
         assert genome.others == 3
-        assert len(genome) == sum(map(len, LETTERS.values()))
-        for name, letters in LETTERS.items():
-            np.testing.assert_array_equal(genome.fetch(name), encode(letters))
-        np.testing.assert_array_equal(genome.fetch("chr1", 3, 17), encode(LETTERS["chr1"][3:17]))
+        assert len(genome) == sum(map(len, NUCLEOTIDES.values()))
+        for name, nucleotides in NUCLEOTIDES.items():
+            np.testing.assert_array_equal(genome.fetch(name), encode(nucleotides))
+        np.testing.assert_array_equal(genome.fetch("chr1", 3, 17), encode(NUCLEOTIDES["chr1"][3:17]))
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -104,7 +104,7 @@ def test_read_only_folder_keeps_ids_elsewhere(tmp_path, monkeypatch):
         folder.chmod(0o755)
 
 
-def test_pickles_without_its_letters(path):
+def test_pickles_without_its_nucleotides(path):
     genome = Genome(path)
     packed = pickle.dumps(genome)
     assert len(packed) < 200
@@ -123,7 +123,7 @@ def test_fetched_ids_are_the_callers(path):
         ("1", 0, 5, "no contig '1'; this genome calls it 'chr1'"),
         ("MT", 0, 5, "calls it 'chrM'"),
         ("chrX", 0, 5, r"no contig 'chrX'; it holds chr1, chr2, chrM"),
-        ("chr2", 3, 8, r"chr2:3-8 does not lie in chr2, which has 7 letters"),
+        ("chr2", 3, 8, r"chr2:3-8 does not lie in chr2, which has 7 nucleotides"),
         ("chr2", -1, 3, "does not lie"),
         ("chr2", 4, 3, "does not lie"),
     ],
@@ -158,7 +158,7 @@ def test_broken_files_are_named_and_leave_nothing(tmp_path, text, message):
 
 def test_ids_need_not_stay(path, tmp_path):
     genome = Genome(path, keep=False)
-    assert decode(genome.fetch("chr2")) == LETTERS["chr2"]
+    assert decode(genome.fetch("chr2")) == NUCLEOTIDES["chr2"]
     assert [file.name for file in tmp_path.iterdir()] == ["genome.fa"]
     Genome(path)
     assert Genome(path, keep=False).lengths == genome.lengths  # from the file that is there

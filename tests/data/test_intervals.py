@@ -106,7 +106,7 @@ def test_windows_count_n_one_by_one(genome):
 
 
 def test_windows_that_cannot_be(genome):
-    with pytest.raises(InputError, match="no window of 1,000 letters; the longest of 3 contigs has 100"):
+    with pytest.raises(InputError, match="no window of 1,000 nucleotides; the longest of 3 contigs has 100"):
         windows(genome, 1000)
     with pytest.raises(InputError, match="no contig 'chr1'"):
         windows(genome, 10, contigs=["chr1"])

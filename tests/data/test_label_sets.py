@@ -65,9 +65,9 @@ def table(n, columns="a,b,c", split=False):
     draw = np.random.default_rng(0)
     rows = [f"sequence,{columns}{',split' if split else ''}"]
     for i in range(n):
-        letters = "".join(draw.choice(list("ACGT"), 20))
+        nucleotides = "".join(draw.choice(list("ACGT"), 20))
         marks = ",".join(map(str, draw.integers(0, 2, columns.count(",") + 1)))
-        rows.append(f"{letters},{marks}" + (f",{('train', 'dev', 'test')[i % 3]}" if split else ""))
+        rows.append(f"{nucleotides},{marks}" + (f",{('train', 'dev', 'test')[i % 3]}" if split else ""))
     return "\n".join(rows) + "\n"
 
 
@@ -90,7 +90,7 @@ def test_a_table_without_header(tmp_path):
 
 
 def test_the_published_deepsea_layout(shared_data):
-    """GENA-LM's sample: 8,000 letters and 919 targets, no header."""
+    """GENA-LM's sample: 8,000 nucleotides and 919 targets, no header."""
     path = shared_data("deepsea_sample") / "test.dataset.csv.gz"
     found = read_labelled(path)
     assert len(found) == 100

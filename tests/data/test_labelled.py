@@ -19,8 +19,8 @@ def table(tmp_path):
 
 
 def random_rows(n, seed=0, length=30):
-    letters = np.random.default_rng(seed).choice(list("ACGT"), (n, length))
-    return ["".join(row) + f",{i % 2}" for i, row in enumerate(letters)]
+    nucleotides = np.random.default_rng(seed).choice(list("ACGT"), (n, length))
+    return ["".join(row) + f",{i % 2}" for i, row in enumerate(nucleotides)]
 
 
 def texts(part):
@@ -32,7 +32,7 @@ def test_sequences_keep_what_was_given():
     assert len(sequences) == 3
     assert [decode(ids) for ids in sequences] == ["ACGT", "", "NNA"]
     assert sequences.lengths.tolist() == [4, 0, 3]
-    assert sequences.other_letters == 2
+    assert sequences.other_nucleotides == 2
     assert sequences[-1].base is not None  # a view
     with pytest.raises(IndexError):
         sequences[3]
@@ -43,7 +43,7 @@ def test_selection_takes_everything_along(chosen):
     part = Sequences.from_strings(["ACGT", "RN", "rrA"], names=["a", "b", "c"]).select(chosen)
     assert part.names == ["c", "a"]
     assert [decode(ids) for ids in part] == ["NNA", "ACGT"]
-    assert part.other_letters == 2
+    assert part.other_nucleotides == 2
 
 
 def test_selection_by_mask_and_of_nothing():

@@ -1,4 +1,4 @@
-"""Windows for a language model: every letter in its turn, the same for all processes, nothing that is held out."""
+"""Windows for a language model: every nucleotide in its turn, the same for all processes, nothing that is held out."""
 
 import numpy as np
 import pytest
@@ -21,11 +21,11 @@ from crocuta.errors import InputError
 
 @pytest.fixture
 def genome(tmp_path):
-    letters = np.random.default_rng(0).choice(list("ACGT"), 1000)
-    letters[200:260] = "N"
-    letters[500] = "N"
+    nucleotides = np.random.default_rng(0).choice(list("ACGT"), 1000)
+    nucleotides[200:260] = "N"
+    nucleotides[500] = "N"
     path = tmp_path / "genome.fa"
-    path.write_text(">a\n" + "".join(letters) + "\n>b\n" + "ACGTT" * 40 + "\n>c\nGATTACA\n")
+    path.write_text(">a\n" + "".join(nucleotides) + "\n>b\n" + "ACGTT" * 40 + "\n>c\nGATTACA\n")
     return Genome(path)
 
 
@@ -88,15 +88,15 @@ def test_an_epoch_reads_each_place_once(genome):
     regions = without_n_runs(genome, whole(genome, "a", "b", "c"), 10)
     windows = TrainingWindows(genome, regions, 50, seed=0, both_strands=False)
     assert len(windows) == 4 + 14 + 4 + 1
-    letters = {interval: genome.sequence(interval).tobytes() for interval in regions}
+    nucleotides = {interval: genome.sequence(interval).tobytes() for interval in regions}
     for epoch in range(2):
         rows = windows.batch(np.arange(len(windows)) + epoch * len(windows)).input_ids
         joined = b"|".join(sorted(row[row > 6].astype(np.uint8).tobytes() for row in rows))
         assert encode("GATTACA").tobytes() in joined.split(b"|")
         full = [row.astype(np.uint8).tobytes() for row in rows if (row > 6).all()]
         assert len(full) == len(windows) - 1
-        assert all(any(row in text for text in letters.values()) for row in full)
-        last = letters[regions[1]]
+        assert all(any(row in text for text in nucleotides.values()) for row in full)
+        last = nucleotides[regions[1]]
         places = sorted(last.index(row) for row in full if row in last)
         assert np.unique(np.diff(places)).tolist() == [50]
 

@@ -90,7 +90,7 @@ def test_a_large_test_set_is_judged_by_a_sample(monkeypatch):
     overlapping = Sequences.from_strings([decode(ids[1000:]) + decode(test[0][:1000]) for ids in train])
     found = leakage(train, overlapping, k=20)
     assert (found.shared_kmer, found.looked_at) == (30, 1 / 8)
-    assert found.statement.endswith("either strand counted (judged by one 20-mer in 8).")
+    assert found.statement.endswith("either strand counted (estimated from one 20-mer in 8).")
     assert leakage(train, test, k=20).shared_kmer == 0
     hashes = [sum(len(part) for part, _ in module.kmer_hashes(test, 20, one_in)) for one_in in (1, 4)]
     assert hashes[1] / hashes[0] == pytest.approx(1 / 4, abs=0.02)

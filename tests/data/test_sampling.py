@@ -15,10 +15,10 @@ def write_genome(path, contigs, seed, n_from=None):
     generator = np.random.default_rng(seed)
     with open(path, "w") as file:
         for name, length in contigs.items():
-            letters = generator.choice(list("ACGT"), length)
+            nucleotides = generator.choice(list("ACGT"), length)
             if n_from is not None:
-                letters[n_from:] = "N"
-            file.write(f">{name}\n{''.join(letters)}\n")
+                nucleotides[n_from:] = "N"
+            file.write(f">{name}\n{''.join(nucleotides)}\n")
     return path
 
 
@@ -87,7 +87,7 @@ def test_more_of_one_part_changes_no_other(genomes):
 def test_contigs_held_out(genomes):
     sampler = Sampler(genomes, {"test": ["II", "III"], "valid": ["I"]})
     assert {w.contig for w in sampler.draw(50, {"test": 20})} == {"II", "III"}
-    with pytest.raises(InputError, match="longest region for train has 0 letters"):
+    with pytest.raises(InputError, match="longest region for train has 0 nucleotides"):
         list(sampler.draw(50, {"train": 1}))
     with pytest.raises(InputError, match=r"ant.fa \(ant\): no contig for test \(III\); it holds I, II"):
         Sampler(genomes, {"test": ["III"], "valid": ["I"]})
@@ -109,7 +109,7 @@ def test_mistakes_are_named(genomes):
     with pytest.raises(InputError, match="fold 5"):
         Sampler(genomes, fold=5)
     with pytest.raises(
-        InputError, match="longest region for valid has 200 letters, too short for windows of 300"
+        InputError, match="longest region for valid has 200 nucleotides, too short for windows of 300"
     ):
         list(Sampler(genomes).draw(300, {"valid": 1}))
 

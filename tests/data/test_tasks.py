@@ -13,8 +13,8 @@ from crocuta.errors import InputError
 
 
 def records(classes, n, seed):
-    letters = np.random.default_rng(seed).choice(list("ACGT"), (n, 20))
-    return [("".join(row), classes[i % len(classes)]) for i, row in enumerate(letters)]
+    nucleotides = np.random.default_rng(seed).choice(list("ACGT"), (n, 20))
+    return [("".join(row), classes[i % len(classes)]) for i, row in enumerate(nucleotides)]
 
 
 def write_table(path, rows, header="sequence,label"):

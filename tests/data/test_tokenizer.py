@@ -94,8 +94,8 @@ def test_decoding(tokenizer):
 
 
 def test_other_letters_are_counted(tokenizer):
-    assert tokenizer.count_other_letters("acgtnRYU") == 3
-    assert tokenizer.count_other_letters(["R", "ACGT", "xx"]) == 3
+    assert tokenizer.count_other_nucleotides("acgtnRYU") == 3
+    assert tokenizer.count_other_nucleotides(["R", "ACGT", "xx"]) == 3
 
 
 def test_added_tokens_are_kept(tokenizer):

@@ -16,25 +16,25 @@ def fasta(tmp_path):
     return str(path)
 
 
-def letters(source):
+def nucleotides(source):
     return [(piece.name, piece.length, decode(piece.ids())) for piece in source.pieces()]
 
 
 def test_records_keep_what_the_file_says(fasta):
     pieces = list(Source(fasta).pieces())
     assert [(piece.name, piece.columns) for piece in pieces] == [("one", {"label": "x"}), ("two", {})]
-    assert letters(Source(fasta)) == [("one", 50, SEQUENCE), ("two", 4, "GGGG")]
+    assert nucleotides(Source(fasta)) == [("one", 50, SEQUENCE), ("two", 4, "GGGG")]
 
 
 def test_windows(fasta):
-    found = letters(Source(fasta, window=20, step=15))
+    found = nucleotides(Source(fasta, window=20, step=15))
     assert found == [(f"one:{i}-{i + 20}", 20, SEQUENCE[i : i + 20]) for i in (0, 15, 30)]
 
 
 def test_intervals_and_genes_are_read_on_their_strand(fasta, tmp_path):
     bed = tmp_path / "x.bed"
     bed.write_text("one\t0\t5\tfirst\t0\t+\none\t0\t5\tback\t0\t-\n")
-    assert letters(Source(fasta, bed=str(bed))) == [("first", 5, "ACGTT"), ("back", 5, "AACGT")]
+    assert nucleotides(Source(fasta, bed=str(bed))) == [("first", 5, "ACGTT"), ("back", 5, "AACGT")]
     genes = tmp_path / "x.gtf"
     genes.write_text('one\ts\tgene\t2\t4\t.\t-\t.\tgene_id "g"; gene_biotype "tRNA";\n')
     (piece,) = Source(fasta, genes=str(genes)).pieces()

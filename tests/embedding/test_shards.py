@@ -228,7 +228,7 @@ def test_batches_hold_all_once_and_are_bounded():
 def test_the_estimate_counts_what_is_there(embedder, table):
     cost = estimate(embedder, table.pieces())
     lengths = [piece.length for piece in table.pieces()]
-    assert (cost.sequences, cost.letters, cost.longest) == (20, sum(lengths), max(lengths))
+    assert (cost.sequences, cost.nucleotides, cost.longest) == (20, sum(lengths), max(lengths))
     assert cost.file_mb == pytest.approx(20 * 8 * 4 / 2**20)
     assert cost.cost.seconds > 0
     assert cost.cost.memory_mb > 0

@@ -39,10 +39,10 @@ def place(tmp_path_factory):
     torch.manual_seed(0)
     contigs = {f"c{i}": generator.choice(list("ACGT"), 400) for i in range(6)}
     genes = []
-    for name, letters in contigs.items():
+    for name, nucleotides in contigs.items():
         for i in range(10):
             start, rna = 40 * i, i % 2
-            letters[start : start + 30] = generator.choice(list("GC" if rna else "AT"), 30)
+            nucleotides[start : start + 30] = generator.choice(list("GC" if rna else "AT"), 30)
             kind = "tRNA" if rna else "protein_coding"
             genes.append(
                 f'{name}\ts\tgene\t{start + 1}\t{start + 30}\t.\t+\t.\tgene_id "{name}g{i}"; gene_biotype "{kind}";'
@@ -194,7 +194,7 @@ def test_intervals_that_do_not_fit_and_runs_of_n(place, tmp_path):
     command = ["embed", genome, "-m", place / "hyena", "-o", out]
     cases = [
         ("chr1\t0\t50\n1\t0\t9\n", "x.bed, line 2: n.fa has no contig '1'; this genome calls it 'chr1'"),
-        ("chr2\t50\t90\n", "chr2:50-90 ends 30 past the end of chr2, which has 60 letters in n.fa"),
+        ("chr2\t50\t90\n", "chr2:50-90 ends 30 past the end of chr2, which has 60 nucleotides in n.fa"),
         ("chr1\t0\t200\n", "chr1:0-200 has 200 nucleotides, 71 more than the model reads (129)"),
     ]
     for text, message in cases:
@@ -204,7 +204,7 @@ def test_intervals_that_do_not_fit_and_runs_of_n(place, tmp_path):
         assert not list(tmp_path.glob("e.h5ad*"))
     code, output = call(*command, "--window", 20)
     assert code == 0, output
-    assert "Letters that are N, or were read as N: 12, in 3 rows" in output
+    assert "Nucleotides that are N, or were read as N: 12, in 3 rows" in output
     assert "10 rows of 16 numbers" in output
     assert anndata.read_h5ad(out).obs["unknown_letters"].sum() == 12
 

@@ -100,7 +100,7 @@ def test_label_tokens_answer_as_the_language_model_does():
     torch.testing.assert_close(found, expected[:, [VOCABULARY["A"], VOCABULARY["N"]]])
 
 
-def test_an_in_context_prompt_in_letters():
+def test_an_in_context_prompt_in_nucleotides():
     config = HyenaInContextConfig(**SMALL, shots=1, pool_size=2, pool_length=3)
     model = HyenaInContextForSequenceClassification(config).eval()
     for label, row, text in ((0, 0, "ACG"), (0, 1, "GGG"), (1, 0, "TT"), (1, 1, "CCC")):

@@ -27,7 +27,7 @@ def test_kmers_are_counted(side):
     model = KmerForSequenceClassification(KmerConfig(longest_kmer=3))
     ids, mask = pad_batch([encode(sequence) for sequence in sequences], side)
     features = model.features(torch.from_numpy(ids), torch.from_numpy(mask)) ** 2
-    words = ["".join(letters) for k in (1, 2, 3) for letters in product("ACGT", repeat=k)]
+    words = ["".join(nucleotides) for k in (1, 2, 3) for nucleotides in product("ACGT", repeat=k)]
     for row, sequence in enumerate(sequences):
         expected = [sum(sequence[i:].startswith(word) for i in range(len(sequence))) for word in words]
         torch.testing.assert_close(features[row], torch.tensor(expected, dtype=torch.float32))

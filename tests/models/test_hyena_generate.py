@@ -81,7 +81,7 @@ def test_half_precision_streams():
 def test_greedy_is_the_naive_argmax():
     model = small().double()
     ids = prompt_ids(["ACGTTGCATT", "GGGTACCATA"])
-    found = model.generate(["ACGTTGCATT", "GGGTACCATA"], 100, temperature=0, letters=None)
+    found = model.generate(["ACGTTGCATT", "GGGTACCATA"], 100, temperature=0, nucleotides=None)
     for _ in range(100):
         ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], dim=1)
     assert torch.equal(found, ids[:, 10:])
@@ -89,12 +89,12 @@ def test_greedy_is_the_naive_argmax():
 
 def test_seed_repeats_and_letters_are_kept():
     model = small()
-    first = generate(model, "ACGTTGCA", 200, seed=1, letters="ACG")
-    assert torch.equal(first, generate(model, "ACGTTGCA", 200, seed=1, letters="ACG"))
-    assert not torch.equal(first, generate(model, "ACGTTGCA", 200, seed=2, letters="ACG"))
+    first = generate(model, "ACGTTGCA", 200, seed=1, nucleotides="ACG")
+    assert torch.equal(first, generate(model, "ACGTTGCA", 200, seed=1, nucleotides="ACG"))
+    assert not torch.equal(first, generate(model, "ACGTTGCA", 200, seed=2, nucleotides="ACG"))
     assert set(decode(first[0].numpy())) == set("ACG")
     generator = torch.Generator().manual_seed(1)
-    assert torch.equal(first, generate(model, "ACGTTGCA", 200, generator=generator, letters="ACG"))
+    assert torch.equal(first, generate(model, "ACGTTGCA", 200, generator=generator, nucleotides="ACG"))
 
 
 def test_tokens_come_one_by_one():

@@ -41,7 +41,7 @@ def test_tokens_are_kmers_side_by_side():
 
 
 def test_every_kmer_has_its_own_token():
-    sequences = ["".join(letters) for letters in product("ACGT", repeat=3)]
+    sequences = ["".join(nucleotides) for nucleotides in product("ACGT", repeat=3)]
     tokens, _ = kmer_tokens(*batch(*sequences), 3)
     assert tokens[:, 0].tolist() == list(range(7, 7 + 64))
     assert KmerHyenaConfig(k=3).vocab_size == 7 + 64

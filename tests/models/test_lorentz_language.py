@@ -42,14 +42,14 @@ def small(kind, **options):
     return kind(LorentzTransformerConfig(d_model=16, n_head=2, initializer_range=0.3, **options)).eval()
 
 
-def letters(*shape):
+def nucleotides(*shape):
     return torch.randint(7, 11, shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("c", [0.1, 1.0, 4.0])
 def test_states_are_points_and_gradients_finite(c):
     model = small(LorentzTransformerModel, c=c)
-    output = model(letters(2, 9), output_hidden_states=True)
+    output = model(nucleotides(2, 9), output_hidden_states=True)
     for x in (output.last_hidden_state, *output.hidden_states):
         model.manifold.check(x)
     assert len(output.hidden_states) == 3
@@ -60,7 +60,7 @@ def test_states_are_points_and_gradients_finite(c):
 @pytest.mark.parametrize("kind", ["LorentzTransformerForMaskedLM", "LorentzTransformerForCausalLM"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(kind, side):
-    model, ids = small(globals()[kind]), letters(1, 7)
+    model, ids = small(globals()[kind]), nucleotides(1, 7)
     pad = (5, 0) if side == "left" else (0, 5)
     padded = model(torch.nn.functional.pad(ids, pad, value=4), torch.nn.functional.pad(torch.ones(1, 7), pad))
     inside = padded.logits[:, 5:] if side == "left" else padded.logits[:, :7]
@@ -68,7 +68,7 @@ def test_padding_changes_nothing(kind, side):
 
 
 def test_a_causal_token_sees_those_before_it_alone_and_a_masked_one_all():
-    ids = letters(1, 8)
+    ids = nucleotides(1, 8)
     changed = ids.clone()
     changed[0, 5] = 7 + (ids[0, 5] - 6) % 4
     for kind, same in ((LorentzTransformerForCausalLM, True), (LorentzTransformerForMaskedLM, False)):
@@ -79,7 +79,7 @@ def test_a_causal_token_sees_those_before_it_alone_and_a_masked_one_all():
 
 
 def test_the_cache_gives_the_same_logits_letter_by_letter_and_in_pieces():
-    model, ids = small(LorentzTransformerForCausalLM), letters(2, 9)
+    model, ids = small(LorentzTransformerForCausalLM), nucleotides(2, 9)
     mask = torch.ones(2, 9, dtype=torch.long)
     mask[1, :3] = 0
     whole = model(ids, mask).logits
@@ -94,11 +94,11 @@ def test_the_cache_gives_the_same_logits_letter_by_letter_and_in_pieces():
 
 
 def test_generation_with_and_without_cache_agree_and_batches_do_not_matter():
-    model, ids = small(LorentzTransformerForCausalLM), letters(1, 6)
+    model, ids = small(LorentzTransformerForCausalLM), nucleotides(1, 6)
     options = {"max_new_tokens": 8, "do_sample": False, "suppress_tokens": [*range(7), 11]}
     plain = model.generate(ids, use_cache=False, attention_mask=torch.ones_like(ids), **options)
     assert plain.shape == (1, 14)
-    batch = torch.cat([torch.cat([torch.full((1, 3), 4), ids], 1), letters(1, 9)])
+    batch = torch.cat([torch.cat([torch.full((1, 3), 4), ids], 1), nucleotides(1, 9)])
     mask = torch.tensor([[0] * 3 + [1] * 6, [1] * 9])
     found = model.generate(batch, attention_mask=mask, **options)
     assert torch.equal(found[0, 3:], plain[0])
@@ -116,7 +116,7 @@ def test_round_trip_saves_the_curvature_once(auto, tmp_path):
     ]
     again = auto.from_pretrained(tmp_path).eval()
     assert type(again) is kind
-    ids = letters(2, 9)
+    ids = nucleotides(2, 9)
     for first, second in zip(model(ids).to_tuple(), again(ids).to_tuple(), strict=True):
         assert torch.equal(first, second)
     assert again.base_model.layers[1].attention.manifold is again.base_model.manifold
@@ -136,7 +136,7 @@ def test_the_causal_model_stays_causal_without_its_head(tmp_path):
     "ignore:`gradient_checkpointing_enable`:FutureWarning"
 )  # of transformers 5.x alone
 def test_gradient_checkpointing_gives_the_same_gradients():
-    model, ids = small(LorentzTransformerForCausalLM).train(), letters(2, 9)
+    model, ids = small(LorentzTransformerForCausalLM).train(), nucleotides(2, 9)
     model(ids, labels=ids).loss.backward()
     expected = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
@@ -166,7 +166,7 @@ def test_a_causal_model_learns_a_repeat():
 
 
 def test_what_is_refused():
-    model, ids = small(LorentzTransformerForMaskedLM), letters(1, 5)
+    model, ids = small(LorentzTransformerForMaskedLM), nucleotides(1, 5)
     with pytest.raises(ValueError, match="causal=False"):
         model(ids, past_key_values=DynamicCache(config=model.config))
     with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):

@@ -29,20 +29,22 @@ def late_imports():
     from crocuta.models.hyena.kmer import KmerHyenaConfig
 
 
-LETTERS = "ATGGCCTTTAAACGATCGATTNCGTAGCTAGCTTTAGGCCCAAATGACCGATAGCA"
+NUCLEOTIDES = "ATGGCCTTTAAACGATCGATTNCGTAGCTAGCTTTAGGCCCAAATGACCGATAGCA"
 WHOLE = {"kmers": [2, 3], "peptide": 2, "prefixes": [2, 3], "length_bins": 20}
 HYENA = {"d_model": 8, "n_layer": 1, "k": 3, "max_seq_len": 12, "embed_dropout": 0.0}
 
 
-def turned(letters):
-    return letters[::-1].translate(str.maketrans("ACGT", "TGCA"))
+def turned(nucleotides):
+    return nucleotides[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
 
 def test_kmers_of_both_strands_are_counted():
     expected = Counter(
-        strand[i : i + 3] for strand in (LETTERS, turned(LETTERS)) for i in range(len(LETTERS) - 2)
+        strand[i : i + 3]
+        for strand in (NUCLEOTIDES, turned(NUCLEOTIDES))
+        for i in range(len(NUCLEOTIDES) - 2)
     )
-    found = kmer_counts(as_row(encode(LETTERS)), None, 3)[0]
+    found = kmer_counts(as_row(encode(NUCLEOTIDES)), None, 3)[0]
     for i, word in enumerate(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"):
         assert found[i] == expected[word]
 
@@ -59,7 +61,7 @@ def test_peptides_of_a_reading_frame_are_counted_and_stops_end_them():
 
 
 def test_prefixes_are_what_both_strands_begin_with():
-    found = prefix_counts(as_row(encode(LETTERS)), None, [2, 3])[0]
+    found = prefix_counts(as_row(encode(NUCLEOTIDES)), None, [2, 3])[0]
     pairs, triples = found[:16], found[16:]
     assert pairs.nonzero().flatten().tolist() == [
         "ACGT".index("A") * 4 + 3,
@@ -85,7 +87,7 @@ def test_padding_changes_nothing(hyena):
     torch.manual_seed(0)
     hyena = hyena and KmerHyenaConfig(**hyena)
     encoder = SequenceEncoder(SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8, hyena=hyena)).eval()
-    ids = as_row(encode(LETTERS))
+    ids = as_row(encode(NUCLEOTIDES))
     longer = torch.nn.functional.pad(ids, (0, 9), value=4)
     mask = torch.nn.functional.pad(torch.ones_like(ids), (0, 9))
     expected = encoder(ids).pooler_output
@@ -94,7 +96,7 @@ def test_padding_changes_nothing(hyena):
 
 def test_without_hyena_both_strands_give_one_vector():
     encoder = SequenceEncoder(SequenceEncoderConfig(**WHOLE, components=6, hidden_size=8)).eval()
-    ids = encode(LETTERS)
+    ids = encode(NUCLEOTIDES)
     there, back = (encoder(as_row(strand.copy())).pooler_output for strand in (ids, reverse_complement(ids)))
     torch.testing.assert_close(there, back)
 
@@ -117,8 +119,8 @@ def test_round_trip(tmp_path):
         kmers=[2], peptide=0, components=4, hidden_size=8, hyena=KmerHyenaConfig(**HYENA)
     )
     encoder = SequenceEncoder(config).eval()
-    encoder.fit(Sequences.from_strings([LETTERS, LETTERS[:30], LETTERS[10:50], "ACGTTTGC"]))
+    encoder.fit(Sequences.from_strings([NUCLEOTIDES, NUCLEOTIDES[:30], NUCLEOTIDES[10:50], "ACGTTTGC"]))
     encoder.save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path).eval()
-    ids = as_row(encode(LETTERS))
+    ids = as_row(encode(NUCLEOTIDES))
     assert torch.equal(again(ids).pooler_output, encoder(ids).pooler_output)

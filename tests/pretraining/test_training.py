@@ -45,7 +45,7 @@ def late_imports():
 
 
 def write_genome(path, seed=0):
-    """Codons of a skewed alphabet: what a model of the last letters can learn, on one strand."""
+    """Codons of a skewed alphabet: what a model of the last nucleotides can learn, on one strand."""
     generator = np.random.default_rng(seed)
     codons = np.array(["ATG", "GCA", "TTC", "NNN"])
     lines = []
@@ -248,7 +248,7 @@ def test_what_cannot_be_trained_is_refused(genome, parts, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("letters", "epochs", "length", "expected"),
+    ("count", "epochs", "length", "expected"),
     [
         (10_000, 1, 64, 1 << 13),
         (12_000_000, 10, 1024, 1 << 14),
@@ -256,5 +256,5 @@ def test_what_cannot_be_trained_is_refused(genome, parts, tmp_path):
         (9, 1, 500_000, 500_000),
     ],
 )
-def test_steps_grow_with_the_genome(letters, epochs, length, expected):
-    assert step_size(letters, epochs, length) == expected
+def test_steps_grow_with_the_genome(count, epochs, length, expected):
+    assert step_size(count, epochs, length) == expected

@@ -14,10 +14,10 @@ SMALL = ["--length", 32, "--warm-up", "8,16", "--steps", 10, "--tokens-per-step"
 
 @pytest.fixture
 def genome(tmp_path):
-    letters = np.random.default_rng(0).choice(list("ACGTR"), 3000)
+    nucleotides = np.random.default_rng(0).choice(list("ACGTR"), 3000)
     path = tmp_path / "genome.fa.gz"
     text = "".join(
-        f">{name}\n{''.join(letters[i : i + 1000])}\n" for i, name in enumerate(("chr1", "chr2", "chr3"))
+        f">{name}\n{''.join(nucleotides[i : i + 1000])}\n" for i, name in enumerate(("chr1", "chr2", "chr3"))
     )
     path.write_bytes(gzip.compress(text.encode()))
     return path
@@ -33,7 +33,7 @@ def test_pretrain_to_report(genome, tmp_path):
     options = ["--test-contig", "chr1", "--valid-contig", "chr2", *SMALL, "-o", output]
     code, said = call("pretrain", genome, *options)
     assert code == 0, said
-    assert "letters other than ACGTN were read as N" in said
+    assert "nucleotides other than ACGTN were read as N" in said
     assert "Markov, order 1" in said
     assert {"model", "metrics.json", "history.jsonl", "report.html", "manifest.json"} <= {
         path.name for path in output.iterdir()

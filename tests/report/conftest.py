@@ -126,7 +126,7 @@ def _metrics(labels, classes, predictions, models, metric, one_length):
                 "n_test": len(labels),
                 "duplicates": 1,
                 "shared_kmer": 14,
-                "statement": "1 of the test sequences is also a training sequence, and 14 share 50 letters"
+                "statement": "1 of the test sequences is also a training sequence, and 14 share 50 nucleotides"
                 " in a row with one.",
             },
         },

@@ -101,8 +101,8 @@ def test_every_part_is_there(page):
         "ROC curve",
         "Precision and recall",
         "Are the probabilities honest?",
-        "How HyenaDNA-tiny learnt",
-        "How CNN learnt",
+        "How HyenaDNA-tiny learned",
+        "How CNN learned",
         "Length by class",
         "Leakage:",
         "436,224",
@@ -116,7 +116,7 @@ def test_every_part_is_there(page):
         "arXiv:2306.15006",
     ):
         assert part in html, part
-    assert "How k-mer logistic regression learnt" not in html
+    assert "How k-mer logistic regression learned" not in html
 
 
 def test_figures_and_scores_lie_beside_the_page(page, run):
@@ -155,7 +155,7 @@ def test_answer_states_the_numbers_of_the_run(run):
 
 @pytest.mark.parametrize(
     ("low", "high", "says"),
-    [(0.1, 0.3, "lead would hold"), (-0.3, -0.1, "comparison would win"), (-0.1, 0.2, "too small to tell")],
+    [(0.1, 0.3, "lead would hold"), (-0.3, -0.1, "comparison would win"), (-0.1, 0.2, "too small to distinguish")],
 )
 def test_verdict_follows_the_interval(low, high, says):
     assert says in words.verdict({"difference": (low + high) / 2, "low": low, "high": high})
@@ -220,7 +220,7 @@ def test_every_kind_of_run_has_a_report(write_run, tmp_path, options):
     html = write_report([write_run(tmp_path / "run", n=120, **options)], tmp_path / "run").read_text()
     Tags(html)
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).lower().replace("nanotype", "")
-    assert ("length cannot tell the classes apart" in html) == bool(options.get("one_length"))
+    assert ("length cannot distinguish the classes" in html) == bool(options.get("one_length"))
 
 
 def test_undefined_scores_are_dashes(write_run, tmp_path):

@@ -19,9 +19,9 @@ def _write_inputs(folder: Path) -> None:
     _tables(folder, rng)
     _images(folder, rng)
     _cohort(folder, rng)
-    letters = rng.choice(list("ACGT"), 3000)
+    nucleotides = rng.choice(list("ACGT"), 3000)
     contigs = (
-        f">{name}\n{''.join(letters[1000 * i : 1000 * (i + 1)])}\n"
+        f">{name}\n{''.join(nucleotides[1000 * i : 1000 * (i + 1)])}\n"
         for i, name in enumerate(("chr1", "chr2", "chr3"))
     )
     (folder / "genome.fa").write_text("".join(contigs))

@@ -237,10 +237,10 @@ def test_permissions_follow_the_umask(tmp_path, data):
 
 def test_a_changed_file_is_named_before_what_follows_from_it(tmp_path, data):
     run = tmp_path / "run"
-    begin(run, data, finish=False, letters=1)
+    begin(run, data, finish=False, nucleotides=1)
     data.write_text("longer")
     with pytest.raises(InputError, match=r"data.tsv \(data\) has changed"):
-        begin(run, data, resume=True, letters=2)
+        begin(run, data, resume=True, nucleotides=2)
 
 
 def test_a_record_may_have_another_name_than_the_configuration_of_a_model(tmp_path, data):

@@ -23,7 +23,7 @@ from crocuta.variants.out_of_africa import (
 )
 from crocuta.variants.truth import COLUMNS, read_truth
 
-SMALL = Admixture(length=300_000, chromosomes=("1", "2"), people=(4, 5, 3), admixed=2, seed=3)
+SMALL = Admixture(length=300_000, chromosomes=("1", "2"), individuals=(4, 5, 3), admixed=2, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_map_rises_at_its_own_rates(folder):
 
 
 def test_ancestry_is_the_census_population_at_every_site():
-    settings = Admixture(length=200_000, people=(2, 2, 2), admixed=6, seed=5)
+    settings = Admixture(length=200_000, individuals=(2, 2, 2), admixed=6, seed=5)
     trees = simulate_chromosome(settings, 0)
     segments = local_ancestry(trees)
     for time in (8.01, 20.01):
@@ -107,7 +107,7 @@ def test_ancestry_is_the_census_population_at_every_site():
 
 
 def test_shares_of_the_pulse():
-    trees = simulate_chromosome(Admixture(length=400_000, people=(1, 1, 1), admixed=150, seed=2), 0)
+    trees = simulate_chromosome(Admixture(length=400_000, individuals=(1, 1, 1), admixed=150, seed=2), 0)
     found = local_ancestry(trees)
     shares = np.bincount(found.population, weights=found.end - found.start)
     assert shares / shares.sum() == pytest.approx(SHARES, abs=0.05)
@@ -136,7 +136,7 @@ def test_map_is_of_mean_rate_with_hot_spots():
     [
         ({"length": 100}, "`length` 100"),
         ({"chromosomes": ("1", "1")}, "each once"),
-        ({"people": (0, 1, 1)}, "at least one individual"),
+        ({"individuals": (0, 1, 1)}, "at least one individual"),
     ],
 )
 def test_settings_that_cannot_be_simulated(settings, message):

@@ -17,8 +17,8 @@ def sites(rows, chromosome="22"):
 def many(n=2000, seed=0, chromosome="22"):
     random = np.random.default_rng(seed)
     position = np.sort(random.choice(4_000_000, n, replace=False)).astype(np.int32) + 10_000_000
-    letters = random.permuted(np.tile(np.array([b"A", b"C", b"G", b"T"]), (n, 1)), axis=1)
-    return Sites(chromosome, position, letters[:, 0], letters[:, 1], position / 1e6)
+    nucleotides = random.permuted(np.tile(np.array([b"A", b"C", b"G", b"T"]), (n, 1)), axis=1)
+    return Sites(chromosome, position, nucleotides[:, 0], nucleotides[:, 1], position / 1e6)
 
 
 REFERENCE = [

@@ -1,4 +1,4 @@
-"""Windows drawn and people held out: balanced, reproducible, and without leakage."""
+"""Windows drawn and individuals held out: balanced, reproducible, and without leakage."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from crocuta.data.encoding import decode
 from crocuta.errors import InputError
 from crocuta.variants import MISSING, Panel, Samples, Sites
 from crocuta.variants.cache import PanelCohort
-from crocuta.variants.sampling import CarriedSampler, WindowSampler, split_people
+from crocuta.variants.sampling import CarriedSampler, WindowSampler, split_individuals
 
 
-def people(counts, sizes=1):
+def individuals(counts, sizes=1):
     """Samples of populations (name to number), in families of `sizes`."""
     population = np.repeat(list(counts), list(counts.values()))
     number = np.arange(len(population))
@@ -21,14 +21,14 @@ def people(counts, sizes=1):
 def panel(samples, chromosome, n, seed=0, share=0.3):
     random = np.random.default_rng(seed)
     position = np.sort(random.choice(10**6, n, replace=False)).astype(np.int32)
-    letters = random.choice(np.array([b"A", b"C", b"G", b"T"]), n)
-    sites = Sites(chromosome, position, np.full(n, b"A"), letters, position / 1e6)
+    nucleotides = random.choice(np.array([b"A", b"C", b"G", b"T"]), n)
+    sites = Sites(chromosome, position, np.full(n, b"A"), nucleotides, position / 1e6)
     return Panel(samples, sites, (random.random((len(samples), 2, n)) < share).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
 def cohort():
-    samples = people({"X": 6, "Y": 30, "Z": 14})
+    samples = individuals({"X": 6, "Y": 30, "Z": 14})
     return PanelCohort([panel(samples, "1", 300, 1), panel(samples, "2", 100, 2), panel(samples, "3", 60, 3)])
 
 
@@ -89,7 +89,7 @@ def test_a_window_is_what_its_draw_names(cohort):
 
 
 def test_carried_sites_hold_the_letters_of_either_haplotype():
-    samples = people({"X": 2, "Y": 2})
+    samples = individuals({"X": 2, "Y": 2})
     source = panel(samples, "1", 200, 4)
     allele = source.allele.copy()
     allele[:, :, ::7] = MISSING
@@ -112,14 +112,14 @@ def test_too_long_windows_and_people_without_labels(cohort):
         InputError, match=r"p\d+ carries at most \d+ alternatives on a chromosome; expected 280"
     ):
         CarriedSampler(cohort, range(50), 280)[0]
-    nameless = people({"": 1, "X": 2})
+    nameless = individuals({"": 1, "X": 2})
     with pytest.raises(InputError, match="p0 has no population"):
         WindowSampler(PanelCohort([panel(nameless, "1", 30)]), range(3), 5)
 
 
 def test_split_keeps_families_whole_and_populations_in_proportion():
-    samples = people({"X": 60, "Y": 101, "Z": 20}, sizes=3)
-    split = split_people(samples, (0.7, 0.1, 0.2), seed=4)
+    samples = individuals({"X": 60, "Y": 101, "Z": 20}, sizes=3)
+    split = split_individuals(samples, (0.7, 0.1, 0.2), seed=4)
     everybody = np.concatenate(split)
     assert sorted(everybody) == list(range(181))
     families = [set(samples.family[part]) for part in split]
@@ -130,23 +130,24 @@ def test_split_keeps_families_whole_and_populations_in_proportion():
         counts = [(samples.population[part] == population).sum() for part in split]
         assert counts == pytest.approx(np.array([0.7, 0.1, 0.2]) * n, abs=4)
         assert min(counts) > 0
-    assert all((a == b).all() for a, b in zip(split, split_people(samples, seed=4), strict=True))
+    assert all((a == b).all() for a, b in zip(split, split_individuals(samples, seed=4), strict=True))
     assert any(
-        len(a) != len(b) or (a != b).any() for a, b in zip(split, split_people(samples, seed=5), strict=True)
+        len(a) != len(b) or (a != b).any()
+        for a, b in zip(split, split_individuals(samples, seed=5), strict=True)
     )
 
 
 def test_split_in_two_and_splits_that_cannot_be():
-    split = split_people(people({"X": 2, "Y": 4}), (0.75, 0, 0.25))
+    split = split_individuals(individuals({"X": 2, "Y": 4}), (0.75, 0, 0.25))
     assert [len(part) for part in split] == [4, 0, 2]
     with pytest.raises(InputError, match="population Y has 1 individual, expected at least 3"):
-        split_people(people({"X": 5, "Y": 1}))
+        split_individuals(individuals({"X": 5, "Y": 1}))
     with pytest.raises(
         InputError, match="population X has 2 families, expected at least 3 to split by family"
     ):
-        split_people(people({"X": 6}, sizes=3))
+        split_individuals(individuals({"X": 6}, sizes=3))
     with pytest.raises(InputError, match=r"shares \(0.5, 0.6, 0.1\)"):
-        split_people(people({"X": 6}), (0.5, 0.6, 0.1))
+        split_individuals(individuals({"X": 6}), (0.5, 0.6, 0.1))
 
 
 def nearest_accuracy(train, test, n):
@@ -169,13 +170,13 @@ def nearest_accuracy(train, test, n):
 
 
 def test_windows_of_the_same_people_leak_and_held_out_people_do_not():
-    """With labels shuffled nothing can be learnt: only the same people on both sides lift a 1-NN above chance."""
+    """With labels shuffled nothing can be learned: only the same individuals on both sides lift a 1-NN above chance."""
     random = np.random.default_rng(0)
-    ordered = people({"X": 30, "Y": 30, "Z": 30})
+    ordered = individuals({"X": 30, "Y": 30, "Z": 30})
     shuffled = Samples(ordered.name, random.permutation(ordered.population), ordered.group, ordered.family)
     cohort = PanelCohort([panel(shuffled, "1", 600, share=0.5)])
     everyone = list(WindowSampler(cohort, range(90), 120, windows=2000).epoch(0))
-    split = split_people(shuffled, (0.75, 0, 0.25))
+    split = split_individuals(shuffled, (0.75, 0, 0.25))
     train, test = (
         list(WindowSampler(cohort, part, 120, windows=count).epoch(0))
         for part, count in ((split.train, 1500), (split.test, 500))

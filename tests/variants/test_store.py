@@ -14,16 +14,16 @@ from crocuta.variants.build import build_store
 from crocuta.variants.cache import PackedCohort, PanelCohort, pack
 from crocuta.variants.store import Cohort
 
-PEOPLE = ["a", "b", "c", "d"]
+INDIVIDUALS = ["a", "b", "c", "d"]
 TABLE = ["sample pop super_pop family", "a X AFR f", "b X AFR f", "c Y EUR c", "d Y EUR d"]
 
 
 def variants(chromosome, n=700, seed=0, cells=("0|0", "0|1", "1|1", "1|0", ".|.", "0|.")):
     random = np.random.default_rng(seed)
-    letters = [("A", "C"), ("G", "T"), ("T", "A")]
+    nucleotides = [("A", "C"), ("G", "T"), ("T", "A")]
     rows = []
     for i in range(n):
-        ref, alt = letters[random.integers(3)]
+        ref, alt = nucleotides[random.integers(3)]
         rows.append(f"{chromosome} {10 * i + 7} {ref} {alt} " + " ".join(random.choice(cells, 4)))
     return rows
 
@@ -39,11 +39,11 @@ def files(make_vcf, make_table):
     first = make_vcf(
         variants("2", seed=1) + variants("1", 300),
         "a.vcf.gz",
-        samples=PEOPLE,
+        samples=INDIVIDUALS,
         extra="##contig=<ID=1>\n##contig=<ID=2>\n",
     )
     second = make_vcf(
-        variants("chrX", 130, seed=2, cells=("0|0", "0", "1", "1|1")), "b.vcf.gz", samples=PEOPLE
+        variants("chrX", 130, seed=2, cells=("0|0", "0", "1", "1|1")), "b.vcf.gz", samples=INDIVIDUALS
     )
     return [first, second], make_table(TABLE), make_table(["pos chr cM", "1 1 0", "9999 1 5", "1 2 0", "9 2 1",
                                                             "1 X 3", "2 X 4"], "m.txt")  # fmt: skip
@@ -144,11 +144,11 @@ def test_cache_is_made_once_and_again_for_another_store(store, files, tmp_path):
 
 def test_files_that_disagree(make_vcf, make_table, tmp_path):
     rows = variants("1", 5)
-    one = make_vcf(rows, "one.vcf", samples=PEOPLE, extra="##contig=<ID=1,length=249250621>\n")
-    other = make_vcf(rows, "other.vcf", samples=PEOPLE, extra="##contig=<ID=1,length=248956422>\n")
-    same = make_vcf(rows, "same.vcf", samples=PEOPLE)
-    prefixed = make_vcf(variants("chr1", 5), "prefixed.vcf", samples=PEOPLE)
-    fewer = make_vcf([row.rsplit(" ", 1)[0] for row in rows], "fewer.vcf", samples=PEOPLE[:3])
+    one = make_vcf(rows, "one.vcf", samples=INDIVIDUALS, extra="##contig=<ID=1,length=249250621>\n")
+    other = make_vcf(rows, "other.vcf", samples=INDIVIDUALS, extra="##contig=<ID=1,length=248956422>\n")
+    same = make_vcf(rows, "same.vcf", samples=INDIVIDUALS)
+    prefixed = make_vcf(variants("chr1", 5), "prefixed.vcf", samples=INDIVIDUALS)
+    fewer = make_vcf([row.rsplit(" ", 1)[0] for row in rows], "fewer.vcf", samples=INDIVIDUALS[:3])
     output = tmp_path / "c.h5"
     for paths, message in [
         ([one, other], r"one\.vcf is on GRCh37 and .*other\.vcf on GRCh38; expected one"),
@@ -163,12 +163,12 @@ def test_files_that_disagree(make_vcf, make_table, tmp_path):
     with pytest.raises(InputError, match="sample '_sites': a store keeps this name"):
         build_store([sites], output)
     with pytest.raises(InputError, match=r"none of 5 sites kept: .* 5 are too rare"):
-        build_store([make_vcf([f"1 {i} A C 0|0 0|0 0|0 0|0" for i in range(5)], samples=PEOPLE)], output,
+        build_store([make_vcf([f"1 {i} A C 0|0 0|0 0|0 0|0" for i in range(5)], samples=INDIVIDUALS)], output,
                     policy=Policy(maf=0.1))  # fmt: skip
 
 
 def test_partly_phased_leaves_no_store(make_vcf, tmp_path):
-    path = make_vcf(["1 5 A C 0|1 0/1 0|0 0|0"], samples=PEOPLE)
+    path = make_vcf(["1 5 A C 0|1 0/1 0|0 0|0"], samples=INDIVIDUALS)
     with pytest.raises(InputError, match=r"1 of 2 heterozygous genotypes are unphased"):
         build_store([path], tmp_path / "c.h5")
     assert {path.name for path in tmp_path.iterdir()} == {"cohort.vcf.gz"}
@@ -181,8 +181,8 @@ def test_partly_phased_leaves_no_store(make_vcf, tmp_path):
 def test_names_of_individuals_and_chromosomes_are_no_paths(make_vcf, tmp_path):
     names, contigs = ["../../up", "a b", "a/1", "a"], ["../evil", "HLA/A", "1", "x" * 260]
     rows = [row.replace("CHROM", contig) for contig in contigs for row in variants("CHROM", 9)]
-    path = make_vcf(rows, "odd.vcf", samples=PEOPLE)
-    path.write_text(path.read_text().replace("\t".join(PEOPLE), "\t".join(names)))
+    path = make_vcf(rows, "odd.vcf", samples=INDIVIDUALS)
+    path.write_text(path.read_text().replace("\t".join(INDIVIDUALS), "\t".join(names)))
     (tmp_path / "in" / "side").mkdir(parents=True)
     build_store([path], tmp_path / "in" / "side" / "c.h5")
     cohort = Cohort(tmp_path / "in" / "side" / "c.h5")
@@ -200,8 +200,8 @@ def test_names_of_individuals_and_chromosomes_are_no_paths(make_vcf, tmp_path):
 
 def test_a_store_of_an_earlier_version_is_read(make_vcf, tmp_path):
     """0.1.0 kept names as they are."""
-    path = make_vcf(variants("1", 9), "old.vcf", samples=PEOPLE)
-    path.write_text(path.read_text().replace("\t".join(PEOPLE), "\t".join(["a b", *PEOPLE[1:]])))
+    path = make_vcf(variants("1", 9), "old.vcf", samples=INDIVIDUALS)
+    path.write_text(path.read_text().replace("\t".join(INDIVIDUALS), "\t".join(["a b", *INDIVIDUALS[1:]])))
     build_store([path], tmp_path / "c.h5")
     with h5py.File(tmp_path / "c.h5", "a") as file:
         file.move("a%20b", "a b")

@@ -77,12 +77,12 @@ def test_table_and_file_disagree(make_vcf, make_table):
     assert panel.samples.population.tolist() == ["YRI", "CEU"]
     assert panel.allele[:, :, 0].tolist() == [[0, 0], [1, 1]]
     with pytest.raises(InputError, match="no sample z"):
-        read_panel(path, people=["z"])
+        read_panel(path, individuals=["z"])
 
 
 def test_people_chosen_need_no_others_in_the_table(make_vcf, make_table):
     table = make_table(["sample pop", "c CEU", "a YRI", "b YRI"])
-    panel = read_panel(make_vcf(SIMPLE), table, people=["c", "b"])
+    panel = read_panel(make_vcf(SIMPLE), table, individuals=["c", "b"])
     assert panel.samples.population.tolist() == ["CEU", "YRI"]
     assert panel.allele[:, :, 0].tolist() == [[1, 1], [0, 1]]
 

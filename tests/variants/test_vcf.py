@@ -13,21 +13,21 @@ SIMPLE = ["22 100 A C 0|0 0|1 1|1", "22 200 G T 1|0 0|0 0|1", "22 250 T A 0|1 1|
 EVERY = Policy(snps_only=False, multiallelic="split", phase="ignore")
 
 
-def random_variants(n=300, people=7, seed=0, cells=("0|0", "0|1", "1|0", "1|1"), chromosome="22"):
+def random_variants(n=300, individuals=7, seed=0, cells=("0|0", "0|1", "1|0", "1|1"), chromosome="22"):
     random = np.random.default_rng(seed)
     return [
         f"{chromosome} {i * 10 + 5} A {random.choice(['C', 'G', 'T'])} "
-        + " ".join(random.choice(cells, people))
+        + " ".join(random.choice(cells, individuals))
         for i in range(n)
     ]
 
 
-def names(people=7):
-    return [f"p{i}" for i in range(people)]
+def names(individuals=7):
+    return [f"p{i}" for i in range(individuals)]
 
 
-def oracle(path, people):
-    """Alleles (people, 2, sites) of the biallelic SNPs, by cyvcf2."""
+def oracle(path, individuals):
+    """Alleles (individuals, 2, sites) of the biallelic SNPs, by cyvcf2."""
     from cyvcf2 import VCF
 
     found = []
@@ -205,7 +205,7 @@ def test_maf_counts_known_alleles_of_the_people_chosen(make_vcf):
     path = make_vcf(["22 1 A C 0|1 .|. .|.", "22 2 A C 0|1 0|0 0|0", "22 3 A C 1|1 1|1 1|1"])
     assert read_panel(path, policy=Policy(maf=0.2)).sites.position.tolist() == [1]
     assert read_panel(path, policy=Policy(maf=1 / 6)).sites.position.tolist() == [1, 2]
-    only = read_panel(path, policy=Policy(maf=0.2), people=["b", "a"])
+    only = read_panel(path, policy=Policy(maf=0.2), individuals=["b", "a"])
     assert only.samples.name.tolist() == ["b", "a"]
     assert only.sites.position.tolist() == [1, 2]
     assert only.allele[:, :, 1].tolist() == [[0, 0], [0, 1]]
@@ -281,7 +281,9 @@ def test_a_spooled_panel_is_the_same(make_vcf, tmp_path, monkeypatch):
     np.testing.assert_array_equal(spooled.allele, whole.allele)
     assert spooled.phased == whole.phased
     assert {found.name for found in tmp_path.glob("*.npy*")} == {"alleles.npy"}
-    np.testing.assert_array_equal(spooled.people(slice(1, 2)).haplotypes, whole.people([1]).haplotypes)
+    np.testing.assert_array_equal(
+        spooled.individuals(slice(1, 2)).haplotypes, whole.individuals([1]).haplotypes
+    )
 
 
 def test_build_from_lengths_or_names(make_vcf):

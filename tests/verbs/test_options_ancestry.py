@@ -14,7 +14,10 @@ BUILD = "crocuta.ancestry.cohorts.build_cohort"
 WINDOWS, LOCAL = "crocuta.ancestry.window_run.train_windows", "crocuta.ancestry.local.training.train_local"
 INFER = "crocuta.ancestry.infer.infer_ancestry"
 SIMULATE = "crocuta.ancestry.cohorts.simulate_cohort"
-PEOPLE, PICTURE = "crocuta.ancestry.karyogram.read_people", "crocuta.ancestry.karyogram.write_karyogram"
+INDIVIDUALS, PICTURE = (
+    "crocuta.ancestry.karyogram.read_individuals",
+    "crocuta.ancestry.karyogram.write_karyogram",
+)
 READ = "crocuta.ancestry.window_infer.read_window_run"
 STATES = "crocuta.ancestry.states.window_states"
 THERE = ("P0.png", "P0.svg", "P0.html", "states.png")  # pictures that `there` holds already
@@ -94,7 +97,7 @@ TABLES = {
                       lambda r: (r.window, r.step, r.smooth, r.jobs, r.device) == (77, 33, False, 5, "cuda")),
     }),
     "ancestry paint": ("ancestry paint FOLDER", {
-        "--sample": ("a -s b", PEOPLE, lambda r: r.names == ["a", "b"]),
+        "--sample": ("a -s b", INDIVIDUALS, lambda r: r.names == ["a", "b"]),
         "--output": ("x", PICTURE, lambda r: r.output == Path("x/P0.png")),
         "--formats": ("html,svg", PICTURE, lambda r: r.output.name == "P0.html"),
         "--overwrite": ("-o there", PICTURE, lambda r: r.output == Path("there/P0.png")),
@@ -102,7 +105,7 @@ TABLES = {
     "ancestry figures": ("ancestry figures RUN STORE", {
         "--output": ("x --windows 20", "crocuta.report.style.save", lambda r: r.stem == Path("x/states")),
         "--windows": ("17", STATES, lambda r: r.count == 17),
-        "--sample": ("FIRST", "crocuta.ancestry.states.window_tracts", lambda r: len(r.people) == 1),
+        "--sample": ("FIRST", "crocuta.ancestry.states.window_tracts", lambda r: len(r.individuals) == 1),
         "--step": ("3", READ, lambda r: r.step == 3),
         "--seed": ("7", STATES, lambda r: r.seed == 7),
         "--device": ("cuda", READ, lambda r: r.device == "cuda"),
@@ -113,7 +116,7 @@ TABLES = {
         "--length": ("2e6", SIMULATE, lambda r: r.settings.length == 2_000_000),
         "--chromosomes": ("3", SIMULATE, lambda r: r.settings.chromosomes == ("1", "2", "3")),
         "--name": ("22 --name X", SIMULATE, lambda r: r.settings.chromosomes == ("22", "X")),
-        "--individuals": ("3 4 5", SIMULATE, lambda r: r.settings.people == (3, 4, 5)),
+        "--individuals": ("3 4 5", SIMULATE, lambda r: r.settings.individuals == (3, 4, 5)),
         "--admixed": ("2", SIMULATE, lambda r: r.settings.admixed == 2),
         "--seed": ("7", SIMULATE, lambda r: r.settings.seed == 7),
         "--jobs": ("5", SIMULATE, lambda r: r.jobs == 5),

@@ -18,9 +18,9 @@ def place(tmp_path_factory):
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 
     folder = tmp_path_factory.mktemp("place")
-    letters = np.random.default_rng(0).choice(list("ACGT"), 3000)
+    nucleotides = np.random.default_rng(0).choice(list("ACGT"), 3000)
     for name in ("g.fa", "h.fa"):
-        contigs = [f">c{i}\n{''.join(letters[i * 1000 : (i + 1) * 1000])}\n" for i in range(3)]
+        contigs = [f">c{i}\n{''.join(nucleotides[i * 1000 : (i + 1) * 1000])}\n" for i in range(3)]
         (folder / name).write_text("".join(contigs))
     (folder / "g.bed").write_text("c0\t0\t900\ttrain\nc1\t0\t500\tvalid\n")
     (folder / "g.gtf").write_text('c0\ts\tgene\t1\t30\t.\t+\t.\tgene_id "a"; gene_biotype "b";\n')
@@ -92,7 +92,7 @@ GENERATE = {
     "--continuations": ("3", WRITE, lambda r: r.samples == 3),
     "--temperature": ("0.5", WRITE, lambda r: r.temperature == 0.5),
     "--top-k": ("2", WRITE, lambda r: r.top_k == 2),
-    "--nucleotides": ("AC", WRITE, lambda r: r.letters == "AC"),
+    "--nucleotides": ("AC", WRITE, lambda r: r.nucleotides == "AC"),
     "--with-prompt": ("", WRITE, lambda r: r.with_prompt is True),
     "--seed": ("7", WRITE, lambda r: r.seed == 7),
     "--output": ("x.fa", WRITE, lambda r: r.output == Path("x.fa")),

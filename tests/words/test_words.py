@@ -44,7 +44,7 @@ def late_imports():
 KINDS = {"LTR/Gypsy": "ACGT", "Satellite": "AAATTG", "DNA/TcMar-Tc1": "CCCGGA"}
 
 
-def letters(kind, generator):
+def nucleotides(kind, generator):
     made = generator.choice(list(KINDS[kind]), int(generator.integers(60, 200)))
     return "".join(made)
 
@@ -53,7 +53,9 @@ def letters(kind, generator):
 def library(tmp_path_factory):
     generator = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("words") / "library.fa"
-    records = [f">{kind[:3]}-{i}#{kind}\n{letters(kind, generator)}\n" for i in range(30) for kind in KINDS]
+    records = [
+        f">{kind[:3]}-{i}#{kind}\n{nucleotides(kind, generator)}\n" for i in range(30) for kind in KINDS
+    ]
     path.write_text("".join(records) + ">odd#RC/Helitron\nACGTTGCAACGTACCGTA\n>none#Unknown\nACGTGGTACCA\n")
     return path
 
@@ -91,7 +93,7 @@ def test_asked_both_ways(run, library):
         found, odds = find_sequences(ensemble, query, sequences, 5)
         assert set(truth[found]) == {"Satellite"}
         assert (np.diff(odds) <= 0).all()
-    with pytest.raises(InputError, match="has learnt none of these words; it knows"):
+    with pytest.raises(InputError, match="has learned none of these words; it knows"):
         find_sequences(ensemble, "purple zebra", sequences)
 
 
@@ -129,7 +131,7 @@ def test_like_sequences_stay_together(library):
 def test_tables_hold_words_already(tmp_path):
     generator = np.random.default_rng(1)
     path = tmp_path / "described.csv"
-    rows = [f"{letters(kind, generator)},a {kind} of mine" for kind in KINDS for _ in range(20)]
+    rows = [f"{nucleotides(kind, generator)},a {kind} of mine" for kind in KINDS for _ in range(20)]
     path.write_text("sequence,label\n" + "\n".join(rows) + "\n")
     described, left_out = read_described([("yeast", path)])
     assert described.own_caption(0) == "a LTR/Gypsy of mine in yeast"
@@ -231,7 +233,7 @@ def test_what_members_share_is_written_without_repetition(tmp_path):
     """The basis comes back bit by bit; a library of 12 sequences has 12 components, and not all k-mers."""
     generator = np.random.default_rng(0)
     encoder = SequenceEncoder(replace(SMALL, components=256).encoder())
-    encoder.fit(Sequences.from_strings([letters(kind, generator) for kind in KINDS for _ in range(4)]))
+    encoder.fit(Sequences.from_strings([nucleotides(kind, generator) for kind in KINDS for _ in range(4)]))
     shared = {name: getattr(encoder, name) for name in COUNTED}
     save_counts(shared, tmp_path)
     found = read_counts(tmp_path, 256)

@@ -77,7 +77,7 @@ def paired_difference(
     seed: int = 0,
     level: float = 0.95,
 ) -> Difference:
-    """How much better A is than B on the same examples: both are judged on every resample.
+    """How much better A is than B on the same examples: both are evaluated on every resample.
 
     `p` is twice the share of resamples on the far side of zero, at least `2 / (n + 1)`.
     """

@@ -65,7 +65,7 @@ def read_embeddings(path: str | PathLike, most: int | None = None, seed: int = 0
 
     Args:
         path: a file of `crocuta embed`, or another AnnData file with a dense or sparse X.
-        most: a random subset of so many rows, where there are more; the others are not read.
+        most: a random subset of this many rows, where there are more; the others are not read.
         seed: of that subset.
 
     Raises:

@@ -9,7 +9,7 @@ from crocuta.analysis.embeddings import Embeddings
 from crocuta.errors import InputError
 
 METHODS = ("pca", "disk", "tsne", "umap")
-MOST_COMPONENTS = 50  # t-SNE and UMAP of flat embeddings start from so many principal components
+MOST_COMPONENTS = 50  # t-SNE and UMAP of flat embeddings start from this many principal components
 
 
 class Map(NamedTuple):

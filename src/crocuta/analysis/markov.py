@@ -1,8 +1,8 @@
 """Markov models of DNA: what a language model of nucleotides must beat.
 
-Order j predicts a letter from the j before it. Each order leans on the one below where contexts are rare (MacKay and
-Peto 1995, "A hierarchical Dirichlet language model"):
-P_j(x | c) = (n(c x) + a_j P_{j-1}(x | c without its first letter)) / (n(c) + a_j), P_{-1} = 1/4.
+Order j predicts a nucleotide from the j before it. Each order leans on the one below where contexts are rare (MacKay
+and Peto 1995, "A hierarchical Dirichlet language model"): P_j(x | c) = (n(c x) + a_j P_{j-1}(x | c without its first
+nucleotide)) / (n(c) + a_j), P_{-1} = 1/4.
 """
 
 import math
@@ -24,23 +24,23 @@ _FIRST = VOCABULARY["A"]
 class Markov(NamedTuple):
     """Markov models of the orders 0 to `len(tables) - 1`, fitted together.
 
-    `tables[j]`, float32 (4^j, 4): probabilities of A, C, G, T after each context of j letters, read as a number in
-    base 4, the earliest letter first. `strengths[j]` is a_j above.
+    `tables[j]`, float32 (4^j, 4): probabilities of A, C, G, T after each context of j nucleotides, read as a number in
+    base 4, the earliest nucleotide first. `strengths[j]` is a_j above.
     """
 
     tables: list[np.ndarray]
     strengths: list[float]
 
     def log_likelihood(self, ids: np.ndarray, order: int) -> np.ndarray:
-        """Natural logarithm of the probability of each letter, float64 (length,); NaN for N.
+        """Natural logarithm of the probability of each nucleotide, float64 (length,); NaN for N.
 
-        Letters with fewer than `order` letters before them, back to the last N, are predicted by a lower order.
+        Nucleotides with fewer than `order` nucleotides before them, back to the last N, are predicted by a lower order.
         """
-        parts = [_letters(self.tables, piece, order) for piece in _pieces(ids, order)]
+        parts = [_nucleotides(self.tables, piece, order) for piece in _pieces(ids, order)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def perplexity(self, sequences: Iterable[np.ndarray], order: int) -> float:
-        """exp of the mean negative log likelihood over all letters of all sequences, N left out."""
+        """exp of the mean negative log likelihood over all nucleotides of all sequences, N left out."""
         total, count = 0.0, 0
         for ids in sequences:
             found = self.log_likelihood(ids, order)
@@ -70,9 +70,9 @@ def fit_markov(sequences: Sequence[np.ndarray], order: int, both_strands: bool =
 
 
 class _Piece(NamedTuple):
-    """Part of a sequence with the letters before it: letters 0 to 3, or 4 for N; `skip` of them are context."""
+    """Part of a sequence with the nucleotides before it: nucleotides 0 to 3, or 4 for N; `skip` of them are context."""
 
-    letters: np.ndarray
+    nucleotides: np.ndarray
     skip: int
 
 
@@ -84,21 +84,21 @@ def _pieces(ids: np.ndarray, order: int) -> Iterator[_Piece]:
 
 
 def _words(piece: _Piece, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each letter with the `order` letters before it as a number in base 4, int64, and how many of them count."""
-    letters, skip = piece
-    known = letters < 4
-    padded = np.concatenate([np.zeros(order, np.int64), np.where(known, letters, 0)])
-    words = np.zeros(len(letters), np.int64)
+    """Each nucleotide with the `order` before it as a number in base 4, int64, and how many of them count."""
+    nucleotides, skip = piece
+    known = nucleotides < 4
+    padded = np.concatenate([np.zeros(order, np.int64), np.where(known, nucleotides, 0)])
+    words = np.zeros(len(nucleotides), np.int64)
     for back in range(order + 1):
         words += padded[order - back : len(padded) - back] << (2 * back)
-    place = np.arange(len(letters))
+    place = np.arange(len(nucleotides))
     last_unknown = np.maximum.accumulate(np.where(known, -1, place))
-    context = np.minimum(place - last_unknown - 1, order)  # -1: the letter itself is unknown
+    context = np.minimum(place - last_unknown - 1, order)  # -1: the nucleotide itself is unknown
     return words[skip:], context[skip:]
 
 
 def _count(sequences: Sequence[np.ndarray], order: int, both_strands: bool) -> list[np.ndarray]:
-    """Occurrences of letters after contexts, for each order up to `order`: (4^j, 4)."""
+    """Occurrences of nucleotides after contexts, for each order up to `order`: (4^j, 4)."""
     strands = [*sequences, *(reverse_complement(ids) for ids in sequences if both_strands)]
     highest = np.zeros(4 ** (order + 1), np.int32)
     for ids in strands:
@@ -126,22 +126,22 @@ def _table(count: np.ndarray, below: np.ndarray | None, strength: float) -> np.n
 
 
 def _choose(counts: list[np.ndarray], held_out: Sequence[np.ndarray]) -> list[float]:
-    """The strength of each order that predicts the held-out letters best, the lowest order first."""
+    """The strength of each order that predicts the held-out nucleotides best, the lowest order first."""
     strengths: list[float] = []
     tables: list[np.ndarray] = []
     for order, count in enumerate(counts):
         pairs = [_words(piece, order) for ids in held_out for piece in _pieces(ids, order)]
         words = np.concatenate([words[context == order] for words, context in pairs] or [np.empty(0, int)])
-        contexts, letters = words >> 2, words & 3
-        prior = tables[-1][contexts % 4 ** (order - 1), letters] if tables else np.float32(0.25)
-        seen, total = count[contexts, letters], count.sum(1)[contexts]
+        contexts, nucleotides = words >> 2, words & 3
+        prior = tables[-1][contexts % 4 ** (order - 1), nucleotides] if tables else np.float32(0.25)
+        seen, total = count[contexts, nucleotides], count.sum(1)[contexts]
         losses = [-np.log((seen + a * prior) / (total + a)).sum() for a in STRENGTHS]
         strengths.append(STRENGTHS[int(np.argmin(losses))])
         tables.append(_table(count, tables[-1] if tables else None, strengths[-1]))
     return strengths
 
 
-def _letters(tables: list[np.ndarray], piece: _Piece, order: int) -> np.ndarray:
+def _nucleotides(tables: list[np.ndarray], piece: _Piece, order: int) -> np.ndarray:
     words, context = _words(piece, order)
     found = np.full(len(words), np.nan)
     for j in range(order + 1):

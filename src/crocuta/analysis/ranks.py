@@ -7,7 +7,7 @@ from scipy.stats import chi2, rankdata, studentized_range
 
 
 class Ranks(NamedTuple):
-    """Mean ranks (models,), 1 the best; ranks closer than `critical_difference` are not told apart.
+    """Mean ranks (models,), 1 the best; ranks closer than `critical_difference` are not distinguished.
 
     p: that all models are alike (Friedman's test; NaN where every task ranks them all equal).
     """
@@ -37,7 +37,7 @@ def mean_ranks(scores: np.ndarray, level: float = 0.05) -> Ranks:
 
 
 def cliques(ranks: Ranks) -> list[tuple[int, ...]]:
-    """Largest groups of models (numbers, best first) that the critical difference does not tell apart."""
+    """Largest groups of models (numbers, best first) that the critical difference does not distinguish."""
     order = np.argsort(ranks.mean, kind="stable")
     found: list[tuple[int, ...]] = []
     for i, first in enumerate(order):

@@ -1,7 +1,7 @@
 """How good predictions are: MCC, accuracy, F1, AUROC and AUPRC for two, many, and overlapping classes.
 
 `labels` is `(n,)` class indices (one class per sequence) or `(n, k)` zeros and ones (multi-label: a sequence
-may have several classes, each judged as its own yes/no question at probability 0.5, then averaged).
+may have several classes, each scored as its own yes/no question at probability 0.5, then averaged).
 `probabilities` is `(n, k)`. What each number means:
 
 - `mcc`: Matthews correlation, for many classes Gorodkin's R_K; 0 when every prediction is the same class.

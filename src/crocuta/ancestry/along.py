@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from crocuta.ancestry.evidence import Reference
-from crocuta.ancestry.local.examples import Examples, judge
+from crocuta.ancestry.local.examples import Examples, score_posterior
 from crocuta.ancestry.local.mosaics import MosaicRecipe, make_mosaics
 from crocuta.ancestry.local.training import choose_chain
 from crocuta.ancestry.methods.calibration import sharpen
@@ -27,12 +27,12 @@ from crocuta.variants import Panel, Samples, Sites
 STRANGER = -2  # a person of no reference
 BATCH = 16  # windows
 MOST_TOKENS = 4_000_000  # of the mosaics that choose the chain
-MOST_PEOPLE = 8  # of a cohort of mosaics
+MOST_INDIVIDUALS = 8  # of a cohort of mosaics
 LEAST = 1e-6  # probability: a single window may make a population at most so improbable
 
 
 @dataclass(frozen=True)
-class WindowJudge:
+class WindowCaller:
     """A trained model with its reference, reading windows of `window` tokens every `step`.
 
     `density`: tokens of a person for each site of the panel, below 1 in the carried view.
@@ -53,7 +53,7 @@ class WindowJudge:
         return make_blocks(sites.position, sites.cm, max(1, round(self.step / self.density)))
 
     def evidence(self, panel: Panel, chromosome: int, stage: Stage = QUIET) -> np.ndarray:
-        """Log-likelihoods float32 (R, T, K) of people's blocks; `chromosome` as the model counts them.
+        """Log-likelihoods float32 (R, T, K) of individuals' blocks; `chromosome` as the model counts them.
 
         A window's log-probabilities are shared evenly among the blocks whose middle it holds, and a block takes the
         mean of all windows over it: all blocks together weigh as much as windows without overlap.
@@ -112,8 +112,8 @@ class WindowJudge:
             yield batch()
 
     def _probabilities(self, windows: Windows) -> np.ndarray:
-        told = None if self.reference is None else self.reference.evidence(windows)
-        return probabilities(self.model, Labelled(windows, told), BATCH).numpy()
+        given = None if self.reference is None else self.reference.evidence(windows)
+        return probabilities(self.model, Labelled(windows, given), BATCH).numpy()
 
 
 def _filled(evidence: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def _filled(evidence: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def tokens_per_site(data: TrainingData, view: str) -> float:
-    """The `density` of a `WindowJudge`: carried sites of a validation person among the panel's, else 1."""
+    """The `density` of a `WindowCaller`: carried sites of a validation person among the panel's, else 1."""
     if view != "carried":
         return 1.0
     carried = [(panel.allele[data.split.valid] == 1).any(1).mean() for panel in data.panels]
@@ -134,29 +134,31 @@ def tokens_per_site(data: TrainingData, view: str) -> float:
 
 
 def fit_chain(
-    judge_of: WindowJudge, data: TrainingData, seed: int
+    judge_of: WindowCaller, data: TrainingData, seed: int
 ) -> tuple[ChainSettings, float, dict[str, float]]:
-    """The chain and calibrating power that suit mosaics of the validation people best; how good they are then.
+    """The chain and calibrating power that suit mosaics of the validation individuals best; how good they are then.
 
-    Mosaics are phased and with phase errors; in views without haplotypes, of whole people.
+    Mosaics are phased and with phase errors; in views without haplotypes, of whole individuals.
     """
     rng = np.random.default_rng((seed, 11))
     examples: list[Examples] = []
     read, cohorts = 0.0, (True, False) if judge_of.view == "haplotype" else (True,)
     for number, panel in enumerate(data.panels):
-        valid, labels = panel.people(data.split.valid), data.labels[data.split.valid]
+        valid, labels = panel.individuals(data.split.valid), data.labels[data.split.valid]
         blocks = judge_of.blocks(panel.sites)
         of_person = 2 * len(blocks) * judge_of.window
-        people = int(np.clip(MOST_TOKENS // (of_person * len(cohorts) * len(data.panels)), 1, MOST_PEOPLE))
+        individuals = int(
+            np.clip(MOST_TOKENS // (of_person * len(cohorts) * len(data.panels)), 1, MOST_INDIVIDUALS)
+        )
         middle = np.minimum(blocks.start + blocks.size // 2, blocks.sites - 1)
         for phased in cohorts:
-            made, truth = _mosaics(valid, labels, people, rng, phased, judge_of.view)
+            made, truth = _mosaics(valid, labels, individuals, rng, phased, judge_of.view)
             examples.append(Examples(blocks, judge_of.evidence(made, number), truth[:, middle]))
-        read += of_person * people * len(cohorts)
+        read += of_person * individuals * len(cohorts)
         if read > MOST_TOKENS:
             break
     chain, power, posterior = choose_chain(examples)
-    scores = judge(
+    scores = score_posterior(
         sharpen(np.concatenate([part.reshape(-1, part.shape[2]) for part in posterior]), power),
         np.concatenate([made.truth.ravel() for made in examples]),
     )
@@ -164,17 +166,17 @@ def fit_chain(
 
 
 def _mosaics(
-    panel: Panel, labels: np.ndarray, people: int, rng: np.random.Generator, phased: bool, view: str
+    panel: Panel, labels: np.ndarray, individuals: int, rng: np.random.Generator, phased: bool, view: str
 ) -> tuple[Panel, np.ndarray]:
-    """Mosaic people as a panel, and their truth (R, n)."""
+    """Mosaic individuals as a panel, and their truth (R, n)."""
     recipe = MosaicRecipe()
     if view == "haplotype":
-        made = make_mosaics(panel, labels, people, rng, recipe, phased)
-        allele, truth = made.allele.reshape(people, 2, -1), made.truth
+        made = make_mosaics(panel, labels, individuals, rng, recipe, phased)
+        allele, truth = made.allele.reshape(individuals, 2, -1), made.truth
     else:  # a haplotype of pairs of alleles is a whole person
         pair = 3 * panel.allele[:, 0] + panel.allele[:, 1]
         made = make_mosaics(
-            replace(panel, allele=np.repeat(pair[:, None], 2, 1)), labels, people, rng, recipe
+            replace(panel, allele=np.repeat(pair[:, None], 2, 1)), labels, individuals, rng, recipe
         )
         allele = np.stack([made.allele // 3, made.allele % 3], 1)
         truth = np.repeat(made.truth, 2, axis=0)

@@ -41,7 +41,7 @@ def build_cohort(
     resume: bool = False,
     progress: Progress = SILENT,
 ) -> Built:
-    """Builds a store from VCFs or BCFs that hold the same people and different chromosomes.
+    """Builds a store from VCFs or BCFs that hold the same individuals and different chromosomes.
 
     Until the store is whole, finished chromosomes lie in `OUTPUT.parts`, from which `resume` goes on.
 

@@ -8,15 +8,15 @@ import numpy as np
 from torch import nn
 
 from crocuta.ancestry import window_run as ancestry_run
-from crocuta.ancestry.along import MOST_PEOPLE, MOST_TOKENS
-from crocuta.ancestry.infer import PEOPLE, chromosome_judge, open_run
-from crocuta.ancestry.local.examples import LEAST_PEOPLE, Examples, LocalRecipe
+from crocuta.ancestry.along import MOST_INDIVIDUALS, MOST_TOKENS
+from crocuta.ancestry.infer import INDIVIDUALS, chromosome_caller, open_run
+from crocuta.ancestry.local.examples import LEAST_INDIVIDUALS, Examples, LocalRecipe
 from crocuta.ancestry.local.infer import Run
 from crocuta.ancestry.local.mosaics import make_mosaics
 from crocuta.ancestry.local.reference import read_references, reference_file
 from crocuta.ancestry.local.training import REFERENCE, choose_chain
 from crocuta.ancestry.methods.copying import CopyingModel, make_blocks
-from crocuta.ancestry.methods.smoothing import smooth_people
+from crocuta.ancestry.methods.smoothing import smooth_individuals
 from crocuta.ancestry.panels import Choice, TrainingData, load_training_data
 from crocuta.ancestry.window_infer import WindowRun
 from crocuta.ancestry.window_run import AncestryRun, name_sites, prepare_lessons
@@ -39,7 +39,7 @@ from crocuta.variants.blocks import Policy
 from crocuta.variants.shares import share_read
 from crocuta.variants.store import Cohort
 
-SAMPLE = 4  # people
+SAMPLE = 4  # individuals
 WINDOWS = 16
 
 
@@ -95,7 +95,7 @@ def _evaluation(config: AncestryConfig, teacher: Teacher, data: TrainingData, de
     probabilities(model, teacher.label(windows), WINDOWS)
     each = (time.perf_counter() - start) / WINDOWS
     tokens = sum(
-        2 * len(panel.sites) * 2 * 2 * MOST_PEOPLE for panel in data.panels
+        2 * len(panel.sites) * 2 * 2 * MOST_INDIVIDUALS for panel in data.panels
     )  # windows overlap by half
     count = min(tokens, MOST_TOKENS) / recipe.window + ancestry_run.TEST_WINDOWS
     return each * (count + (recipe.evidence_windows if teacher.reference is not None else 0))
@@ -109,7 +109,7 @@ def estimate_local(
     device: str = AUTO,
     progress: Progress = SILENT,
 ) -> Cost:
-    """What `train_local` would cost: reads the cohort, and judges the mosaics of a few people of one chromosome.
+    """What `train_local` would cost: reads the cohort, and calls the mosaics of a few individuals of one chromosome.
 
     Raises:
         InputError: as `train_local`, of the cohort and of the settings.
@@ -122,13 +122,13 @@ def estimate_local(
     panel, labels = references[0].panel, references[0].labels
     with PeakMemory(place) as memory:
         start = time.perf_counter()
-        made = make_mosaics(panel, labels, LEAST_PEOPLE, np.random.default_rng(0), recipe.made)
+        made = make_mosaics(panel, labels, LEAST_INDIVIDUALS, np.random.default_rng(0), recipe.made)
         evidence = CopyingModel.fit(panel, labels, recipe.copying).evidence(made.allele)
         blocks = make_blocks(panel.sites.position, panel.sites.cm)
         middle = np.minimum(blocks.start + blocks.size // 2, len(panel.sites) - 1)
         chain, *_ = choose_chain([Examples(blocks, evidence, np.ascontiguousarray(made.truth[:, middle]))])
         took = time.perf_counter() - start
-    cohorts = 2 * recipe.folds * recipe.people(len(references)) / LEAST_PEOPLE
+    cohorts = 2 * recipe.folds * recipe.individuals(len(references)) / LEAST_INDIVIDUALS
     sites = sum(len(reference.panel.sites) for reference in references)
     seconds = read + took * cohorts * sites / len(panel.sites)
     cost = Cost(seconds, used_mb(place) + cohorts * memory.added / 2**20, available_mb(place))
@@ -136,7 +136,9 @@ def estimate_local(
         return cost
     from crocuta.ancestry.local import network
 
-    taught = [(network.channels(evidence, smooth_people(evidence, blocks.cm, chain)), made.truth[:, middle])]
+    taught = [
+        (network.channels(evidence, smooth_individuals(evidence, blocks.cm, chain)), made.truth[:, middle])
+    ]
     learning = estimate_training(lambda: network.lesson(taught, recipe), network.course(recipe, device))
     return learning._replace(
         seconds=seconds + learning.seconds, memory_mb=max(cost.memory_mb, learning.memory_mb)
@@ -153,7 +155,7 @@ def estimate_inference(
     jobs: int = 1,
     device: str = AUTO,
 ) -> tuple[Cost, int]:
-    """What `infer_ancestry` would cost, by a few random people on the run's first chromosome; the query's people.
+    """What `infer_ancestry` would cost, by a few random individuals on its first chromosome; how many the query has.
 
     Raises:
         InputError: the run or the query cannot be read.
@@ -165,20 +167,20 @@ def estimate_inference(
     reading = (time.perf_counter() - start) / (
         share_read(query, block.counts.sites) if block is not None else 1
     )
-    judge = chromosome_judge(trained, trained.chromosomes[0], smooth, jobs, device)
-    people = len(file.samples)
-    panel = _random_panel(judge.sites, 0.5 if isinstance(trained, Run) else trained.judge.density)
+    caller = chromosome_caller(trained, trained.chromosomes[0], smooth, jobs, device)
+    individuals = len(file.samples)
+    panel = _random_panel(caller.sites, 0.5 if isinstance(trained, Run) else trained.caller.density)
     with PeakMemory(place) as memory:
         start = time.perf_counter()
-        judge.posterior(panel)
+        caller.posterior(panel)
         took = time.perf_counter() - start
-    seconds = reading + took * people / SAMPLE * _share(trained)
-    added = memory.added * min(people, PEOPLE) / SAMPLE
-    return Cost(seconds, used_mb(place) + added / 2**20, available_mb(place)), people
+    seconds = reading + took * individuals / SAMPLE * _share(trained)
+    added = memory.added * min(individuals, INDIVIDUALS) / SAMPLE
+    return Cost(seconds, used_mb(place) + added / 2**20, available_mb(place)), individuals
 
 
 def _random_panel(sites: Sites, share: float) -> Panel:
-    """People who carry the alternative on either haplotype at the given share of the sites."""
+    """Individuals who carry the alternative on either haplotype at the given share of the sites."""
     frequency = 1 - (1 - min(share, 0.99)) ** 0.5
     allele = np.random.default_rng(0).random((SAMPLE, 2, len(sites))) < frequency
     names = np.array([str(i) for i in range(SAMPLE)])

@@ -1,4 +1,4 @@
-"""What reference people say of each site of a window: allele frequencies, and copying of their haplotypes.
+"""What reference individuals say of each site of a window: allele frequencies, and copying of their haplotypes.
 
 For every population k the window's alleles q_1, q_2, ... are given two log-likelihoods, taken apart by site:
 
@@ -47,7 +47,7 @@ def emissions(view: str, tokens: Tensor, f: Tensor, mismatch: float) -> tuple[Te
         ),
         "carried": ([f + e * (1 - f)], [1 - e * (1 - f)]),
     }
-    if view == "carried":  # whichever the letter: the alternative is carried
+    if view == "carried":  # whichever the nucleotide: the alternative is carried
         known = tokens < VOCABULARY[view].index("PAD")
         tokens = torch.where(known, 0, 1)
     outcomes = []
@@ -60,10 +60,10 @@ def emissions(view: str, tokens: Tensor, f: Tensor, mismatch: float) -> tuple[Te
 
 @dataclass(frozen=True)
 class Reference:
-    """People whose populations are known, for one or more chromosomes.
+    """Individuals whose populations are known, for one or more chromosomes.
 
     Shapes: `alleles` uint8 (n, K, M) for each chromosome, filled up with 0; `weight` float32 (K, M), the prior of each
-    haplotype, 0 where filled up; `person` int64 (K, M), indices of people, -1 where filled up; `alternative` and
+    haplotype, 0 where filled up; `person` int64 (K, M), indices of individuals, -1 where filled up; `alternative` and
     `known` float32 (n, K), counts of alleles.
     """
 
@@ -80,13 +80,13 @@ class Reference:
         cls,
         panels: Sequence[Panel],
         labels: np.ndarray,
-        people: np.ndarray,
+        individuals: np.ndarray,
         view: str,
         rates: Sequence[float] = RATES,
     ) -> "Reference":
-        """Takes in `people` (indices) with their populations `labels` (all people,), counted from 0."""
-        classes = int(labels[people].max()) + 1
-        groups = [np.sort(people[labels[people] == k]) for k in range(classes)]
+        """Takes in `individuals` (indices) with their populations `labels` (all individuals,), counted from 0."""
+        classes = int(labels[individuals].max()) + 1
+        groups = [np.sort(individuals[labels[individuals] == k]) for k in range(classes)]
         most = 2 * max(map(len, groups))
         person = torch.full((classes, most), -1)
         for k, group in enumerate(groups):
@@ -179,7 +179,7 @@ class Reference:
         return torch.cat([part - part.mean(-1, keepdim=True) for part in parts], dim=-1)
 
     def frequencies(self, windows: Windows, chromosome: int) -> Tensor:
-        """Frequencies of the alternative (B, L, K) without the windows' own people."""
+        """Frequencies of the alternative (B, L, K) without the windows' own individuals."""
         site = windows.site
         alternative, known = self.alternative[chromosome][site], self.known[chromosome][site]
         own = self.person == windows.person[:, None, None]  # (B, K, M)

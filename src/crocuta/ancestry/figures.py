@@ -1,4 +1,4 @@
-"""Figures of ancestry models: hidden states before and after fine-tuning, accuracy against context, single people."""
+"""Figures of ancestry models: hidden states before and after fine-tuning, accuracy by context, individuals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -72,20 +72,20 @@ def _logarithmic(axes: Axes, ticks: Sequence[int], label: str) -> None:
 
 
 def geography(chromosomes: Sequence[Tracts], apart: bool = True) -> Figure:
-    """People one below the other: each window's likeliest ancestry along every chromosome, the paler the less sure.
+    """Individuals one below the other: each window's most probable ancestry, the paler the less sure.
 
     Both haplotypes of a chromosome lie on each other, unless the model does not tell them `apart`; the title of a
-    person holds the global proportions. `chromosomes`: of the same people.
+    person holds the global proportions. `chromosomes`: of the same individuals.
     """
-    people, populations = chromosomes[0].samples, chromosomes[0].populations
+    individuals, populations = chromosomes[0].samples, chromosomes[0].populations
     height = 0.32 + 0.30 * len(chromosomes)
-    figure = Figure(figsize=(1.6 * WIDTH, len(people) * height + 1.0), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(len(people), 1, sharex=True))
+    figure = Figure(figsize=(1.6 * WIDTH, len(individuals) * height + 1.0), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(len(individuals), 1, sharex=True))
     for person, (axes, shares) in enumerate(zip(panels, proportions(chromosomes), strict=True)):
         _strips(axes, chromosomes, person, apart)
         order = np.argsort(-shares, kind="stable")
         text = ", ".join(f"{populations[k]} {shares[k]:.0%}" for k in order if shares[k] >= 0.005)
-        axes.set_title(f"{people[person]}: {text}", loc="left", fontsize=10)
+        axes.set_title(f"{individuals[person]}: {text}", loc="left", fontsize=10)
     for axes in panels[:-1]:
         axes.tick_params(axis="x", length=0)
     panels[-1].set_xlabel("position (million bp)")

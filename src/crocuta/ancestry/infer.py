@@ -1,4 +1,4 @@
-"""Inference of ancestry along chromosomes from a VCF, with a run of either task; people are judged in batches.
+"""Inference of ancestry along chromosomes from a VCF, with a run of either task; individuals are inferred in batches.
 
 Alleles and posteriors lie in files in the output until the end, so that memory follows the batch and not the cohort.
 """
@@ -27,7 +27,7 @@ from crocuta.variants.matching import LEAST, Match, match
 from crocuta.variants.reading import NoVariants
 from crocuta.variants.tracts import Segments, Tracts, write_bed, write_fb, write_msp, write_q
 
-PEOPLE = 64  # of a batch: bounds memory; rates are estimated from the first
+INDIVIDUALS = 64  # of a batch: bounds memory; rates are estimated from the first
 LINE = 4  # blocks of a line of the .fb.tsv, by default, for a run of local ancestry
 SUMMARY, ALLELES, PARTS = "summary.json", "alleles.npy", ".parts"
 NOTHING = "nothing"  # the query has no variants there
@@ -57,7 +57,7 @@ def infer_ancestry(
             it); of local ancestry, the sites of a line of the .fb.tsv (about 32 kb) and from one line to the next.
         overlap: least share of the run's sites that the query must have.
         smooth: False: each stretch by the windows over it alone; of a run on windows only.
-        jobs: batches of people at once, of a run of local ancestry.
+        jobs: batches of individuals at once, of a run of local ancestry.
         resume: go on with an interrupted run, chromosome by chromosome.
 
     Raises:
@@ -71,12 +71,12 @@ def infer_ancestry(
         if not run.finished:
             fresh = not (run.folder / PARTS).exists()
             try:
-                told = Inference(query, trained, run, settings, jobs, device, progress).summary()
+                summary = Inference(query, trained, run, settings, jobs, device, progress).summary()
             except InputError:
                 if fresh:  # the same query and settings would bring it again
                     run.drop()
                 raise
-            write_json(run.folder / SUMMARY, told)
+            write_json(run.folder / SUMMARY, summary)
             remove(run.folder / PARTS)
             run.finish()
         return read_json(run.folder / SUMMARY)
@@ -91,7 +91,7 @@ class Inference:
     ):  # fmt: skip
         self.query, self.trained, self.run, self.settings = query, trained, run, settings
         self.jobs, self.device, self.progress = jobs, device, progress
-        self.apart = isinstance(trained, Run) or trained.judge.view == "haplotype"
+        self.apart = isinstance(trained, Run) or trained.caller.view == "haplotype"
         self.file = VariantFile(query)
         self.names = tuple(self.file.samples)
 
@@ -102,7 +102,7 @@ class Inference:
             part = self.part(chromosome)
             if part is not None:
                 parts.append(part)
-                known.update(part.of.people)
+                known.update(part.of.individuals)
         if not parts:
             raise _elsewhere(self.file, self.trained)
         _write(self.run.folder, [part.fine for part in parts], [part.coarse for part in parts])
@@ -120,17 +120,17 @@ class Inference:
             return None
         with self.progress.stage(f"chromosome {chromosome}", unit=self.unit) as stage:
             chosen = self.settings["smooth"], self.jobs, self.device
-            judge = chromosome_judge(self.trained, chromosome, *chosen, stage)
-            part = Part(folder, self.names, self.trained.populations, judge, self.line(judge))
+            caller = chromosome_caller(self.trained, chromosome, *chosen, stage)
+            part = Part(folder, self.names, self.trained.populations, caller, self.line(caller))
             if not part.done.exists():
                 panel = _read(self.query, chromosome, self.apart, folder)
                 if panel is None:
                     (folder / NOTHING).touch()
                     return None
                 builds = (self.file.header.build, self.trained.build)
-                found = match(panel.sites, judge.sites, self.settings["overlap"], self.query, builds)
-                part.judge(panel, found)
-                chain = asdict(judge.chain) if judge.chain else {}
+                found = match(panel.sites, caller.sites, self.settings["overlap"], self.query, builds)
+                part.call(panel, found)
+                chain = asdict(caller.chain) if caller.chain else {}
                 write_json(part.done, {"overlap": found.share, **chain})
                 self.run.keep()
         return part
@@ -139,17 +139,17 @@ class Inference:
     def unit(self) -> str:
         return "haplotypes" if isinstance(self.trained, Run) else "windows"
 
-    def line(self, judge: LocalChromosome | WindowChromosome) -> tuple[int, int | None]:
+    def line(self, caller: LocalChromosome | WindowChromosome) -> tuple[int, int | None]:
         """Sites of a line of the .fb.tsv, and from one line to the next."""
-        if isinstance(judge, WindowChromosome):
-            return judge.blocks.size, None
-        return self.settings["window"] or LINE * judge.blocks.size, self.settings["step"]
+        if isinstance(caller, WindowChromosome):
+            return caller.blocks.size, None
+        return self.settings["window"] or LINE * caller.blocks.size, self.settings["step"]
 
 
-def chromosome_judge(
+def chromosome_caller(
     trained: Run | WindowRun, chromosome: str, smooth: bool, jobs: int, device: str, stage: Stage = QUIET
 ) -> LocalChromosome | WindowChromosome:
-    """What judges people on a chromosome, whichever the task."""
+    """What calls individuals on a chromosome, whichever the task."""
     if isinstance(trained, Run):
         return LocalChromosome(trained, chromosome, jobs, device, stage)
     return WindowChromosome(trained, chromosome, smooth, stage)
@@ -184,7 +184,7 @@ def _read(query: Path, chromosome: str, apart: bool, folder: Path) -> Panel | No
     """None: the file has nothing of the chromosome. Alleles lie in `folder`.
 
     Raises:
-        InputError: haplotypes are to be told `apart`, and genotypes are unphased.
+        InputError: the model distinguishes haplotypes (`apart`), and genotypes are unphased.
     """
     policy = Policy(phase="require" if apart else "ignore")
     try:
@@ -194,32 +194,32 @@ def _read(query: Path, chromosome: str, apart: bool, folder: Path) -> Panel | No
 
 
 class Part:
-    """Posteriors of one chromosome for all people, in files: of blocks, and of the lines of an .fb.tsv."""
+    """Posteriors of one chromosome for all individuals, in files: of blocks, and of the lines of an .fb.tsv."""
 
     def __init__(
         self,
         path: Path,
         names: tuple[str, ...],
         populations: tuple[str, ...],
-        judge: LocalChromosome | WindowChromosome,
+        caller: LocalChromosome | WindowChromosome,
         line: tuple[int, int | None],
     ):
-        self.path, self.of, self.line, self.size = path, judge, line, judge.blocks.size
+        self.path, self.of, self.line, self.size = path, caller, line, caller.blocks.size
         self.done = path / "done.json"
         path.mkdir(parents=True, exist_ok=True)
-        table = segments(judge.sites, judge.blocks)
+        table = segments(caller.sites, caller.blocks)
         self.fine = Tracts(names, populations, table, _file(path / "fine", names, table, populations))
         none = Tracts((), populations, table, np.zeros((0, len(table), len(populations)), np.float32))
         lines = windowed(none, self.size, *line).segments
         self.coarse = Tracts(names, populations, lines, _file(path / "coarse", names, lines, populations))
 
-    def judge(self, panel: Panel, found: Match) -> None:
-        """Takes in all people of a query, batch by batch, and removes their alleles."""
-        for start in range(0, len(panel.samples), PEOPLE):
+    def call(self, panel: Panel, found: Match) -> None:
+        """Takes in all individuals of a query, batch by batch, and removes their alleles."""
+        for start in range(0, len(panel.samples), INDIVIDUALS):
             fresh = replace(
                 panel, allele=np.load(self.path / ALLELES, mmap_mode="r")
             )  # forgets what it has read
-            batch = fresh.people(slice(start, start + PEOPLE))
+            batch = fresh.individuals(slice(start, start + INDIVIDUALS))
             self._put(start, self.of.posterior(found.align(batch, self.of.sites)))
         with suppress(PermissionError):  # Windows keeps what is mapped until the folder goes
             (self.path / ALLELES).unlink()

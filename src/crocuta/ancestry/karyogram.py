@@ -31,7 +31,7 @@ HEIGHT = 0.34  # of one haplotype, where a chromosome takes 1
 class Person:
     """What is painted: tracts of both haplotypes of one person, and the order (colours) of the populations.
 
-    `apart`: whether the model told the haplotypes apart.
+    `apart`: whether the model distinguishes the haplotypes.
     """
 
     name: str
@@ -60,8 +60,8 @@ class Person:
         return float(length @ [tract.probability < CONFIDENT for tract in self.tracts] / length.sum())
 
 
-def read_people(folder: Path, names: Sequence[str] | None = None) -> list[Person]:
-    """People of a folder that `crocuta ancestry infer` filled, all or some by name.
+def read_individuals(folder: Path, names: Sequence[str] | None = None) -> list[Person]:
+    """Individuals of a folder that `crocuta ancestry infer` filled, all or some by name.
 
     Raises:
         InputError: no such folder; a name that is not in it.
@@ -69,18 +69,18 @@ def read_people(folder: Path, names: Sequence[str] | None = None) -> list[Person
     summary = folder / "summary.json"
     if not summary.is_file():
         raise InputError(f"{summary}: no such file; expected a folder filled by crocuta ancestry infer")
-    told = json.loads(summary.read_text())
-    if unknown := [name for name in names or () if name not in told["samples"]]:
-        few = ", ".join(told["samples"][:5])
-        raise InputError(f"{folder}: no sample {unknown[0]!r}; it has {len(told['samples'])}, such as {few}")
+    about = json.loads(summary.read_text())
+    if unknown := [name for name in names or () if name not in about["samples"]]:
+        few = ", ".join(about["samples"][:5])
+        raise InputError(f"{folder}: no sample {unknown[0]!r}; it has {len(about['samples'])}, such as {few}")
     return [
         Person(
             name,
-            tuple(told["populations"]),
+            tuple(about["populations"]),
             tuple(read_bed(folder / "bed" / f"{file_name(name)}.bed")),
-            told.get("haplotypes_apart", True),
+            about.get("haplotypes_apart", True),
         )
-        for name in names or told["samples"]
+        for name in names or about["samples"]
     ]
 
 
@@ -141,7 +141,7 @@ def _proportions(axes: Axes, person: Person) -> None:
             axes.text(left + share / 2, 0, label, ha="center", va="center", color="white", fontsize=9)
         left += share
     axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
-    who = "both haplotypes" if person.apart else "haplotypes not told apart"
+    who = "both haplotypes" if person.apart else "haplotypes not distinguished"
     axes.set_title(f"{person.name}, {who}, whole genome", loc="left", fontsize=10)
     _bare(axes)
 

@@ -11,12 +11,12 @@ import numpy as np
 from crocuta.errors import InputError
 from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.variants.panel import MISSING, Panel, Samples
-from crocuta.variants.sampling import Split, split_people
+from crocuta.variants.sampling import Split, split_individuals
 from crocuta.variants.store import Haplotypes
 
 
 class TrainingData(NamedTuple):
-    """One panel a chromosome, of all people that have a population; `labels` (people,) count `populations`.
+    """One panel a chromosome, of all individuals that have a population; `labels` (individuals,) count `populations`.
 
     `build` names the reference build, "" if unknown; `source` is what messages call the cohort.
     """
@@ -45,7 +45,7 @@ def name_of(cohort: Haplotypes) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a cohort is learnt from.
+    """What of a cohort is learned from.
 
     Args:
         by: what the labels are, "population" or "group".
@@ -70,27 +70,27 @@ def load_training_data(
     """
     choice = choice or Choice()
     with naming(name_of(cohort)):
-        people = kept_people(cohort.samples, choice.by, choice.leave_out)
-        samples = cohort.samples.at(people)
+        individuals = kept_individuals(cohort.samples, choice.by, choice.leave_out)
+        samples = cohort.samples.at(individuals)
         labels_of = getattr(samples, choice.by)
         populations = tuple(np.unique(labels_of).tolist())
         if len(populations) < 2:
             found = ", ".join(populations)
-            raise InputError(f"one {choice.by} only ({found}); expected two or more to tell apart")
-        split = split_people(samples, choice.shares, seed)
-        train = people[split.train]
-        total = (len(train) + len(people)) * len(cohort.chromosomes)
+            raise InputError(f"one {choice.by} only ({found}); expected at least two")
+        split = split_individuals(samples, choice.shares, seed)
+        train = individuals[split.train]
+        total = (len(train) + len(individuals)) * len(cohort.chromosomes)
         with progress.stage("reading", total, "individuals") as stage:
             panels = [
-                load_panel(cohort, chromosome, people, train, samples, choice.maf, stage)
+                load_panel(cohort, chromosome, individuals, train, samples, choice.maf, stage)
                 for chromosome in cohort.chromosomes
             ]
     labels = np.searchsorted(populations, labels_of)
     return TrainingData(panels, populations, labels, split, cohort.build, name_of(cohort))
 
 
-def kept_people(samples: Samples, by: str, leave_out: Sequence[str]) -> np.ndarray:
-    """Indices of the people with a label that is not left out."""
+def kept_individuals(samples: Samples, by: str, leave_out: Sequence[str]) -> np.ndarray:
+    """Indices of the individuals with a label that is not left out."""
     for name in leave_out:
         if not ((samples.population == name) | (samples.group == name)).any():
             raise InputError(f"`leave_out` {name}: nobody in the cohort is of this population or group")
@@ -107,7 +107,7 @@ def kept_people(samples: Samples, by: str, leave_out: Sequence[str]) -> np.ndarr
 def load_panel(
     cohort: Haplotypes,
     chromosome: str,
-    people: np.ndarray,
+    individuals: np.ndarray,
     train: np.ndarray,
     samples: Samples,
     maf: float,
@@ -127,8 +127,8 @@ def load_panel(
         raise InputError(
             f"chromosome {chromosome}: no site has a minor allele frequency of {maf:g}; lower `maf`"
         )
-    allele = np.empty((len(people), 2, len(chosen)), np.uint8)
-    for row, person in enumerate(people):
+    allele = np.empty((len(individuals), 2, len(chosen)), np.uint8)
+    for row, person in enumerate(individuals):
         allele[row] = cohort.read(int(person), chromosome, 0, len(sites))[:, chosen]
         stage.advance()
     return Panel(samples, sites.at(chosen), allele, cohort.is_phased(chromosome))

@@ -16,12 +16,12 @@ ABOUT = "about"
 
 
 def site_arrays(sites: Sites) -> dict[str, np.ndarray]:
-    """`position`, `cm`, and the letters `ref` and `alt` as uint8 (n, longest)."""
+    """`position`, `cm`, and the nucleotides `ref` and `alt` as uint8 (n, longest)."""
     return {
         "position": sites.position,
         "cm": sites.cm,
-        "ref": _letters(sites.ref),
-        "alt": _letters(sites.alt),
+        "ref": _nucleotides(sites.ref),
+        "alt": _nucleotides(sites.alt),
     }
 
 
@@ -69,9 +69,9 @@ def load_sites(path: Path) -> tuple[list[Sites], str]:
     return found, about["build"]
 
 
-def _letters(texts: np.ndarray) -> np.ndarray:
+def _nucleotides(texts: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), -1)
 
 
-def _texts(letters: np.ndarray) -> np.ndarray:
-    return letters.view(f"S{letters.shape[1]}")[:, 0]
+def _texts(nucleotides: np.ndarray) -> np.ndarray:
+    return nucleotides.view(f"S{nucleotides.shape[1]}")[:, 0]

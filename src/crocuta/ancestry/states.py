@@ -1,4 +1,4 @@
-"""What a trained model of windows makes of people it has not seen: hidden states before and after, and their windows.
+"""What a trained model of windows makes of individuals that it has not seen: hidden states, and their windows.
 
 What the figures of the thesis are drawn from (`crocuta.ancestry.figures`).
 """
@@ -26,7 +26,7 @@ BATCH = 16  # windows
 class States(NamedTuple):
     """Mean hidden states (n, width) of the same windows before and after fine-tuning, and their populations (n,).
 
-    `pretrained`: whether "before" is the model of next SNPs, or one that has learnt nothing.
+    `pretrained`: whether "before" is the model of next SNPs, or one that has learned nothing.
     """
 
     before: np.ndarray
@@ -35,8 +35,8 @@ class States(NamedTuple):
     pretrained: bool
 
 
-def held_out_people(cohort: Haplotypes, run: WindowRun) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the run's test people in the cohort, and their population numbers.
+def held_out_individuals(cohort: Haplotypes, run: WindowRun) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the run's test individuals in the cohort, and their population numbers.
 
     Raises:
         InputError: none of them is in the cohort, or their populations are not those of the run.
@@ -44,7 +44,7 @@ def held_out_people(cohort: Haplotypes, run: WindowRun) -> tuple[np.ndarray, np.
     index = np.flatnonzero(np.isin(cohort.samples.name, run.tested))
     if not len(index):
         raise InputError(
-            f"none of the {len(run.tested):,} test people of {run.folder} is in the cohort (the first is"
+            f"none of the {len(run.tested):,} test individuals of {run.folder} is in the cohort (the first is"
             f" {run.tested[0]}); give the cohort that it was trained on"
         )
     some: Samples = cohort.samples.at(index)
@@ -52,20 +52,20 @@ def held_out_people(cohort: Haplotypes, run: WindowRun) -> tuple[np.ndarray, np.
         if np.isin(labels, run.populations).all():
             return index, np.array([run.populations.index(label) for label in labels])
     raise InputError(
-        f"{some.name[0]} of the cohort is {some.population[0]} (group {some.group[0] or 'not known'}); the run tells"
-        f" {', '.join(run.populations)} apart; give the cohort that it was trained on"
+        f"{some.name[0]} of the cohort is {some.population[0]} (group {some.group[0] or 'not known'}); the run"
+        f" distinguishes {', '.join(run.populations)}; give the cohort that it was trained on"
     )
 
 
-def aligned_panels(cohort: Haplotypes, run: WindowRun, people: np.ndarray) -> list[Panel]:
-    """People of a cohort at the run's sites, chromosome by chromosome.
+def aligned_panels(cohort: Haplotypes, run: WindowRun, individuals: np.ndarray) -> list[Panel]:
+    """Individuals of a cohort at the run's sites, chromosome by chromosome.
 
     Raises:
         InputError: the cohort lacks a chromosome or too many sites.
     """
     found = []
     for sites in run.sites:
-        panel = cohort.panel(sites.chromosome, people)
+        panel = cohort.panel(sites.chromosome, individuals)
         builds = (cohort.build, run.build)
         found.append(match(panel.sites, sites, source="cohort", builds=builds).align(panel, sites))
     return found
@@ -74,11 +74,11 @@ def aligned_panels(cohort: Haplotypes, run: WindowRun, people: np.ndarray) -> li
 def window_states(
     run: WindowRun, panels: list[Panel], labels: np.ndarray, count: int = 600, seed: int = 0
 ) -> States:
-    """Hidden states of `count` windows, populations equally often; `labels` are -1 for people to leave out."""
-    source = WindowSource(panels, labels, run.judge.view)
-    people = np.flatnonzero(labels >= 0)
-    drawn = source.draw(people, count, run.judge.window, np.random.default_rng((seed, 13)))
-    reference, model = run.judge.reference, run.judge.model
+    """Hidden states of `count` windows, populations equally often; `labels` are -1 for individuals to leave out."""
+    source = WindowSource(panels, labels, run.caller.view)
+    individuals = np.flatnonzero(labels >= 0)
+    drawn = source.draw(individuals, count, run.caller.window, np.random.default_rng((seed, 13)))
+    reference, model = run.caller.reference, run.caller.model
     windows = Labelled(drawn, None if reference is None else reference.evidence(drawn))
     folder = run.folder / "pretrained"
     pretrained = (folder / "config.json").exists()
@@ -105,12 +105,12 @@ def _states(
     return torch.cat(found).cpu().numpy()
 
 
-def window_tracts(run: WindowRun, panels: list[Panel], people: np.ndarray) -> list[Tracts]:
-    """What the windows alone say of some people (indices into the panels), a step at a time, by chromosome."""
+def window_tracts(run: WindowRun, panels: list[Panel], individuals: np.ndarray) -> list[Tracts]:
+    """What the windows alone say of some individuals (indices into the panels), a step at a time, by chromosome."""
     found = []
     for panel in panels:
         chromosome = WindowChromosome(run, panel.sites.chromosome, smooth=False)
-        posterior = chromosome.posterior(panel.people(people))
-        names = tuple(panel.samples.name[people].tolist())
+        posterior = chromosome.posterior(panel.individuals(individuals))
+        names = tuple(panel.samples.name[individuals].tolist())
         found.append(Tracts(names, run.populations, segments(chromosome.sites, chromosome.blocks), posterior))
     return found

@@ -1,16 +1,16 @@
-"""Ancestry along chromosomes from a run that was trained on windows: its folder, and people judged batch by batch."""
+"""Ancestry along chromosomes from a run that was trained on windows: individuals are inferred in batches."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from crocuta.ancestry.along import WindowJudge
+from crocuta.ancestry.along import WindowCaller
 from crocuta.ancestry.evidence import Reference
 from crocuta.ancestry.methods.calibration import sharpen
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_people
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
 from crocuta.ancestry.sites import load_sites
-from crocuta.ancestry.window_run import KIND, PEOPLE, REFERENCE, SMOOTHING
+from crocuta.ancestry.window_run import INDIVIDUALS, KIND, REFERENCE, SMOOTHING
 from crocuta.ancestry.window_run import SITES as SITES_FILE
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForWindowClassification
@@ -22,21 +22,21 @@ from crocuta.variants import Panel, Sites
 
 @dataclass(frozen=True)
 class WindowRun:
-    """What `run_ancestry` left in a folder, read once for all chromosomes; names of the `people` of its training."""
+    """What `run_ancestry` left in a folder, read once for all chromosomes; `individuals` of its training."""
 
     folder: Path
-    judge: WindowJudge
+    caller: WindowCaller
     sites: tuple[Sites, ...]
     build: str
     chain: ChainSettings
     power: float
     window_power: float
-    people: tuple[str, ...]
+    individuals: tuple[str, ...]
     tested: tuple[str, ...]
 
     @property
     def populations(self) -> tuple[str, ...]:
-        return tuple((self.judge.model.config.id2label or {}).values())
+        return tuple((self.caller.model.config.id2label or {}).values())
 
     @property
     def chromosomes(self) -> tuple[str, ...]:
@@ -69,16 +69,16 @@ def read_window_run(
     smoothing = read_json(folder / SMOOTHING)
     reference = Reference.load(folder / REFERENCE).to(place) if (folder / REFERENCE).exists() else None
     sites, build = load_sites(folder / SITES_FILE)
-    people = read_json(folder / PEOPLE)
+    individuals = read_json(folder / INDIVIDUALS)
     return WindowRun(
-        folder, WindowJudge(model, reference, window, step, smoothing["density"]), tuple(sites), build,
+        folder, WindowCaller(model, reference, window, step, smoothing["density"]), tuple(sites), build,
         ChainSettings(**smoothing["chain"]), smoothing["power"], smoothing["window_power"],
-        tuple(people["train"]), tuple(people["test"]),
+        tuple(individuals["train"]), tuple(individuals["test"]),
     )  # fmt: skip
 
 
 class WindowChromosome:
-    """One chromosome of a run, on which people are judged batch after batch.
+    """One chromosome of a run, on which individuals are inferred batch after batch.
 
     Smoothed along the chromosome under the rates that make the first batch most probable; or, if not `smooth`, each
     block by the windows over it alone.
@@ -87,14 +87,16 @@ class WindowChromosome:
     def __init__(self, run: WindowRun, chromosome: str, smooth: bool = True, stage: Stage = QUIET):
         self.run, self.smooth, self.stage = run, smooth, stage
         self.number = run.chromosomes.index(chromosome)
-        self.sites, self.people = run.sites[self.number], run.people
-        self.blocks = run.judge.blocks(self.sites)
+        self.sites, self.individuals = run.sites[self.number], run.individuals
+        self.blocks = run.caller.blocks(self.sites)
         self.chain: ChainSettings | None = None
 
     def posterior(self, aligned: Panel) -> np.ndarray:
-        """(2 * people, blocks, populations); both rows of a person are equal in views without haplotypes."""
-        evidence = self.run.judge.evidence(aligned, self.number, self.stage)
+        """(2 * individuals, blocks, populations); both rows of a person are equal in views without haplotypes."""
+        evidence = self.run.caller.evidence(aligned, self.number, self.stage)
         if not self.smooth:
-            return self.run.judge.unsmoothed(evidence, self.run.window_power)
+            return self.run.caller.unsmoothed(evidence, self.run.window_power)
         self.chain = self.chain or estimate(evidence, self.blocks.cm, self.run.chain)
-        return sharpen(smooth_people(evidence, self.blocks.cm, self.chain), self.run.power).astype(np.float32)
+        return sharpen(smooth_individuals(evidence, self.blocks.cm, self.chain), self.run.power).astype(
+            np.float32
+        )

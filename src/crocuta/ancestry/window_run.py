@@ -1,4 +1,4 @@
-"""A run of ancestry training: a folder with the model and all that inference needs of the reference people."""
+"""A run of ancestry training: a folder with the model and all that inference needs of the reference individuals."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crocuta.ancestry.along import WindowJudge, fit_chain, tokens_per_site
+from crocuta.ancestry.along import WindowCaller, fit_chain, tokens_per_site
 from crocuta.ancestry.evidence import Reference
 from crocuta.ancestry.methods.calibration import fit_power
 from crocuta.ancestry.panels import Choice, TrainingData, fingerprint, load_training_data, naming
@@ -20,8 +20,8 @@ from crocuta.ancestry.window_training import (
     AncestryRecipe,
     Teacher,
     classifier,
+    evaluate,
     fit_evidence,
-    judge,
     probabilities,
     train_stage,
 )
@@ -44,7 +44,7 @@ from crocuta.variants.store import Cohort
 
 EVIDENCE = ("none", "frequency", "copying")  # copying comes with frequency
 TEST_WINDOWS = 2000
-SITES, REFERENCE, PEOPLE = "sites.safetensors", "reference.safetensors", "people.json"
+SITES, REFERENCE, INDIVIDUALS = "sites.safetensors", "reference.safetensors", "people.json"  # as 0.1.0 called it
 SMOOTHING, METRICS, HISTORY = "smoothing.json", "metrics.json", "history.json"
 KIND, TASK = "ancestry train", "windows"
 
@@ -98,7 +98,7 @@ def name_sites(model: AncestryPreTrainedModel, data: TrainingData) -> None:
 
 
 def fit_reference(run: AncestryRun, data: TrainingData) -> Reference | None:
-    """What the training people say of each site, as far as the run asks."""
+    """What the training individuals say of each site, as far as the run asks."""
     if run.evidence == "none":
         return None
     rates = {} if run.evidence == "copying" else {"rates": ()}
@@ -164,7 +164,7 @@ def learn_windows(
     pretrained, history = None, []
     if run.pretrain:
         pretrained, history = first_stage(config, teacher, data, folder, options)
-        loss, perplexity = judge(pretrained, teacher.valid["pretrain"])
+        loss, perplexity = evaluate(pretrained, teacher.valid["pretrain"])
         metrics["next_snp"] = {"valid_loss": loss, "valid_perplexity": perplexity}
     torch.manual_seed(recipe.seed + 1)
     model = classifier(config, pretrained).to(choose_device(device))  # pyright: ignore[reportArgumentType]
@@ -173,7 +173,7 @@ def learn_windows(
     with replacing(folder / "history.jsonl") as file:
         file.writelines(json.dumps(entry) + "\n" for entry in history)
     with progress.stage("evaluating"):
-        metrics |= judged(model, teacher, data, recipe, folder)
+        metrics |= evaluated(model, teacher, data, recipe, folder)
         write_folder(folder, model, teacher.reference, data)
         metrics["along_chromosomes"] = write_smoothing(folder, model, teacher, data, recipe)
     follow_umask(folder)
@@ -228,7 +228,7 @@ def train_named(
     return [{"stage": stage, **entry} for entry in fitted.history]
 
 
-def judged(
+def evaluated(
     model: AncestryForWindowClassification,
     teacher: Teacher,
     data: TrainingData,
@@ -253,7 +253,7 @@ def judged(
         sums = test.evidence.cpu().sum(1).unflatten(1, (-1, len(data.populations)))
         scores["by_evidence_alone"] = (sums.argmax(2) == labels[:, None]).float().mean(0).tolist()
     write_predictions(output / "predictions.tsv", data, test.windows, found)
-    loss, accuracy = judge(model, teacher.valid["classify"])
+    loss, accuracy = evaluate(model, teacher.valid["classify"])
     return {
         "test": scores,
         "valid": {"loss": loss, "accuracy": accuracy},
@@ -288,7 +288,9 @@ def write_folder(
     if reference is not None:
         reference.save(output / REFERENCE)
     names = data.panels[0].samples.name
-    write_json(output / PEOPLE, {part: names[rows].tolist() for part, rows in data.split._asdict().items()})
+    write_json(
+        output / INDIVIDUALS, {part: names[rows].tolist() for part, rows in data.split._asdict().items()}
+    )
 
 
 def write_smoothing(
@@ -298,11 +300,11 @@ def write_smoothing(
     data: TrainingData,
     recipe: AncestryRecipe,
 ) -> dict[str, float]:
-    """Chooses, on validation people, how windows along a chromosome are smoothed and calibrated; how well that does."""
+    """Chooses, on validation individuals, how windows are smoothed and calibrated; how well that does."""
     step = max(1, recipe.window // 2)
     density = tokens_per_site(data, model.config.view)
     chain, power, scores = fit_chain(
-        WindowJudge(model, teacher.reference, recipe.window, step, density), data, recipe.seed
+        WindowCaller(model, teacher.reference, recipe.window, step, density), data, recipe.seed
     )
     valid = teacher.valid["classify"]
     alone = fit_power(probabilities(model, valid).numpy(), valid.windows.label.numpy())

@@ -1,4 +1,4 @@
-"""Two-stage training of ancestry models: predict the next SNP without labels, then tell the populations apart."""
+"""Two-stage training of ancestry models: predict the next SNP without labels, then distinguish the populations."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from crocuta.runs.progress import SILENT, Progress
 
 STAGES = ("pretrain", "classify")
 SCORES = {"pretrain": "perplexity", "classify": "accuracy"}
-RIDGE = 1e-5  # towards copying alone: training windows may all be told apart, and then nothing else is known
+RIDGE = 1e-5  # towards copying alone: training windows may all be classified right, and then nothing else is known
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Optimizers:
 
 
 class Teacher:
-    """Draws the windows of a stage, and holds those of other people on which a model is evaluated."""
+    """Draws the windows of a stage, and holds those of other individuals on which a model is evaluated."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ def loss_of(model: AncestryPreTrainedModel, batch: Labelled) -> Tensor:
 
 
 @torch.no_grad()
-def judge(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> tuple[float, float]:
+def evaluate(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> tuple[float, float]:
     """Mean cross-entropy, and its perplexity (next SNP) or the accuracy (populations), on given windows."""
     model.eval()
     losses = []
@@ -174,7 +174,7 @@ class Lesson(Learner):
         return loss_of(model, batch)
 
     def score(self, model: AncestryPreTrainedModel) -> Score:
-        loss, value = judge(model, self.teacher.valid[self.stage])
+        loss, value = evaluate(model, self.teacher.valid[self.stage])
         what = SCORES[self.stage]
         return Score((-loss,), {"valid_loss": loss, what: value}, f"validation {what} {value:.3f}")
 

@@ -11,8 +11,8 @@ from crocuta.errors import InputError
 from crocuta.models.ancestry import VOCABULARY
 from crocuta.variants.panel import MISSING, Panel
 
-LETTERS = np.full(256, VOCABULARY["carried"].index("N"), np.uint8)
-LETTERS[list(b"ACGT")] = range(4)
+NUCLEOTIDES = np.full(256, VOCABULARY["carried"].index("N"), np.uint8)
+NUCLEOTIDES[list(b"ACGT")] = range(4)
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,23 @@ class Windows:
 
 
 class WindowSource:
-    """The windows of a cohort: one panel for each chromosome, all with the same people in the same order.
+    """The windows of a cohort: one panel for each chromosome, all with the same individuals in the same order.
 
     Views: "haplotype", consecutive sites of one haplotype; "genotype", dosages of consecutive sites; "carried", those
-    sites in a row at which the person carries the alternative on either haplotype, by its letter.
+    sites in a row at which the person carries the alternative on either haplotype, by its nucleotide.
 
     Args:
-        labels: int (people,), populations counted from 0; -1 for people without one.
+        labels: int (individuals,), populations counted from 0; -1 for individuals without one.
 
     Raises:
-        InputError: the panels disagree about the people; haplotypes are asked of unphased genotypes.
+        InputError: the panels disagree about the individuals; haplotypes are asked of unphased genotypes.
     """
 
     def __init__(self, panels: Sequence[Panel], labels: np.ndarray, view: str = "haplotype"):
         for panel in panels:
             if len(panel.samples) != len(labels):
                 raise InputError(
-                    f"chromosome {panel.sites.chromosome}: {len(panel.samples):,} people, expected"
+                    f"chromosome {panel.sites.chromosome}: {len(panel.samples):,} individuals, expected"
                     f" {len(labels):,} as on the others; build the cohort again"
                 )
             if view == "haplotype" and not panel.phased:
@@ -125,19 +125,23 @@ class WindowSource:
         if self.view == "carried":
             alternative = panel.sites.alt[site]
             width = alternative.dtype.itemsize
-            letters = alternative.view(np.uint8).reshape(-1, width)
-            single = (letters[:, 1:] == 0).all(1) if width > 1 else True
-            return np.where(single, LETTERS[letters[:, 0]], LETTERS[0])
+            nucleotides = alternative.view(np.uint8).reshape(-1, width)
+            single = (nucleotides[:, 1:] == 0).all(1) if width > 1 else True
+            return np.where(single, NUCLEOTIDES[nucleotides[:, 0]], NUCLEOTIDES[0])
         alleles = panel.allele[person][:, site]
         return np.where((alleles == MISSING).any(0), VOCABULARY["genotype"].index("MISS"), alleles.sum(0))
 
-    def draw(self, people: np.ndarray, count: int, length: int, generator: np.random.Generator) -> Windows:
+    def draw(
+        self, individuals: np.ndarray, count: int, length: int, generator: np.random.Generator
+    ) -> Windows:
         """Random windows: population, individual, chromosome (by its number of starts), haplotype and start in turn.
 
         Raises:
-            InputError: nobody has a window of so many SNPs.
+            InputError: no individual has a window of that many SNPs.
         """
-        by_population = [people[self.labels[people] == k] for k in np.unique(self.labels[people])]
+        by_population = [
+            individuals[self.labels[individuals] == k] for k in np.unique(self.labels[individuals])
+        ]
         found: list[Windows] = []
         for _ in range(1000 * count):
             if len(found) == count:
@@ -151,7 +155,7 @@ class WindowSource:
             start, haplotype = int(generator.integers(starts[chromosome])), int(generator.integers(2))
             found.append(self.window(person, haplotype, chromosome, start, length))
         if len(found) < count:
-            longest = max(self.length(int(p), c) for p in people[:20] for c in range(len(self.panels)))
+            longest = max(self.length(int(p), c) for p in individuals[:20] for c in range(len(self.panels)))
             raise InputError(
                 f"windows of {length:,} SNPs: the longest chromosome has about {longest:,}; choose a shorter `window`"
             )

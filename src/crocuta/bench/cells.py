@@ -123,7 +123,7 @@ def unique(what: str, names: Sequence[str]) -> None:
     slugs = [slug(name) for name in names]
     for name, short in zip(names, slugs, strict=True):
         if slugs.count(short) > 1:
-            raise InputError(f"two {what} are called {name!r}; rename a file or folder to tell them apart")
+            raise InputError(f"two {what} are called {name!r}; rename a file or folder")
 
 
 def slug(name: str) -> str:

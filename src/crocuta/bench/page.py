@@ -94,7 +94,7 @@ def task_lines(grid: Grid) -> Figure:
 
 
 def rank_plot(titles: Sequence[str], ranks: Ranks, tasks: int) -> Figure:
-    """Mean ranks from best to worst; bars join models that the critical difference does not tell apart."""
+    """Mean ranks from best to worst; bars join models that the critical difference does not distinguish."""
     order = np.argsort(ranks.mean, kind="stable")
     groups = cliques(ranks)
     alike = "< 0.001" if ranks.p < 0.001 else f"= {p_value(ranks.p)}"
@@ -114,7 +114,7 @@ def rank_plot(titles: Sequence[str], ranks: Ranks, tasks: int) -> Figure:
     axes.set(xlim=(0.85, len(titles) + 0.5 + bars), ylim=(len(titles) - 0.5, -0.6))
     axes.set_xlabel(
         f"mean rank over {tasks} tasks (1: best); all alike: p {alike} (Friedman)\n"
-        f"bars: not told apart (Nemenyi's critical difference {number(ranks.critical_difference, 2)})",
+        f"bars: not distinguished (Nemenyi's critical difference {number(ranks.critical_difference, 2)})",
         fontsize=8, x=1, ha="right",
     )  # fmt: skip
     axes.set_xticks(range(1, len(titles) + 1))

@@ -7,7 +7,7 @@ bench/
   results.jsonl    one line for each task, model and seed
   results.md       the table, published numbers with their sources, leakage
   figures/         scores, tasks as lines between models, mean ranks
-  runs/<task>--<model>/   run folders, each with its log beside it
+  runs/<task>--<model>/   run folders, each with its log next to it
 ```
 """
 
@@ -76,7 +76,7 @@ def bench(
         both_strands: augment with reverse complements, and predict by the mean over both strands.
         resume: go on with what is not finished; more tasks and models may be added.
         device: see `crocuta.runs.device.choose_device`.
-        progress: is shown the pairs of task and model, and told their scores.
+        progress: is shown the pairs of task and model, and their scores.
         options: `max_length`, and fields of `crocuta.classification.Recipe`.
 
     Raises:

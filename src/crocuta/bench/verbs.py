@@ -38,7 +38,9 @@ def bench(
     both_strands: BOTH_STRANDS = False,
     baselines: Annotated[
         bool,
-        typer.Option(help="Majority, length, k-mer regression, k-mer boosted trees, CNN beside the models."),
+        typer.Option(
+            help="Also train the baselines: majority, length, k-mer regression, k-mer boosted trees, CNN."
+        ),
     ] = True,
     resume: RESUME = False,
     device: DEVICE = "auto",

@@ -105,8 +105,8 @@ class InContext(Adaptation):
             pool_length=length,
         )
         for label, row in np.ndindex(*rows.shape):
-            letters = torch.from_numpy(splits.train.sequences[int(rows[label, row])].copy())
-            prompted.examples[label, row, : len(letters)] = letters
+            nucleotides = torch.from_numpy(splits.train.sequences[int(rows[label, row])].copy())
+            prompted.examples[label, row, : len(nucleotides)] = nucleotides
         return prompted
 
     def queries(self, splits: Splits, seed: int) -> Splits:

@@ -29,7 +29,7 @@ from crocuta.runs.device import AUTO, choose_device
 from crocuta.runs.manifest import Inputs
 from crocuta.runs.progress import SILENT, Part, Progress, Stage
 from crocuta.runs.recipe import Recipe
-from crocuta.runs.workers import Told, done, heard
+from crocuta.runs.workers import Relayed, done, heard
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def run_experiment(
         resume: go on with a run that was interrupted; what had ended is not done again.
         device: see `crocuta.runs.device.choose_device`.
         jobs: trainings side by side, each in a process of its own.
-        progress: is shown the trainings, and told their scores.
+        progress: is shown the trainings and their scores.
 
     Raises:
         InputError: `output` may not be taken (see `crocuta.runs.claim`); a sequence is longer than a model reads.
@@ -112,7 +112,7 @@ def check(entries: Sequence[Entry], splits: Splits) -> None:
 
 
 def configuration(entries: Sequence[Entry], seeds: Sequence[int], splits: Splits) -> dict[str, Any]:
-    """What identifies a run, beside its task and metric: a resumed one must ask for the same."""
+    """What identifies a run, in addition to its task and metric: a resumed one must ask for the same."""
     adapted = {
         entry.name: {"name": entry.adaptation.name, **asdict(entry.adaptation)}
         for entry in entries
@@ -157,10 +157,10 @@ class Seeds:
     def __call__(self, pair: tuple[Entry, int]) -> tuple[Fit, np.ndarray]:
         """In a worker."""
         prepare()
-        with Told(self.told(*pair)) as stage:
+        with Relayed(self.relay(*pair)) as stage:
             return self.train(*pair, stage, stage.keep)
 
-    def told(self, entry: Entry, seed: int) -> Path:
+    def relay(self, entry: Entry, seed: int) -> Path:
         """Where a worker tells how far it is; a later command removes what a killed one left."""
         return self.folder / f".{entry.name}-{seed}{PARTIAL}"
 
@@ -177,15 +177,15 @@ def train_all(
     pairs = [(entry, seed) for entry in entries for seed in (seeds if entry.recipe else seeds[:1])]
     found: dict[tuple[str, int], tuple[Fit, np.ndarray]] = {}
     with progress.stage("training", total=len(pairs), unit="trainings") as whole:
-        parts = {each.told(*pair): Part(name(*pair), whole) for pair in pairs}
+        parts = {each.relay(*pair): Part(name(*pair), whole) for pair in pairs}
 
         def here(pair: tuple[Entry, int]) -> tuple[Fit, np.ndarray]:
-            return each.train(*pair, parts[each.told(*pair)], keep)
+            return each.train(*pair, parts[each.relay(*pair)], keep)
 
         with heard(parts, keep), done(each if jobs > 1 else here, pairs, jobs) as results:
             for (entry, seed), result in results:
                 keep()
-                parts[each.told(entry, seed)].end()
+                parts[each.relay(entry, seed)].end()
                 found[entry.name, seed] = result
                 score = scores(each.splits.test.labels, result[1])[each.metric]
                 progress.say(f"{safe(name(entry, seed)):42} test {each.metric} [bold cyan]{score:.3f}[/]")
@@ -252,7 +252,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
             name: {"n": len(part), "by_class": membership(part).sum(0).tolist()}
             for name, part in parts.items()
         },
-        "other_letters": int(sum(part.sequences.other_letters for part in whole)),
+        "other_letters": int(sum(part.sequences.other_nucleotides for part in whole)),
         "lengths": {"edges": edges.tolist(), "by_class": by_class},
         "leakage": asdict(leakage(splits.train.sequences, splits.test.sequences)),
     }

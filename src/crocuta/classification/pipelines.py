@@ -141,7 +141,7 @@ def train(
         resume: go on with an interrupted run, or show a finished one.
         device: see `crocuta.runs.device.choose_device`.
         jobs: trainings side by side.
-        progress: is shown the trainings, and told their scores.
+        progress: is shown the trainings and their scores.
         valid, test, task, data_root, genome, window: see `read_data`.
         report: write `report.html` (False: only numbers and models).
         options: `adapt` (see `comparison`), `max_length`, `baselines`, and fields of `crocuta.classification.Recipe`.

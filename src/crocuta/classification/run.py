@@ -21,7 +21,7 @@ from crocuta.analysis.scores import by_class, scores
 from crocuta.analysis.summary import summarise
 from crocuta.classification._labels import membership, problem
 from crocuta.data.chromatin import label_groups
-from crocuta.data.encoding import count_other_letters, encode
+from crocuta.data.encoding import count_other_nucleotides, encode
 from crocuta.data.labelled import Labelled, read_labelled
 from crocuta.data.reading import read_windows
 from crocuta.data.records import count_records, read_records
@@ -62,12 +62,12 @@ def predict(
         progress: is shown how many sequences are done.
 
     Returns:
-        How many sequences there were, and how many of their letters were read as N.
+        How many sequences there were, and how many of their nucleotides were read as N.
     """
     windows = read_windows(genome, window)
     ensemble = RunFolder(run).ensemble(model, device=device)
     multi_label = ensemble.config.problem_type == "multi_label_classification"
-    count = letters = 0
+    count = nucleotides = 0
     stage = progress.stage("predicting", total=count_records(sequences), unit="sequences")
     with replacing(output) as file, stage:
         print("\t".join(("name", *prediction_columns(ensemble.classes))), file=file)
@@ -79,9 +79,9 @@ def predict(
             predicted = name_labels(probabilities, ensemble.classes, multi_label)
             file.writelines(table_rows(predicted, probabilities, names))
             count += len(records)
-            letters += sum(count_other_letters(record.sequence) for record in records)
+            nucleotides += sum(count_other_nucleotides(record.sequence) for record in records)
             stage.update(count)
-    return count, letters
+    return count, nucleotides
 
 
 def evaluate(
@@ -149,7 +149,7 @@ def evaluated(
         **metrics["data"],
         "policy": f"Evaluated on {name}. For training: {metrics['data']['policy']}",
         "test": {"n": len(test), "by_class": membership(test).sum(0).tolist()},
-        "other_letters": test.sequences.other_letters,
+        "other_letters": test.sequences.other_nucleotides,
         "leakage": None,
     }
     return {**metrics, "data": card, **scored(metrics["models"], test, probabilities, metrics["metric"])}

@@ -144,9 +144,7 @@ def train(
     patience: PATIENCE = None,
     max_length: MAX_LENGTH = None,
     both_strands: BOTH_STRANDS = False,
-    baselines: Annotated[
-        bool, typer.Option(help="Train the k-mer and length baselines beside the models.")
-    ] = True,
+    baselines: Annotated[bool, typer.Option(help="Also train the k-mer and length baselines.")] = True,
     resume: RESUME = False,
     device: DEVICE = "auto",
     jobs: JOBS = 1,
@@ -239,8 +237,8 @@ def predict_sequences(
         console.print(f"All sequences: {cost.sentence()}.")
         return cost.check("lower `batch_size`")
     with shown() as progress:
-        count, letters = predict(run, data, output, model=model, progress=progress, **common)
+        count, nucleotides = predict(run, data, output, model=model, progress=progress, **common)
     console.print(wrote(f"{count:,} sequences", output))
-    if letters:
-        console.print(f"{letters:,} nucleotides other than ACGTN were read as N.")
+    if nucleotides:
+        console.print(f"{nucleotides:,} nucleotides other than ACGTN were read as N.")
     return None

@@ -57,7 +57,7 @@ def read_elements(path: str | PathLike) -> Elements:
                 parts.append([])
             elif text and not parts:
                 raise InputError(
-                    f"{path}: line {number}: letters before the first header; expected >name#Class"
+                    f"{path}: line {number}: nucleotides before the first header; expected >name#Class"
                 )
             elif text:
                 parts[-1].append(text)

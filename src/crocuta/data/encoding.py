@@ -1,22 +1,22 @@
-"""DNA letters to token ids and back, vectorised: numpy and nothing else."""
+"""DNA nucleotides to token ids and back, vectorised: numpy and nothing else."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
-LETTERS = "ACGTN"
-VOCABULARY: dict[str, int] = {token: i for i, token in enumerate((*SPECIAL_TOKENS, *LETTERS))}
+NUCLEOTIDES = "ACGTN"
+VOCABULARY: dict[str, int] = {token: i for i, token in enumerate((*SPECIAL_TOKENS, *NUCLEOTIDES))}
 
 _N = VOCABULARY["N"]
-_OTHER = _N + 1  # a letter that is not ACGTN, while it is counted
+_OTHER = _N + 1  # a nucleotide that is not ACGTN, while it is counted
 
 
 def _table(other: int) -> bytes:
     """Byte to id, either case; every byte that is not ACGTN becomes `other`."""
     table = bytearray([other]) * 256
-    for letter in LETTERS:
-        table[ord(letter)] = table[ord(letter.lower())] = VOCABULARY[letter]
+    for nucleotide in NUCLEOTIDES:
+        table[ord(nucleotide)] = table[ord(nucleotide.lower())] = VOCABULARY[nucleotide]
     return bytes(table)
 
 
@@ -39,7 +39,7 @@ def encode(sequence: str | bytes) -> np.ndarray:
 
 
 def encode_counted(sequence: str | bytes) -> tuple[np.ndarray, int]:
-    """What `encode` and `count_other_letters` return, in one pass over the letters."""
+    """What `encode` and `count_other_nucleotides` return, in one pass over the nucleotides."""
     ids = np.frombuffer(bytearray(_as_bytes(sequence)).translate(_TO_COUNTED), np.uint8)
     others = int(np.count_nonzero(ids == _OTHER))
     return np.minimum(ids, np.uint8(_N), out=ids) if others else ids, others
@@ -48,20 +48,20 @@ def encode_counted(sequence: str | bytes) -> tuple[np.ndarray, int]:
 def encode_joined(sequences: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Encodes many sequences as one, which is far faster where they are short.
 
-    Returns ids uint8 (total letters,), offsets int64 (n + 1,), other letters of each int64 (n,).
+    Returns ids uint8 (total nucleotides,), offsets int64 (n + 1,), other nucleotides of each int64 (n,).
     """
-    letters = [_as_bytes(sequence) for sequence in sequences]
-    offsets = np.cumsum([0, *map(len, letters)], dtype=np.int64)
-    ids = np.frombuffer(bytearray(b"".join(letters)).translate(_TO_COUNTED), np.uint8)
+    nucleotides = [_as_bytes(sequence) for sequence in sequences]
+    offsets = np.cumsum([0, *map(len, nucleotides)], dtype=np.int64)
+    ids = np.frombuffer(bytearray(b"".join(nucleotides)).translate(_TO_COUNTED), np.uint8)
     places = np.flatnonzero(ids == _OTHER)
     ids[places] = _N
     return ids, offsets, np.diff(np.searchsorted(places, offsets))
 
 
-def count_other_letters(sequence: str | bytes) -> int:
-    """Number of letters that are not A, C, G, T or N in either case; `encode` keeps them as N.
+def count_other_nucleotides(sequence: str | bytes) -> int:
+    """Number of nucleotides that are not A, C, G, T or N in either case; `encode` keeps them as N.
 
-    >>> count_other_letters("ACGTNacgtnRYU")
+    >>> count_other_nucleotides("ACGTNacgtnRYU")
     3
     """
     return encode_counted(sequence)[1]
@@ -81,7 +81,7 @@ def canonical(ids: np.ndarray) -> bytes:
 
 
 def decode(ids: np.ndarray) -> str:
-    """Letters of ids (length,); special tokens are written by name, e.g. `[SEP]`.
+    """Nucleotides of ids (length,); special tokens are written by name, e.g. `[SEP]`.
 
     Raises:
         ValueError: an id lies outside the vocabulary.

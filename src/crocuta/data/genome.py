@@ -1,4 +1,4 @@
-"""Genomes from FASTA files: read once into a file of token ids beside them, then mapped into memory."""
+"""Genomes from FASTA files: read once into a file of token ids next to them, then mapped into memory."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from crocuta.data.encoding import LETTERS, VOCABULARY, reverse_complement
+from crocuta.data.encoding import NUCLEOTIDES, VOCABULARY, reverse_complement
 from crocuta.data.text import read_blocks
 from crocuta.errors import InputError
 from crocuta.files import replacing
@@ -24,7 +24,7 @@ from crocuta.files import replacing
 MAGIC = b"CROCUTA-GENOME-1"
 SUFFIX = ".crocuta"
 BLOCK = 1 << 22
-OTHER, FOREIGN = len(VOCABULARY), len(VOCABULARY) + 1  # another letter; no letter at all
+OTHER, FOREIGN = len(VOCABULARY), len(VOCABULARY) + 1  # another IUPAC letter; no letter at all
 BLANKS = b" \t\r\n\v\f"
 
 
@@ -32,8 +32,8 @@ def _table() -> bytes:
     table = bytearray([FOREIGN]) * 256
     for byte in range(256):
         if chr(byte).isascii() and chr(byte).isalpha():
-            letter = chr(byte).upper()
-            table[byte] = VOCABULARY[letter] if letter in LETTERS else OTHER
+            nucleotide = chr(byte).upper()
+            table[byte] = VOCABULARY[nucleotide] if nucleotide in NUCLEOTIDES else OTHER
     return bytes(table)
 
 
@@ -56,14 +56,14 @@ class Located(Protocol):
 class Genome:
     """The sequences of a FASTA file (plain, gzip or bgzip) as token ids, read by position.
 
-    The first opening writes the ids, a byte a letter, to `<file>.crocuta` beside the file, or where that folder is
+    The first opening writes the ids, a byte each, to `<file>.crocuta` next to the file, or where that folder is
     read-only to `~/.cache/crocuta` (`$XDG_CACHE_HOME/crocuta`); later ones map it into memory. A FASTA file that
     has changed since is read again. No index (`.fai`, `.gzi`) is needed.
 
     Attributes:
         names: contigs in the order of the file, each the first word of its header.
-        lengths: letters of each contig.
-        others: number of letters that are not A, C, G, T or N in either case; they are kept as N.
+        lengths: nucleotides of each contig.
+        others: number of nucleotides that are not A, C, G, T or N in either case; they are kept as N.
 
     Args:
         path: the FASTA file.
@@ -109,7 +109,7 @@ class Genome:
         end = length if end is None else end
         if not 0 <= start <= end <= length:
             raise InputError(
-                f"{self.path}: {name}:{start:,}-{end:,} does not lie in {name}, which has {length:,} letters"
+                f"{self.path}: {name}:{start:,}-{end:,} does not lie in {name}, which has {length:,} nucleotides"
             )
         offset = self._offsets[name]
         return np.array(self._ids[offset + start : offset + end])
@@ -120,7 +120,7 @@ class Genome:
         return reverse_complement(ids) if interval.strand == "-" else ids
 
     def length(self, name: str) -> int:
-        """Letters of a contig.
+        """Nucleotides of a contig.
 
         Raises:
             InputError: no such contig; the message says which name was perhaps meant.
@@ -233,14 +233,14 @@ def _marked_read_only(folder: Path) -> bool:
 
 
 class _Piece(NamedTuple):
-    """Part of a FASTA file: a whole header, or some letters."""
+    """Part of a FASTA file: a whole header, or some nucleotides."""
 
     text: bytes
     is_header: bool
 
 
 def _pieces(blocks: Iterator[bytes]) -> Iterator[_Piece]:
-    """Splits a FASTA file into headers (without ">") and letters, with the blanks in them."""
+    """Splits a FASTA file into headers (without ">") and nucleotides, with the blanks in them."""
     rest, at_start = b"", True
     for block in blocks:
         block = rest + block
@@ -263,7 +263,7 @@ def _pieces(blocks: Iterator[bytes]) -> Iterator[_Piece]:
 
 
 def _write_ids(path: Path, stream: IO[bytes], progress: Callable[[int], None]) -> dict[str, Any]:
-    """Writes the ids of all contigs, one after the other; returns their names, lengths, and other letters."""
+    """Writes the ids of all contigs, one after the other; returns their names, lengths, and other nucleotides."""
     names: list[str] = []
     lengths: list[int] = []
     others = 0
@@ -293,13 +293,13 @@ def _write_ids(path: Path, stream: IO[bytes], progress: Callable[[int], None]) -
 def _settle(
     path: Path, names: list[str], lengths: list[int], ids: np.ndarray, found: Callable[[int], str]
 ) -> int:
-    """Turns other letters into N, in place, and returns their number; refuses what is no letter."""
+    """Turns other nucleotides into N, in place, and returns their number; refuses what is no nucleotide."""
     largest = ids.max()
     if largest == FOREIGN:
         at = int(np.argmax(ids == FOREIGN))
         raise InputError(
             f"{path}: character {found(at)!r} at position {lengths[-1] + at + 1:,} of {names[-1]!r}"
-            " is not a letter; expected A, C, G, T, N or another letter"
+            " is not a nucleotide; expected A, C, G, T, N or another IUPAC letter"
         )
     if largest < OTHER:
         return 0

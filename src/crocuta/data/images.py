@@ -50,10 +50,10 @@ class ImageParts(NamedTuple):
 
 
 def read_images(path: str | PathLike, size: int | None = None) -> ImageParts:
-    """Labelled images from a file or folder, its kind told by content and names.
+    """Labelled images from a file or folder, its kind recognised by content and names.
 
     Args:
-        path: an idx file of images, its labels beside it (`images-idx3` and `labels-idx1` in the names), plain or gzip;
+        path: an idx file of images, labels next to it (`images-idx3` and `labels-idx1` in the names), plain or gzip;
             a batch of CIFAR-10, binary version; a folder of such files, or of one folder of pictures for each class,
             with or without `train` and `test` around them.
         size: height and width to which pictures of a folder are brought; by default all must be of one size.
@@ -70,7 +70,7 @@ def read_images(path: str | PathLike, size: int | None = None) -> ImageParts:
 
 
 def files_of(path: str | PathLike) -> list[Path]:
-    """Every file that belongs to images at `path`: an idx file's labels lie beside it.
+    """Every file that belongs to images at `path`: an idx file's labels lie next to it.
 
     Raises:
         InputError: the labels are missing.
@@ -215,7 +215,7 @@ def _labels_beside(path: Path) -> Path:
     for candidate in (path.with_name(stem), path.with_name(f"{stem}.gz")):
         if candidate != path and candidate.exists():
             return candidate
-    raise InputError(f"{path}: its labels are missing; expected {name} beside it")
+    raise InputError(f"{path}: its labels are missing; expected {name} next to it")
 
 
 def _content(path: Path, count: int = -1) -> bytes:

@@ -228,7 +228,7 @@ def check_intervals(intervals: Intervals, genome: Genome) -> None:
         more = f" (and {len(beyond) - 1:,} more)" if len(beyond) > 1 else ""
         raise InputError(
             f"{intervals.where(i)}{more}: {contig}:{start:,}-{end:,} ends {end - int(limits[i]):,} past the end of"
-            f" {contig}, which has {int(limits[i]):,} letters in {genome.path.name}; is this BED of another build?"
+            f" {contig}, which has {int(limits[i]):,} nucleotides in {genome.path.name}; is this BED of another build?"
         )
 
 
@@ -243,7 +243,7 @@ def windows(
 
     Args:
         genome: where to cut; contigs shorter than `length` give none, and so do the ends that remain.
-        length: letters of a window.
+        length: nucleotides of a window.
         step: from one start to the next; None: `length`, windows side by side.
         contigs: names; None: all.
         largest_n_share: windows with a larger share of N are left out.
@@ -258,20 +258,20 @@ def windows(
     chosen = genome.names if contigs is None else list(contigs)
     for contig in chosen:
         at = np.arange(0, genome.length(contig) - length + 1, step, dtype=np.int64)
-        unknown = unknown_letters(genome.fetch(contig), at, length)
+        unknown = unknown_nucleotides(genome.fetch(contig), at, length)
         at = at[unknown <= largest_n_share * length]
         names += [contig] * len(at)
         starts.append(at)
     start = np.concatenate([np.empty(0, np.int64), *starts])
     if not len(start):
         raise InputError(
-            f"{genome.path}: no window of {length:,} letters; the longest of {len(chosen):,} contigs has"
+            f"{genome.path}: no window of {length:,} nucleotides; the longest of {len(chosen):,} contigs has"
             f" {max(map(genome.length, chosen), default=0):,}, and windows mostly of N are left out"
         )
     return Intervals.build(names, start, start + length)
 
 
-def unknown_letters(ids: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Number of N in windows of ids (letters,) that begin at `starts` (n,)."""
+def unknown_nucleotides(ids: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """Number of N in windows of ids (nucleotides,) that begin at `starts` (n,)."""
     places = np.flatnonzero(ids == VOCABULARY["N"])
     return np.searchsorted(places, starts + length) - np.searchsorted(places, starts)

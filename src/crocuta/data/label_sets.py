@@ -9,7 +9,7 @@ import numpy as np
 from crocuta.data.chromatin import profile_names
 from crocuta.data.windows import COORDINATES
 
-# Columns that are never labels, in small letters; pandas writes its index under the last ones.
+# Columns that are never labels, in lower case; pandas writes its index under the last ones.
 OTHER_COLUMNS = {
     "sequence",
     "name",
@@ -22,7 +22,7 @@ OTHER_COLUMNS = {
     "filter_index",
 }.union(*COORDINATES.values())
 _BINARY = {"0": "0", "1": "1", "0.0": "0", "1.0": "1", "false": "0", "true": "1", "False": "0", "True": "1"}
-_LETTERS = re.compile("[ACGTUNacgtun]{10,}")
+_NUCLEOTIDES = re.compile("[ACGTUNacgtun]{10,}")
 
 
 class LabelSet(NamedTuple):
@@ -42,7 +42,7 @@ def columns_without_header(first: Sequence[str]) -> list[str] | None:
     919 targets are those of DeepSEA.
     """
     targets = len(first) - 1
-    if targets < 1 or not _LETTERS.fullmatch(first[0]) or not set(first[1:]) <= {"0", "1"}:
+    if targets < 1 or not _NUCLEOTIDES.fullmatch(first[0]) or not set(first[1:]) <= {"0", "1"}:
         return None
     return ["sequence", *(profile_names(targets) or [f"label_{i}" for i in range(1, targets + 1)])]
 

@@ -55,7 +55,7 @@ class Splits:
 
 
 def sort_classes(labels: Iterable[str]) -> tuple[str, ...]:
-    """Distinct labels, by number if all are integers, else by letter: independent of the order of files.
+    """Distinct labels, by number if all are integers, else in alphabetical order: independent of the order of files.
 
     >>> sort_classes(["10", "9", "10"])
     ('9', '10')

@@ -1,4 +1,4 @@
-"""Windows of a genome for a language model: which to learn from and which to judge by, as functions of a seed.
+"""Windows of a genome for a language model: which to learn from and which to evaluate on, as functions of a seed.
 
 Nothing here keeps a state: the windows of a training step follow from the seed and the step's number, so that an
 interrupted training goes on with the same windows, and so do several processes together.
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
     @property
     def predicted(self) -> int:
-        """Letters that are predicted; the first of a window never is."""
+        """Nucleotides that are predicted; the first of a window never is."""
         return int(np.count_nonzero(self.labels[:, 1:] != UNLABELLED))
 
 
@@ -117,9 +117,9 @@ class TrainingWindows:
     than a window gives one, padded on the right.
 
     Args:
-        genome: where the letters are.
+        genome: where the nucleotides are.
         regions: stretches to learn from.
-        length: letters of a window.
+        length: nucleotides of a window.
         seed: draws the order, the places and the strands.
         both_strands: turn each window to its reverse complement at even odds.
     """
@@ -172,7 +172,7 @@ def make_batch(rows: Sequence[np.ndarray], skip: int = 1) -> Batch:
 
 
 def tiles(regions: Intervals, length: int, context: int = 1) -> Intervals:
-    """Windows that overlap by `context`, so that all letters but a region's first `context` are predicted once."""
+    """Windows that overlap by `context`, so that all nucleotides but a region's first `context` are predicted once."""
     if not 1 <= context < length:
         raise ValueError(f"context must lie in 1..{length - 1} (length - 1), got {context}")
     contig, starts, ends = [], [], []
@@ -185,10 +185,10 @@ def tiles(regions: Intervals, length: int, context: int = 1) -> Intervals:
     return Intervals.build(contig, np.concatenate(starts or empty), np.concatenate(ends or empty))
 
 
-def thinned(windows: Intervals, letters: int | None) -> Intervals:
-    """Evenly spaced ones among windows that hold about so many letters together; None: all."""
+def thinned(windows: Intervals, nucleotides: int | None) -> Intervals:
+    """Evenly spaced ones among windows that hold about this many nucleotides together; None: all."""
     total = int(windows.lengths.sum())
-    if letters is None or total <= letters:
+    if nucleotides is None or total <= nucleotides:
         return windows
-    count = max(1, round(len(windows) * letters / total))
+    count = max(1, round(len(windows) * nucleotides / total))
     return windows.take(np.linspace(0, len(windows) - 1, count).round().astype(int))

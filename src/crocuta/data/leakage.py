@@ -9,7 +9,7 @@ import numpy as np
 from crocuta.data.encoding import VOCABULARY, canonical, reverse_complement
 from crocuta.data.sequences import Sequences
 
-CHUNK = 1 << 21  # letters hashed at a time, which bounds memory
+CHUNK = 1 << 21  # nucleotides hashed at a time, which bounds memory
 MOST_KMERS = 1 << 25  # of the test set that are held at a time; of more, a sample is
 LARGEST_TABLE = 1 << 27
 
@@ -21,7 +21,7 @@ class Leakage:
     duplicates: also a training sequence, or the reverse complement of one.
     shared_kmer: hold at least one k-mer (of ACGT only) of the training set.
     shorter: too short to hold a k-mer.
-    looked_at: share of the k-mers that were compared; below 1 for test sets of more than 33 million letters.
+    looked_at: share of the k-mers that were compared; below 1 for test sets of more than 33 million nucleotides.
     """
 
     n_test: int
@@ -55,7 +55,7 @@ def leakage(train: Sequences, test: Sequences, k: int = 50) -> Leakage:
         f"Of {n:,} test sequences, {duplicates:,} ({duplicates / whole:.1%}) are also in the training set and"
         f" {shared:,} ({shared / whole:.1%}) share at least one {k}-mer with it, either strand counted"
         + (f"; {shorter:,} are shorter than {k}" if shorter else "")
-        + (f" (judged by one {k}-mer in {one_in})." if one_in > 1 else ".")
+        + (f" (estimated from one {k}-mer in {one_in})." if one_in > 1 else ".")
     )
     return Leakage(
         n, duplicates, shared, shorter, k, duplicates / whole, shared / whole, statement, 1 / one_in
@@ -154,16 +154,16 @@ def kmer_hashes(sequences: Sequences, k: int, one_in: int = 1) -> Iterator[tuple
 
 
 def _windows_inside(ids: np.ndarray, owner: np.ndarray, k: int) -> np.ndarray:
-    """Which windows of k letters are all ACGT and in one sequence, bool (length - k + 1,)."""
+    """Which windows of k nucleotides are all ACGT and in one sequence, bool (length - k + 1,)."""
     other = np.concatenate([[0], np.cumsum((ids < VOCABULARY["A"]) | (ids > VOCABULARY["T"]))])
     return (other[k:] == other[:-k]) & (owner[k - 1 :] == owner[: len(owner) - k + 1])
 
 
 def window_hash(ids: np.ndarray, k: int) -> np.ndarray:
-    """64-bit hash of every window of k letters, uint64 (length - k + 1,); N counts as A.
+    """64-bit hash of every window of k nucleotides, uint64 (length - k + 1,); N counts as A.
 
-    Windows of 1, 2, 4, ... letters are joined to windows of k by the binary digits of k: 2 log2(k) passes. Up to 32
-    letters are told apart exactly, by two bits each.
+    Windows of 1, 2, 4, ... nucleotides are joined to windows of k by the binary digits of k: 2 log2(k) passes. Up to 32
+    nucleotides are told apart exactly, by two bits each.
     """
     power, size = (ids - np.uint8(VOCABULARY["A"]) & 3).astype(np.uint64), 1
     joined, length = None, 0
@@ -182,7 +182,7 @@ def window_hash(ids: np.ndarray, k: int) -> np.ndarray:
 
 
 def _join(left: np.ndarray, right: np.ndarray, before: int, after: int) -> np.ndarray:
-    """A window of `before` letters and the `after` letters behind it, side by side or, beyond 32, as a hash."""
+    """A window of `before` nucleotides and the `after` nucleotides behind it, side by side or, beyond 32, as a hash."""
     if before + after <= 32:
         return (left << np.uint64(2 * after)) | right
     return _mix(_mix(left) + right)

@@ -114,7 +114,7 @@ def _fasta(
             yield _fasta_record(path, count, title, parts, parse)
             count, title, parts = count + 1, line, []
         elif part := line.text.strip():
-            check_letters(part, path, line.number)
+            check_nucleotides(part, path, line.number)
             parts.append(part)
     yield _fasta_record(path, count, title, parts, parse)
 
@@ -153,9 +153,9 @@ def _table(path: Path, first: Line, lines: Iterator[Line], windows: Windows | No
         name = row.get("name") or row.get("id") or f"row_{count}"
         if not sequence:
             raise InputError(
-                f"{path}, line {line.number}: the sequence is blank; give its letters or drop the line"
+                f"{path}, line {line.number}: the sequence is blank; give its nucleotides or drop the line"
             )
-        check_letters(sequence, path, line.number)
+        check_nucleotides(sequence, path, line.number)
         several = several or label_reader(titles, fields)
         yield Record(name, sequence, row.get("label") or None, row.get("split") or None, several(fields))
     if not count:
@@ -212,8 +212,8 @@ def _split(text: str, delimiter: str) -> list[str]:
     return fields
 
 
-def check_letters(sequence: str, path: Path, line: int) -> None:
-    """Raises InputError at the first character that is not an ASCII letter, naming it and its position."""
+def check_nucleotides(sequence: str, path: Path, line: int) -> None:
+    """Raises InputError at the first character that stands for no nucleotide, naming it and its position."""
     if sequence.isascii() and sequence.isalpha():
         return
     position, found = next((i, c) for i, c in enumerate(sequence, 1) if not (c.isascii() and c.isalpha()))
@@ -221,7 +221,7 @@ def check_letters(sequence: str, path: Path, line: int) -> None:
              "*": " (a stop of a protein?)", " ": " (a blank)"}  # fmt: skip
     raise InputError(
         f"{path}, line {line}: character {found!r} at position {position}{hints.get(found, '')} is not"
-        " a letter; expected A, C, G, T, N or another letter"
+        " a nucleotide; expected A, C, G, T, N or another IUPAC letter"
     )
 
 

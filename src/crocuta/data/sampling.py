@@ -11,7 +11,7 @@ import numpy as np
 
 from crocuta.data.encoding import decode, reverse_complement
 from crocuta.data.genome import Genome
-from crocuta.data.intervals import unknown_letters
+from crocuta.data.intervals import unknown_nucleotides
 from crocuta.data.labelled import Labelled
 from crocuta.data.sequences import Sequences
 from crocuta.errors import InputError
@@ -116,7 +116,7 @@ class Sampler:
         if count and not regions:
             longest = max((r.end - r.start for r in self.regions[label][part]), default=0)
             raise InputError(
-                f"{self.genomes[label].path}: the longest region for {part} has {longest:,} letters, too short for"
+                f"{self.genomes[label].path}: the longest region for {part} has {longest:,} nucleotides, too short for"
                 f" windows of {length:,}; give a smaller `length`, or hold out longer contigs"
             )
         room = np.array([region.end - region.start - length + 1 for region in regions], float)
@@ -128,7 +128,7 @@ class Sampler:
             start = int(generator.integers(region.start, region.end - length + 1))
             strand = "-" if self.both_strands and generator.random() < 0.5 else "+"
             window = Window(label, part, region.contig, start, start + length, strand)
-            n = unknown_letters(self.ids(window), np.zeros(1, np.int64), length)[0]
+            n = unknown_nucleotides(self.ids(window), np.zeros(1, np.int64), length)[0]
             if n <= self.largest_n_share * length:
                 found += 1
                 yield window

@@ -12,9 +12,9 @@ from crocuta.data.encoding import encode_joined
 class Sequences:
     """Encoded sequences of any length, one after the other.
 
-    ids: uint8 (total letters,), without special tokens.
+    ids: uint8 (total nucleotides,), without special tokens.
     offsets: int64 (n + 1,), where each sequence begins and the last ends.
-    others: int64 (n,), how many letters of each were not ACGTN (None: none were).
+    others: int64 (n,), how many nucleotides of each were not ACGTN (None: none were).
     """
 
     names: list[str]
@@ -62,12 +62,12 @@ class Sequences:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Letters of each sequence, int64 (n,)."""
+        """Nucleotides of each sequence, int64 (n,)."""
         return np.diff(self.offsets)
 
     @property
-    def other_letters(self) -> int:
-        """Letters that were not ACGTN, kept as N."""
+    def other_nucleotides(self) -> int:
+        """Nucleotides that were not ACGTN, kept as N."""
         return 0 if self.others is None else int(self.others.sum())
 
     def select(self, indices: np.ndarray | Sequence[int]) -> "Sequences":

@@ -14,7 +14,7 @@ class Task:
 
     name: `suite/...`, as the command line takes it.
     classes: names of the labels in the files, in the order of their numbers.
-    length: letters of a sequence; the median where a Genomic Benchmarks set varies, the longest in TEB.
+    length: nucleotides of a sequence; the median where a Genomic Benchmarks set varies, the longest in TEB.
     metric: what the benchmark's authors compare models by.
     sizes: published numbers of records: training, validation (0: not published), test.
     folder: where the published copy keeps it; `aliases` are other names that are found too.

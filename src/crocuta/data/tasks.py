@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crocuta.data.labelled import PARTS, Labelled, Splits, label_records, listed, make_splits, set_aside
-from crocuta.data.records import Header, Record, check_letters, parse_header, read_records
+from crocuta.data.records import Header, Record, check_nucleotides, parse_header, read_records
 from crocuta.data.task_table import TASKS, Task, find_task
 from crocuta.data.text import open_lines
 from crocuta.errors import InputError
@@ -173,8 +173,8 @@ def _read_folder(path: Path) -> Iterator[Record]:
             with open_lines(file) as lines:
                 sequence = "".join(line.text.strip() for line in lines)
             if not sequence:
-                raise InputError(f"{file}: the sequence is blank; give its letters or delete the file")
-            check_letters(sequence, file, 1)
+                raise InputError(f"{file}: the sequence is blank; give its nucleotides or delete the file")
+            check_nucleotides(sequence, file, 1)
             yield Record(f"{folder.name}/{file.stem}", sequence, folder.name)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import PreTrainedTokenizer
 from transformers.models.auto.tokenization_auto import REGISTERED_TOKENIZER_CLASSES
 
-from crocuta.data.encoding import VOCABULARY, count_other_letters, decode, encode
+from crocuta.data.encoding import VOCABULARY, count_other_nucleotides, decode, encode
 
 SPECIAL_ROLES = {
     "bos_token": "[BOS]",
@@ -21,9 +21,9 @@ _TOKENS = list(VOCABULARY)
 
 
 class DNATokenizer(PreTrainedTokenizer):
-    """One token for each letter, then [SEP]; ids as `crocuta.data.encoding.encode`, padding on the left.
+    """One token for each nucleotide, then [SEP]; ids as `crocuta.data.encoding.encode`, padding on the left.
 
-    Lower case is read as upper case, letters other than ACGT become N; `count_other_letters` tells how many.
+    Lower case is read as upper case, nucleotides other than ACGT become N; `count_other_nucleotides` tells how many.
     Loads the folders of HyenaDNA's Hugging Face port, whose tokenizer made [UNK] of lower case.
 
     >>> DNATokenizer()(["ACgt", "R"], padding=True)["input_ids"]
@@ -46,17 +46,17 @@ class DNATokenizer(PreTrainedTokenizer):
         return VOCABULARY | self._added_tokens_encoder
 
     @staticmethod
-    def count_other_letters(sequences: str | Iterable[str]) -> int:
-        """Number of letters that become N without being N, in one sequence or several."""
+    def count_other_nucleotides(sequences: str | Iterable[str]) -> int:
+        """Number of nucleotides that become N without being N, in one sequence or several."""
         several = [sequences] if isinstance(sequences, str) else sequences
-        return sum(map(count_other_letters, several))
+        return sum(map(count_other_nucleotides, several))
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes nothing: the vocabulary is fixed."""
         return ()
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Joins letters without blanks."""
+        """Joins nucleotides without blanks."""
         return "".join(tokens)
 
     def _tokenize(self, text: str, **kwargs: Any) -> list[str]:

@@ -7,7 +7,7 @@ from crocuta.data.encoding import decode
 from crocuta.data.genome import Genome, unknown_contig
 from crocuta.errors import InputError
 
-# Names of the columns, in small letters. `chr_no` counts chromosomes from 0, as published.
+# Names of the columns, in lower case. `chr_no` counts chromosomes from 0, as published.
 COORDINATES = {
     "chromosome": {"chrom", "chromosome", "chr", "#chrom", "chr_no"},
     "start": {"start", "chromstart"},

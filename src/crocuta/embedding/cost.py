@@ -22,7 +22,7 @@ class EmbeddingCost(NamedTuple):
     """What is read (sequences, nucleotides of all and of the longest), its cost in one process, and the file in MB."""
 
     sequences: int
-    letters: int
+    nucleotides: int
     longest: int
     cost: Cost
     file_mb: float
@@ -67,8 +67,8 @@ def estimate(
 def measure(embedder: Embedder, length: int, count: int) -> tuple[float, float]:
     """Seconds and bytes for each nucleotide of a batch of random sequences."""
     generator = np.random.default_rng(0)
-    letters = [VOCABULARY[letter] for letter in "ACGT"]
-    ids = [generator.choice(letters, length).astype(np.uint8) for _ in range(count)]
+    nucleotides = [VOCABULARY[nucleotide] for nucleotide in "ACGT"]
+    ids = [generator.choice(nucleotides, length).astype(np.uint8) for _ in range(count)]
     embedder(ids[:1])
     with PeakMemory(embedder.model.device) as memory:
         start = time.perf_counter()

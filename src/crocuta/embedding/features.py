@@ -29,7 +29,7 @@ class Embedder:
             numbers count from the end. `"head"`: what the classifier's last layer reads, pooled by the model itself.
             Models that do not show their layers (CNN, HCNN, Transformer) have -1, what they pool, and `"head"`.
         pool: "mean" (of points: the centroid), "max" (of points: of the space coordinates), "last", or "none":
-            one row for each nucleotide. Mean, max and last take in the [SEP] that HyenaDNA reads after the letters.
+            one row for each nucleotide. Mean, max and last take in the [SEP] that HyenaDNA reads after the nucleotides.
 
     `dimension` is the number of coordinates; `manifold` is Euclidean or Lorentz (time coordinate first).
 
@@ -45,8 +45,8 @@ class Embedder:
         self.model, self.layer, self.pool = model.eval(), layer, pool
         place = getattr(model, "score" if layer == HEAD else "pool", None)
         self.manifold = manifold_of(place)
-        letters = np.array([VOCABULARY[letter] for letter in "ACGT"], np.uint8)
-        self.dimension = self([letters])[0].shape[-1]
+        nucleotides = np.array([VOCABULARY[nucleotide] for nucleotide in "ACGT"], np.uint8)
+        self.dimension = self([nucleotides])[0].shape[-1]
 
     @torch.inference_mode()
     def __call__(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -75,7 +75,7 @@ def describe_rows(obs: Any) -> Any:
 
 
 class Contents(NamedTuple):
-    """Rows and numbers of each; letters that were read as N, and in how many rows (0 where rows are letters)."""
+    """Rows and numbers of each; nucleotides read as N, and in how many rows (0 where rows are nucleotides)."""
 
     rows: int
     dimension: int

@@ -100,7 +100,7 @@ def probe(
 
 
 def frequent(texts: np.ndarray, least: int) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Labels with at least so many rows, in order; and the others with their counts, blank ones unnamed."""
+    """Labels with at least `least` rows, in order; and the others with their counts, blank ones unnamed."""
     names, counts = np.unique(texts, return_counts=True)
     found = {name: int(count) for name, count in zip(names.tolist(), counts, strict=True) if name}
     return sort_classes(n for n in found if found[n] >= least), {n: c for n, c in found.items() if c < least}
@@ -109,7 +109,7 @@ def frequent(texts: np.ndarray, least: int) -> tuple[tuple[str, ...], dict[str, 
 def predict_fold(
     x: np.ndarray, labels: np.ndarray, fold: np.ndarray, test: int, folds: int, classes: int
 ) -> np.ndarray:
-    """Probabilities (rows of the fold, classes), learnt from the other folds; the next one chooses how strictly."""
+    """Probabilities (rows of the fold, classes), learned from the other folds; the next one chooses how strictly."""
     valid = (test + 1) % folds
     inner, chooser, outer = (fold != test) & (fold != valid), fold == valid, fold != test
     values = [

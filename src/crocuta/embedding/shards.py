@@ -32,7 +32,7 @@ from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.runs.workers import pool
 
 SHARD_SEQUENCES = 4096
-SHARD_LETTERS = 1 << 22
+SHARD_NUCLEOTIDES = 1 << 22
 SHARD_ROWS = 1 << 18  # where each nucleotide is a row
 TOKENS_PER_BATCH = 1 << 16
 LARGEST_BATCH = 128
@@ -210,14 +210,14 @@ def describe(embedder: Embedder) -> dict[str, Any]:
 
 def shards(pieces: Iterable[Piece], unpooled: bool = False) -> Iterator[Shard]:
     """Pieces in groups that depend on nothing but their order and lengths."""
-    most = SHARD_ROWS if unpooled else SHARD_LETTERS
-    number, group, letters = 0, [], 0
+    most = SHARD_ROWS if unpooled else SHARD_NUCLEOTIDES
+    number, group, nucleotides = 0, [], 0
     for piece in pieces:
-        if group and (len(group) == SHARD_SEQUENCES or letters + piece.length > most):
+        if group and (len(group) == SHARD_SEQUENCES or nucleotides + piece.length > most):
             yield Shard(number, group)
-            number, group, letters = number + 1, [], 0
+            number, group, nucleotides = number + 1, [], 0
         group.append(piece)
-        letters += piece.length
+        nucleotides += piece.length
     if group:
         yield Shard(number, group)
 

@@ -28,7 +28,7 @@ def probe(
     seed: Annotated[int, typer.Option(min=0, help="Of the division into folds.")] = 0,
     overwrite: OVERWRITE = False,
 ) -> None:
-    """Tell how much embeddings know of a label: cross-validated logistic regression, macro F1.
+    """Evaluate embeddings by a linear probe: cross-validated logistic regression on a label, macro F1.
 
     Examples:
 

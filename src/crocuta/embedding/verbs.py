@@ -157,7 +157,7 @@ def show_contents(output: Path) -> None:
     found = read_contents(output)
     if found.rows_with_unknown:
         console.print(
-            f"Letters that are N, or were read as N: {found.unknown_letters:,}, in {found.rows_with_unknown:,} rows"
+            f"Nucleotides that are N, or were read as N: {found.unknown_letters:,}, in {found.rows_with_unknown:,} rows"
             " (column unknown_letters)."
         )
     console.print(wrote(f"{found.rows:,} rows of {found.dimension:,} numbers", output))
@@ -169,7 +169,7 @@ def show_cost(source: Source, request: dict[str, Any], device: str, options: dic
 
     found = estimate(make_embedder(request, device), source.pieces(), **options)
     console.print(
-        f"{found.sequences:,} sequences, {found.letters:,} nucleotides, the longest {found.longest:,}: in one process"
+        f"{found.sequences:,} sequences, {found.nucleotides:,} nucleotides, longest {found.longest:,}: in one process"
         f" {found.cost.sentence()}, and a file of {found.file_mb:,.1f} MB."
     )
     found.cost.check("give a smaller `batch_size`, or shorter windows by `window`")

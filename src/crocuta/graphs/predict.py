@@ -44,9 +44,9 @@ def predict_graph(
     asked = GraphRun.read(run.config)
     if (pairs is None) != (asked.task == "nc"):
         raise InputError(
-            f"{run.path}: its models tell the classes of all nodes; leave out `pairs`"
+            f"{run.path}: its models predict the classes of all nodes; leave out `pairs`"
             if asked.task == "nc"
-            else f"{run.path}: its models tell {COLUMNS[asked.task]} of pairs of nodes; give a file of `pairs`"
+            else f"{run.path}: its models predict {COLUMNS[asked.task]} of pairs of nodes; give a file of `pairs`"
         )
     wanted = None if pairs is None else torch.from_numpy(read_pairs(pairs, graph))
     mean, sd = mean_and_sd(_answers(run, asked, graph, wanted, choose_device(device), progress))

@@ -123,7 +123,7 @@ def predict(
     run: Annotated[Path, typer.Argument(help="Run folder that `crocuta lab graph train` made.")],
     pairs: Annotated[
         Path | None,
-        typer.Argument(help="Two names of nodes on each line; not for runs that tell classes of nodes."),
+        typer.Argument(help="Two names of nodes on each line; not for runs that predict classes of nodes."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Table to write.")] = Path("links.tsv"),
     data: Annotated[Path | None, typer.Option(help="The graph of the run, if it lies elsewhere now.")] = None,

@@ -197,9 +197,9 @@ class HyenaInContextForSequenceClassification(PromptedClassifier):
         """Token ids (P,) of the examples with their labels."""
         parts = [self.examples.new_empty(0)]
         for label, row in self.shown().tolist():
-            letters = self.examples[label, row]
-            answer = letters.new_tensor([SEPARATOR, self.readout.tokens[label], SEPARATOR])
-            parts += [letters[letters != PADDING], answer]
+            nucleotides = self.examples[label, row]
+            answer = nucleotides.new_tensor([SEPARATOR, self.readout.tokens[label], SEPARATOR])
+            parts += [nucleotides[nucleotides != PADDING], answer]
         return torch.cat(parts).long()
 
     def prompt_embeddings(self) -> Tensor:

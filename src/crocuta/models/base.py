@@ -165,7 +165,7 @@ class Ensemble:
         )
 
     def predict(self, sequences: Sequence[str], batch_size: int = 128) -> Predictions:
-        """Classes of DNA strings, upper or lower case; letters other than ACGT are read as N.
+        """Classes of DNA strings, upper or lower case; nucleotides other than ACGT are read as N.
 
         Raises:
             InputError: a sequence is longer than a model reads.

@@ -71,7 +71,7 @@ class LinearBaseline(SequenceClassifier):
 
 
 class KmerForSequenceClassification(LinearBaseline):
-    """Logistic regression on k-mer counts; k-mers with a letter other than ACGT are left out."""
+    """Logistic regression on k-mer counts; k-mers with a nucleotide other than ACGT are left out."""
 
     config_class = KmerConfig
 
@@ -118,7 +118,7 @@ class MajorityForSequenceClassification(LinearBaseline):
 
 
 def count_kmers(input_ids: Tensor, attention_mask: Tensor, longest: int) -> Tensor:
-    """Counts (B, 4 + 16 + ... + 4^longest) of the k-mers of token ids (B, L) that hold no letter but ACGT."""
+    """Counts (B, 4 + 16 + ... + 4^longest) of the k-mers of token ids (B, L) that hold no nucleotide but ACGT."""
     digit = input_ids - VOCABULARY["A"]
     valid = (digit >= 0) & (digit < 4) & (attention_mask != 0)
     blocks, code, whole = [], torch.zeros_like(digit), torch.ones_like(valid)

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on k-mer counts, as tensors: saved, loaded and judged in the same way as a network.
+"""Gradient-boosted trees on k-mer counts, as tensors: saved, loaded and evaluated in the same way as a network.
 
 `crocuta.classification.boosted` grows them with scikit-learn; here they only answer.
 """

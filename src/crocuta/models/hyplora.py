@@ -141,7 +141,7 @@ class HypLoraLorentzLayer(HypLoraLayer):
 
 
 NOT_LINEAR = (
-    "HypLoRA cannot be merged: its update is not linear in its input, so no weight equals it. Keep the adapter beside"
+    "HypLoRA cannot be merged: its update is not linear in its input, so no weight equals it. Keep the adapter next to"
     " the model (save_pretrained saves it, PeftModel.from_pretrained loads it), take it off with unload(), or train"
     " peft's LoRA, which merges"
 )

@@ -223,7 +223,7 @@ class LorentzTransformerWithHead(LorentzTransformerPreTrainedModel):
 
 
 class LorentzTransformerForMaskedLM(LorentzTransformerWithHead):
-    """Foretells tokens that are hidden from what stands on both sides.
+    """Predicts tokens that are hidden from what stands on both sides.
 
     >>> model = LorentzTransformerForMaskedLM(LorentzTransformerConfig(d_model=16, n_layer=1))
     >>> model(torch.randint(7, 11, (2, 30))).logits.shape
@@ -247,7 +247,7 @@ class LorentzTransformerForMaskedLM(LorentzTransformerWithHead):
 
 
 class LorentzTransformerForCausalLM(LorentzTransformerWithHead, GenerationMixin):
-    """Foretells the next token; `generate` is transformers', with a cache of lifted keys and values.
+    """Predicts the next token; `generate` is transformers', with a cache of lifted keys and values.
 
     >>> model = LorentzTransformerForCausalLM(LorentzTransformerConfig(d_model=16, n_layer=1))
     >>> model.generate(torch.tensor([[7, 8, 9, 10]]), max_new_tokens=6, do_sample=True).shape

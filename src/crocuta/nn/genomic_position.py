@@ -73,7 +73,7 @@ class RotaryPosition(SinusoidalPosition):
 
 
 class FourierPosition(PositionEncoding):
-    """A learnt linear map of sines and cosines with wavelengths from 2 bp to the longest chromosome, in equal ratios.
+    """A learned linear map of sines and cosines with wavelengths from 2 bp to the longest chromosome, in equal ratios.
 
     (Tancik et al. 2020, arXiv 2006.10739; Li et al. 2021, arXiv 2106.02795.)
     """
@@ -123,7 +123,7 @@ class Bins(nn.Module):
 
 
 class LearnedPosition(PositionEncoding):
-    """One learnt vector for every bin of `alpha` bp."""
+    """One learned vector for every bin of `alpha` bp."""
 
     def __init__(self, width: int, lengths: Sequence[int], alpha: int = 1_000):
         super().__init__()
@@ -154,8 +154,8 @@ class FactorisedPosition(PositionEncoding):
 class HashedGridPosition(PositionEncoding):
     """Cells of 10 bp to 1 Mb at once, each size in a table of bounded length, by hash where it would not fit.
 
-    (Mueller et al. 2022, arXiv 2201.05989, in one dimension.) Near sites share the coarse cells, so that what is learnt
-    at one helps its neighbours, and memory does not grow with the genome.
+    (Mueller et al. 2022, arXiv 2201.05989, in one dimension.) Near sites share the coarse cells, so that what is
+    learned at one helps its neighbours, and memory does not grow with the genome.
     """
 
     def __init__(self, width: int, rank: int = 8, rows: int = 1 << 18, grid: Sequence[int] = GRID):

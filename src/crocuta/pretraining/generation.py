@@ -6,7 +6,7 @@ from os import PathLike
 import torch
 from transformers import PreTrainedModel
 
-from crocuta.data.encoding import LETTERS, decode
+from crocuta.data.encoding import NUCLEOTIDES, decode
 from crocuta.data.records import Record
 from crocuta.errors import InputError
 from crocuta.files import replacing
@@ -14,7 +14,7 @@ from crocuta.models.hyena.generation import check_room, stream_tokens
 from crocuta.pretraining.generation_cost import check_memory, estimate_memory
 from crocuta.runs.progress import SILENT, Progress
 
-LINE = 80  # letters of a line of FASTA
+LINE = 80  # nucleotides of a line of FASTA
 
 
 def write_continuations(
@@ -26,7 +26,7 @@ def write_continuations(
     samples: int = 1,
     temperature: float = 1.0,
     top_k: int | None = None,
-    letters: str = "ACGT",
+    nucleotides: str = "ACGT",
     seed: int = 0,
     with_prompt: bool = False,
     progress: Progress = SILENT,
@@ -41,7 +41,7 @@ def write_continuations(
             not suffice.
     """
     prompts = list(prompts)
-    check_options(temperature, top_k, letters)
+    check_options(temperature, top_k, nucleotides)
     check_prompts(model, prompts, length)
     check_memory(estimate_memory(model, [len(prompt.sequence) for prompt in prompts], length, samples))
     total = samples * len(prompts) * length
@@ -49,7 +49,7 @@ def write_continuations(
         for i, prompt in enumerate(prompts):
             tokens = stream_tokens(
                 model, [prompt.sequence] * samples, length, temperature=temperature, top_k=top_k,
-                letters=letters, seed=seed + i,
+                nucleotides=nucleotides, seed=seed + i,
             )  # fmt: skip
             drawn = []
             for ids in tokens:
@@ -74,11 +74,11 @@ def check_prompts(model: PreTrainedModel, prompts: Sequence[Record], length: int
             raise InputError(f"{prompt.name}: {error}; shorten the prompt or lower `length`") from error
 
 
-def check_options(temperature: float, top_k: int | None, letters: str) -> None:
+def check_options(temperature: float, top_k: int | None, nucleotides: str) -> None:
     """Raises InputError for an option of sampling that is out of range."""
     if temperature < 0:
-        raise InputError(f"`temperature` {temperature:g}: expected 0 (the likeliest nucleotide) or more")
+        raise InputError(f"`temperature` {temperature:g}: expected 0 (the most probable nucleotide) or more")
     if top_k is not None and top_k < 1:
         raise InputError(f"`top_k` {top_k}: expected 1 or more")
-    if not letters or set(letters) - set(LETTERS):
-        raise InputError(f"`letters` {letters}: expected some of {LETTERS}")
+    if not nucleotides or set(nucleotides) - set(NUCLEOTIDES):
+        raise InputError(f"`nucleotides` {nucleotides}: expected some of {NUCLEOTIDES}")

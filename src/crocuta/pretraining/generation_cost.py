@@ -33,8 +33,8 @@ def estimate_memory(model: PreTrainedModel, prompts: Sequence[int], length: int,
 
 def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int) -> Cost:
     """The same with the time, from the continuation of a short prompt: a token costs nearly the same anywhere."""
-    letters, tokens = min(max(prompts), TRIAL_PROMPT), min(length, TRIAL_TOKENS)
-    ids = torch.full((samples, letters), VOCABULARY["A"], device=model.device)
+    nucleotides, tokens = min(max(prompts), TRIAL_PROMPT), min(length, TRIAL_TOKENS)
+    ids = torch.full((samples, nucleotides), VOCABULARY["A"], device=model.device)
     HyenaStream(model, ids, tokens)
     start = time.perf_counter()
     stream = HyenaStream(model, ids, tokens)
@@ -42,7 +42,7 @@ def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, sample
     for _ in range(tokens):
         stream.step(ids[:, 0])
     stepped = time.perf_counter()
-    seconds = (read - start) / letters * sum(prompts) + (stepped - read) / tokens * length * len(prompts)
+    seconds = (read - start) / nucleotides * sum(prompts) + (stepped - read) / tokens * length * len(prompts)
     return estimate_memory(model, prompts, length, samples)._replace(seconds=seconds)
 
 

@@ -90,8 +90,8 @@ def make_plan(
         )
     batch = max(1, tokens_per_step // length)
     stages = []
-    for i, letters in enumerate(lengths):
+    for i, nucleotides in enumerate(lengths):
         last = i == len(warm_up)
-        windows = max(1, tokens_per_step // letters) if keep == "tokens" else batch
-        stages.append(Stage(letters, windows, i * each, steps - i * each if last else each))
+        windows = max(1, tokens_per_step // nucleotides) if keep == "tokens" else batch
+        stages.append(Stage(nucleotides, windows, i * each, steps - i * each if last else each))
     return Plan(tuple(stages))

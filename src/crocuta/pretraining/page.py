@@ -26,7 +26,7 @@ class PretrainingRun(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Validation perplexities of one training against nucleotides learnt from (or seconds)."""
+    """Validation perplexities of one training against nucleotides learned from (or seconds)."""
 
     label: str
     x: Sequence[float]
@@ -115,14 +115,14 @@ def _facts(run: PretrainingRun) -> list[tuple[str, str]]:
     part = "test" if "test" in metrics else "valid"
     return [
         (f"{PARTS[part]} perplexity", f"{metrics[part]['perplexity']:.4f}"),
-        ("nucleotides learnt from", f"{metrics['tokens']:,}"),
+        ("nucleotides learned from", f"{metrics['tokens']:,}"),
         ("parameters", f"{metrics['parameters']:,}"),
         ("nucleotides a second", f"{metrics['tokens_per_second']:,.0f}"),
     ]
 
 
 def curve(run: PretrainingRun) -> Figure:
-    """Training and validation perplexity against nucleotides learnt from, with the stages and a Markov model."""
+    """Training and validation perplexity against nucleotides learned from, with the stages and a Markov model."""
     from math import exp
 
     figure, axes = canvas(3.2)
@@ -147,7 +147,7 @@ def curve(run: PretrainingRun) -> Figure:
         if previous and moment["length"] != previous["length"]:
             axes.axvline(previous["tokens"] / 1e6, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
         previous = moment
-    axes.set(xlabel="million nucleotides learnt from", ylabel="perplexity", ylim=(None, 4.05))
+    axes.set(xlabel="million nucleotides learned from", ylabel="perplexity", ylim=(None, 4.05))
     axes.legend()
     return figure
 

@@ -12,9 +12,9 @@ from crocuta.runs.loop import Course
 class Pretraining:
     """AdamW, linear warm-up and a cosine to a tenth of the learning rate; lengths: `crocuta.pretraining.lengths`.
 
-    `tokens_per_step` nucleotides are learnt from together, by all processes, in portions of up to `tokens_at_once` (at
+    `tokens_per_step` nucleotides are learned from together, by all processes, in portions of up to `tokens_at_once` (at
     least one window) that set the memory. `learning_rate_warm_up` is a share of the steps. There are `evaluations`
-    evaluations: each while training reads at most `valid_letters` nucleotides, together no more than are learnt from;
+    evaluations: each while training reads at most `valid_letters` nucleotides, together no more than are learned from;
     the last reads all.
     """
 
@@ -68,7 +68,7 @@ class Pretraining:
         return min(self.valid_letters, max(self.plan.tokens // self.evaluations, self.length))
 
     def evaluated_letters(self, valid: int, test: int) -> int:
-        """Nucleotides that all evaluations read together, where so many are held out."""
+        """Nucleotides that all evaluations read together, where that many are held out."""
         return (self.evaluations - 1) * min(self.letters_per_validation, valid) + valid + test
 
 

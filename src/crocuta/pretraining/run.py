@@ -17,7 +17,7 @@ from crocuta.pretraining.recipe import Pretraining
 from crocuta.pretraining.training import pretrain
 from crocuta.runs.manifest import Inputs
 
-LEAST_STEPS = 5_000  # a small genome is learnt in smaller steps, so that there are about as many
+LEAST_STEPS = 5_000  # a small genome is learned in smaller steps, so that there are about as many
 SMALLEST_STEP, LARGEST_STEP = 1 << 13, 1 << 18
 
 
@@ -32,7 +32,7 @@ def run_pretraining(
     markov_order: int = 8,
     **options: Any,
 ) -> dict[str, Any]:
-    """Pretrains a HyenaDNA, with Markov models beside it; see `crocuta.pretraining.training.pretrain`.
+    """Pretrains a HyenaDNA, and Markov models to compare it with; see `crocuta.pretraining.training.pretrain`.
 
     Args:
         model: a configuration (new weights drawn from the recipe's seed), or the folder of a model to go on with.
@@ -82,8 +82,8 @@ def cost(
     return estimate(build(model, recipe), recipe, evaluated=recipe.evaluated_letters(valid, test))
 
 
-def step_size(letters: int, epochs: float, length: int) -> int:
+def step_size(nucleotides: int, epochs: float, length: int) -> int:
     """Nucleotides of a step: a power of two that leaves about 5,000 steps, 2^13 to 2^18, at least a window."""
-    wanted = max(letters * epochs / LEAST_STEPS, 1)
+    wanted = max(nucleotides * epochs / LEAST_STEPS, 1)
     power = 1 << max(int(wanted).bit_length() - 1, 0)
     return max(min(max(power, SMALLEST_STEP), LARGEST_STEP), length)

@@ -161,9 +161,9 @@ class NextNucleotide(Learner):
         return Score((-found.loss,), values, f"validation perplexity {found.perplexity:.4f}")
 
     @torch.no_grad()
-    def perplexity(self, model: Any, part: str, letters: int | None = None) -> Perplexity:
-        """On a part of the genome (about `letters` of it), in windows of the final length side by side."""
-        windows = thinned(tiles(self.regions[part], self.recipe.length), letters)
+    def perplexity(self, model: Any, part: str, nucleotides: int | None = None) -> Perplexity:
+        """On a part of the genome (about `nucleotides` of it), in windows of the final length side by side."""
+        windows = thinned(tiles(self.regions[part], self.recipe.length), nucleotides)
         team, device = PartialState(), next(model.parameters()).device
         total = torch.zeros(2, dtype=torch.float64)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):

@@ -26,9 +26,9 @@ def generate(
         float, typer.Option(help="0: always the most probable nucleotide; 1: as the model predicts.")
     ] = 1.0,
     top_k: Annotated[
-        int | None, typer.Option(help="Draw among this many of the likeliest nucleotides.")
+        int | None, typer.Option(help="Draw among this many of the most probable nucleotides.")
     ] = None,
-    letters: Annotated[str, typer.Option("--nucleotides", help="Nucleotides to draw from.")] = "ACGT",
+    nucleotides: Annotated[str, typer.Option("--nucleotides", help="Nucleotides to draw from.")] = "ACGT",
     with_prompt: Annotated[
         bool, typer.Option("--with-prompt", help="Write prompts before continuations.")
     ] = False,
@@ -49,7 +49,7 @@ def generate(
     `crocuta generate pretrained/ --prompt-file genes.fa --length 500 --samples 20 --temperature 0.8 -o out.fa`
     """
     prepare()
-    from crocuta.data.records import Record, check_letters, read_records
+    from crocuta.data.records import Record, check_nucleotides, read_records
     from crocuta.models.hyena import HyenaForCausalLM
     from crocuta.pretraining.generation import write_continuations
     from crocuta.runs.device import choose_device
@@ -61,7 +61,7 @@ def generate(
     if (prompt is None) == (prompt_file is None):
         raise InputError("give either `prompt` with nucleotides or `prompt_file` with a file of sequences")
     if prompt:
-        check_letters(prompt, Path("--prompt"), 1)
+        check_nucleotides(prompt, Path("--prompt"), 1)
     prompts = list(read_records(prompt_file)) if prompt_file else [Record("prompt", prompt or "")]
     generator = load(model)
     if not isinstance(generator, HyenaForCausalLM):
@@ -75,7 +75,7 @@ def generate(
     with shown(console) as progress:
         count = write_continuations(
             generator, prompts, output, length, samples=samples, temperature=temperature, top_k=top_k,
-            letters=letters, seed=seed, with_prompt=with_prompt, progress=progress,
+            nucleotides=nucleotides, seed=seed, with_prompt=with_prompt, progress=progress,
         )  # fmt: skip
     console.print(wrote(f"{count:,} sequences of {length:,} new nucleotides", output))
 

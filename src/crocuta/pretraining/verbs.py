@@ -76,7 +76,7 @@ def pretrain(
     both_strands: Annotated[bool, typer.Option(help="Turn windows to their reverse complement.")] = True,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     markov_order: Annotated[
-        int, typer.Option(min=-1, max=12, help="Highest order of the Markov models beside it; -1: none.")
+        int, typer.Option(min=-1, max=12, help="Also fit Markov models, up to this order; -1: none.")
     ] = 8,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Draws new weights, windows and dropout.")] = 0,
@@ -107,9 +107,9 @@ def pretrain(
     read = Genome(genome, cache, keep=not dry_run)
     parts = partition(read, read_bed(bed) if bed else None, valid=valid_contigs or (), test=hold_out or ())
     length = length or _default_length(size, model)
-    letters = int(parts["train"].lengths.sum())
+    nucleotides = int(parts["train"].lengths.sum())
     recipe = _recipe(
-        letters, epochs, steps, tokens_per_step,
+        nucleotides, epochs, steps, tokens_per_step,
         length=length, warm_up=_lengths(warm_up), warm_up_share=warm_up_share, keep=keep,
         tokens_at_once=tokens_at_once, learning_rate=learning_rate,
         filter_learning_rate=filter_learning_rate, weight_decay=weight_decay,
@@ -155,7 +155,7 @@ def _config(size: str, length: int, dropout: float, spread: float | None):
     return HyenaConfig(**sizes, embed_dropout=dropout, initializer_range=spread or SCRATCH_INITIALIZER)
 
 
-def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, **settings: Any):
+def _recipe(nucleotides: int, epochs: float, steps: int | None, tokens: int | None, **settings: Any):
     from crocuta.pretraining.recipe import Pretraining
     from crocuta.pretraining.run import step_size
     from crocuta.runs.device import choose_device, has_fast_bfloat16
@@ -168,8 +168,8 @@ def _recipe(letters: int, epochs: float, steps: int | None, tokens: int | None, 
         raise InputError(f"`precision` {settings['precision']}: expected auto, {', '.join(PRECISIONS)}")
     if settings["filter_learning_rate"] is None:
         settings["filter_learning_rate"] = settings["learning_rate"] * min(1.0, 1024 / settings["length"])
-    tokens = tokens or step_size(letters, epochs, settings["length"])
-    steps = steps or max(1, round(letters * epochs / tokens))
+    tokens = tokens or step_size(nucleotides, epochs, settings["length"])
+    steps = steps or max(1, round(nucleotides * epochs / tokens))
     return Pretraining(steps=steps, tokens_per_step=tokens, **settings)
 
 
@@ -201,7 +201,7 @@ def _run(genome, parts, learner, recipe, output: Path, options: dict[str, Any], 
 
     main = processes(recipe.device).is_main_process
     if main and genome.others:
-        console.print(f"{genome.others:,} letters other than ACGTN were read as N.")
+        console.print(f"{genome.others:,} nucleotides other than ACGTN were read as N.")
     try:
         with shown(console) if main else SILENT as progress:
             run_pretraining(genome, parts, learner, recipe, output, progress=progress, **options)

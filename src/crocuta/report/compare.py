@@ -39,7 +39,7 @@ def across(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def same_test(first: Run, second: Run) -> np.ndarray | None:
-    """Rows of `second` in the order of `first`, or None unless both judged the same sequences and labels."""
+    """Rows of `second` in the order of `first`, or None unless both were evaluated on the same sequences and labels."""
     if first.classes != second.classes or first.labels.shape != second.labels.shape:
         return None
     if first.names == second.names:

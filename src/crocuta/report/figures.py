@@ -139,7 +139,7 @@ def reliability_curves(run: Run) -> Figure:
 
 
 def learning_curves(run: Run, model: str) -> Figure | None:
-    """Loss and headline metric by epoch, one thin line per seed; None where nothing was learnt by epochs."""
+    """Loss and headline metric by epoch, one thin line per seed; None where nothing was learned by epochs."""
     histories = [seed.get("history") or [] for seed in run.models[model]["seeds"]]
     if not any("train_loss" in epoch for history in histories for epoch in history):
         return None
@@ -159,7 +159,7 @@ def learning_curves(run: Run, model: str) -> Figure | None:
 
 
 def curvature_curves(run: Run, model: str) -> Figure | None:
-    """Curvature c of each manifold by epoch, one thin line per seed; None where no curvature is learnt."""
+    """Curvature c of each manifold by epoch, one thin line per seed; None where no curvature is learned."""
     histories = [seed.get("history") or [] for seed in run.models[model]["seeds"]]
     names = dict.fromkeys(key for history in histories for epoch in history for key in epoch)
     names = [key for key in names if key.startswith("curvature.")]

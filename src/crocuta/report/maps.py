@@ -28,7 +28,7 @@ from crocuta.report.rendering import render
 from crocuta.report.style import GRID, INK, MUTED, WIDTH, colour, marker, styled
 
 MOST_CLASSES = 12  # with a colour and a marker of their own; the rarest beyond become one grey class
-FEW_NUMBERS = 8  # up to so many different whole numbers are taken for classes
+FEW_NUMBERS = 8  # at most this many different whole numbers are taken for classes
 SCALE = "viridis"
 RINGS = (0.5, 1, 2, 3, 4)
 SUFFIXES = (".png", ".svg", ".html")

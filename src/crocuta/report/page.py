@@ -130,7 +130,7 @@ def _lengths(run: Run) -> str | None:
     if len(occupied) != 1:
         return None
     low, high = lengths["edges"][(only := occupied.pop())], lengths["edges"][only + 1]
-    return f"All sequences have {low:,} to {high - 1:,} nucleotides: length cannot tell the classes apart."
+    return f"All sequences have {low:,} to {high - 1:,} nucleotides: length cannot distinguish the classes."
 
 
 def _embed(made: list[Picture], folder: Path, prefix: str) -> list[dict[str, Any]]:

@@ -48,7 +48,9 @@ def scores_picture(runs: Sequence[Run], pairs: Sequence[dict[str, Any]]) -> list
         caption = (
             "Both models answered the same test sequences. A bar right of the dashed line: the first model is"
         )
-        caption += " better; left of it: the second; a bar that crosses the line: this test set cannot tell."
+        caption += (
+            " better; left of it: the second; a bar that crosses the line: this test set cannot decide."
+        )
         plot = figures.forest(rows, f"difference in {TITLES[metric]}", zero=True)
         found.append(Picture("differences", "Differences between models", caption, plot))
     return found
@@ -117,14 +119,14 @@ def training_pictures(run: Run) -> list[Picture]:
     for name in run.models:
         title = run.title(name)
         if (figure := figures.learning_curves(run, name)) is not None:
-            found.append(Picture(f"learning-{name}", f"How {title} learnt", caption, figure))
+            found.append(Picture(f"learning-{name}", f"How {title} learned", caption, figure))
         if (figure := figures.curvature_curves(run, name)) is not None:
             found.append(Picture(f"curvature-{name}", f"How {title}'s space bent", curved, figure))
     return found
 
 
 def data_pictures(run: Run) -> list[Picture]:
-    """Length by class: classes that differ in length can be told apart without reading a letter."""
+    """Length by class: classes that differ in length can be distinguished without reading a nucleotide."""
     figure = figures.lengths(run)
     if figure is None:
         return []

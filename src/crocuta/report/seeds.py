@@ -1,4 +1,4 @@
-"""The page of a run over seeds, of a graph or of images: what was asked, its scores, and how it was learnt."""
+"""The page of a run over seeds, of a graph or of images: what was asked, its scores, and how it was learned."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
@@ -104,7 +104,7 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _figures(fits: Sequence[Mapping[str, Any]], headline: str) -> Iterator[tuple[str, str, str, Figure]]:
-    """Learning curves and, where they are learnt, curvatures; runs of graphs by 0.1.0 kept neither."""
+    """Learning curves and, where they are learned, curvatures; runs of graphs by 0.1.0 kept neither."""
     histories = [fit.get("history") or [] for fit in fits]
     if not any(histories):
         return
@@ -124,11 +124,11 @@ def _figures(fits: Sequence[Mapping[str, Any]], headline: str) -> Iterator[tuple
         "Above the loss of training, below the score on validation; dots: the epoch whose weights were kept.", figure,
     )  # fmt: skip
     names = dict.fromkeys(key for history in histories for entry in history for key in entry)
-    learnt = [name for name in names if name.startswith("curvature.")]
-    if learnt:
-        figure = Figure(figsize=(WIDTH, 1.0 + 1.5 * len(learnt)), layout="constrained")
-        panels = figure.subplots(len(learnt), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, name in zip(panels, learnt, strict=True):
+    learned = [name for name in names if name.startswith("curvature.")]
+    if learned:
+        figure = Figure(figsize=(WIDTH, 1.0 + 1.5 * len(learned)), layout="constrained")
+        panels = figure.subplots(len(learned), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, name in zip(panels, learned, strict=True):
             _draw(axes, histories, name)
             axes.set_title(shortened(name.removeprefix("curvature."), 40), fontsize=9, loc="left")
             axes.set(ylabel="c")

@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers can tell apart, text that fits a phone, light and dark.
+"""How figures look: colours that colour-blind readers can distinguish, text that fits a phone, light and dark.
 
 Figures are drawn once. Beside the report they are saved on white; inside it, their colours become CSS
 variables, so that the page's light or dark theme reaches into them.

@@ -85,7 +85,7 @@ def verdict(pair: dict[str, Any]) -> str:
         return text + "the lead would hold on most test sets of this kind."
     if pair["high"] < 0:
         return text + "the comparison would win on most test sets of this kind."
-    return text + "too small to tell the two apart on this test set."
+    return text + "too small to distinguish the two on this test set."
 
 
 def rival_of(run: Run) -> str | None:
@@ -108,8 +108,8 @@ def methods(run: Run) -> list[str]:
     if baselines:
         trained.append(f"Baselines trained on the same sequences: {_listed(baselines)}.")
     metric = inline(run.metric)
-    judged = (
-        f"Models were judged on the test sequences only, by {metric} ({MEANINGS[run.metric]}). ± is the"
+    evaluated = (
+        f"Models were evaluated on the test sequences only, by {metric} ({MEANINGS[run.metric]}). ± is the"
         " standard deviation over training seeds; intervals are 95% percentile bootstrap intervals"
         f" ({run.metrics.get('resamples', 1000)} resamples of the test sequences, averaged over seeds)."
         " Paired differences use the same resamples for both models, with two-sided p-values that are not"
@@ -119,7 +119,7 @@ def methods(run: Run) -> list[str]:
     made = f"Computed with crocuta {manifest.get('crocuta', '?')}"
     made += "".join(f", {key} {manifest[key]}" for key in ("torch", "transformers") if key in manifest)
     made += f" and Python {manifest.get('python', '?')} on {manifest.get('device', 'an unnamed device')}."
-    return [first, " ".join(trained), f"{judged} {made}"]
+    return [first, " ".join(trained), f"{evaluated} {made}"]
 
 
 def citations(runs: list[Run]) -> list[str]:

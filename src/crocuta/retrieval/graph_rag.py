@@ -70,7 +70,7 @@ class GraphRAG(nn.Module):
     def generate(
         self, questions: str | Sequence[str], max_new_tokens: int = 24, batch_size: int = 64, **options: Any
     ) -> list[str]:
-        """An answer to each question, the likeliest token at each step; `options` go to the language model's
+        """An answer to each question, the most probable token at each step; `options` go to the language model's
         `generate` (`do_sample`, `num_beams` ...).
 
         Questions whose prompts are equally long go together, so that nothing is padded.
@@ -129,7 +129,7 @@ class GraphRAG(nn.Module):
 
 
 def greedy(model: Any, embedded: Tensor, length: int, end: int) -> Tensor:
-    """The likeliest tokens (B, up to `length`) after embeddings (B, T, width), by whole passes, for models that
+    """The most probable tokens (B, up to `length`) after embeddings (B, T, width), by whole passes, for models that
     transformers' `generate` does not know."""
     found: list[Tensor] = []
     ended = torch.zeros(len(embedded), dtype=torch.bool, device=embedded.device)

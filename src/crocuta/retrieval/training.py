@@ -43,7 +43,7 @@ class RagRecipe:
     seed: int = 0
 
     def course(self, questions: int, device: str = AUTO) -> Course:
-        """The training's course on so many questions; the last weights are kept."""
+        """The training's course on this many questions; the last weights are kept."""
         steps = self.epochs * math.ceil(questions / self.batch_size)
         return Course(
             steps, warm_up=0.05, floor=0.0, clip=self.clip, log_every=1, seed=self.seed, device=device

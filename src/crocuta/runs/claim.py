@@ -239,7 +239,7 @@ def _remove_leftovers(output: Path, folder: Path, record: str) -> None:
 
 def glob_escape(name: str) -> str:
     """A name as a pattern that means itself."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
 def _empty(folder: Path) -> None:

@@ -12,8 +12,10 @@ def console(stderr: bool = False) -> Console:
 
 
 def safe(text: object) -> str:
-    """A name from a user or a file for markup: brackets are letters, control characters are shown and not obeyed."""
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
+    """A name from a user or a file for markup: brackets are characters, control characters are shown and not obeyed."""
+    shown = "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in str(text)
+    )
     return escape(shown)
 
 

@@ -39,8 +39,8 @@ class Course:
         evaluate: steps after which the learner scores the model (0: before the first).
         keep_best: the training ends with the weights that scored best, of equals the first; False: with the last ones.
         patience: steps without a better score after which training stops; None: never.
-        log_every: steps between two moments that are told beside those of `evaluate`.
-        checkpoint_seconds: between two checkpoints; 0: one after every evaluation, and after every told step.
+        log_every: steps between two moments that are reported in addition to those of `evaluate`.
+        checkpoint_seconds: between two checkpoints; 0: one after every evaluation, and after every reported step.
         precision: "float32" or "bfloat16" (autocast).
         device: see `crocuta.runs.device.choose_device`.
         seed: draws what is random in a step.
@@ -92,7 +92,7 @@ class Learner:
 
 
 class Moment(NamedTuple):
-    """What is told after some steps: the mean loss since the last time; a score where the model was evaluated."""
+    """What is reported after some steps: the mean loss since the last time; a score where the model was evaluated."""
 
     step: int
     loss: float
@@ -157,7 +157,7 @@ def fit(
         learner: see `Learner`.
         course: see `Course`.
         folder: where checkpoints lie while the training goes on; one that is there is gone on from.
-        stage: is told steps and the last score.
+        stage: is shown steps and the last score.
         tell: hears moments, in the first process.
         keep: called when a checkpoint has been written.
         clipped: whose gradients count for, and are scaled by, `clip`; default all.
@@ -218,14 +218,14 @@ class _Training:
             at.seconds += time.perf_counter() - wall
             at.cpu_seconds += time.process_time() - cpu
             at.step += 1
-            told = at.step in evaluate or at.step == course.steps
-            told |= bool(course.log_every) and at.step % (course.log_every or 1) == 0
-            if told:
+            due_report = at.step in evaluate or at.step == course.steps
+            due_report |= bool(course.log_every) and at.step % (course.log_every or 1) == 0
+            if due_report:
                 self.say(torch.stack(losses).mean(), self.evaluate() if at.step in evaluate else None)
                 losses = []
             self.stage.update(at.step)
             due = time.monotonic() - saved >= course.checkpoint_seconds
-            if due and (told or course.checkpoint_seconds) and at.step < course.steps:
+            if due and (due_report or course.checkpoint_seconds) and at.step < course.steps:
                 self.save()
                 saved = time.monotonic()
 
@@ -336,5 +336,5 @@ class _Training:
 
 
 def epochs(epochs: int, steps: int, every: int = 1) -> range:
-    """The steps at which every `every`th epoch of so many steps ends, for `Course.evaluate`."""
+    """The steps at which every `every`th epoch of this many steps ends, for `Course.evaluate`."""
     return range(every * steps, epochs * steps + 1, every * steps)

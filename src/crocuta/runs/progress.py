@@ -18,7 +18,7 @@ from crocuta.runs.console import console as make_console
 from crocuta.runs.console import safe
 
 SECONDS_BETWEEN_LINES = 15.0
-LEAST_SHARE = 0.01  # of a work, done, before the time left is told: a start is slower than what follows
+LEAST_SHARE = 0.01  # of a work, done, before the time left is shown: a start is slower than what follows
 
 
 class Stage:
@@ -29,7 +29,7 @@ class Stage:
         self.done, self.note = 0.0, ""
 
     def advance(self, count: float = 1, note: str | None = None) -> None:
-        """So many more are done."""
+        """Counts that many more as done."""
         self.update(self.done + count, note=note)
 
     def update(self, done: float | None = None, total: float | None = None, note: str | None = None) -> None:
@@ -53,7 +53,7 @@ class Stage:
 
 
 class Part(Stage):
-    """One of the things that another stage counts, perhaps beside others: it moves the other by one in all."""
+    """One of the things that another stage counts, perhaps among others: it moves the other by one in all."""
 
     def __init__(self, name: str, whole: Stage):
         super().__init__(name)
@@ -156,13 +156,13 @@ class _Line(Stage):
     def __init__(self, console: Console, name: str, total: float | None, unit: str):
         super().__init__(name, total, unit)
         self.console, self.start = console, time.monotonic()
-        self.told = self.start
+        self.shown_at = self.start
 
     def show(self) -> None:
         now = time.monotonic()
-        if now - self.told < SECONDS_BETWEEN_LINES:
+        if now - self.shown_at < SECONDS_BETWEEN_LINES:
             return
-        self.told = now
+        self.shown_at = now
         left = ""
         if self.total and self.done >= LEAST_SHARE * self.total:
             left = f"about {duration((now - self.start) * (self.total / self.done - 1))} left"

@@ -50,7 +50,7 @@ class Trainings:
         raise NotImplementedError
 
     def about(self, fits: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """What metrics.json says beside the scores."""
+        """What metrics.json says in addition to the scores."""
         raise NotImplementedError
 
 
@@ -98,7 +98,7 @@ def learn(
     epoch: int = 1,
     **options: Any,
 ) -> dict[str, Any]:
-    """`crocuta.runs.loop.fit`, told in epochs of so many steps."""
+    """`crocuta.runs.loop.fit`, counted in epochs of this many steps."""
     fitted: Fitted = fit(model, optimizer, learner, course, **options)
     history = [{"epoch": entry["step"] // epoch, **entry} for entry in fitted.history]
     return {

@@ -41,7 +41,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-class Told(Stage):
+class Relayed(Stage):
     """A stage in a worker, which tells of it in a file; `heard` reads it in the process that started the worker."""
 
     def __init__(self, path: Path):
@@ -64,7 +64,7 @@ class Told(Stage):
 
 @contextmanager
 def heard(stages: Mapping[Path, Stage], keep: Callable[[], object]) -> Iterator[None]:
-    """Moves stages as workers tell of them (`Told`), while the block lasts."""
+    """Moves stages as workers tell of them (`Relayed`), while the block lasts."""
     ended = Event()
 
     def listen() -> None:
@@ -109,7 +109,9 @@ def begin_worker(threads: int) -> None:
 
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command that started us is told, and ends us
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the command that started us is interrupted too, and ends us
     follow_parent()
     torch.set_num_threads(threads)
 

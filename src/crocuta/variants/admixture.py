@@ -1,4 +1,4 @@
-"""Files of a simulated cohort: VCF, samples, genetic map, and the exact local ancestry of its admixed people."""
+"""Files of a simulated cohort: VCF, samples, genetic map, and the exact local ancestry of its admixed individuals."""
 
 import gzip
 import json
@@ -45,8 +45,8 @@ def write_chromosome(settings: Admixture, parts: Path, index: int) -> Chromosome
     sites = 0
     with open(_part(parts, index), "wb") as file:
         body = BgzfWriter(file)
-        for positions, letters, alleles in _biallelic(trees):
-            body.write(_lines(settings.chromosomes[index], positions, letters, alleles))
+        for positions, nucleotides, alleles in _biallelic(trees):
+            body.write(_lines(settings.chromosomes[index], positions, nucleotides, alleles))
             sites += len(positions)
         body.close()
     made = Chromosome(sites, _truth_rows(settings, index, trees))
@@ -76,31 +76,31 @@ def _part(parts: Path, index: int) -> Path:
 
 
 def _biallelic(trees: Any) -> Iterator[tuple[list[int], list[tuple[str, str]], np.ndarray]]:
-    """Batches of sites with two alleles: positions from 1, letters, alleles uint8 (sites, haplotypes)."""
-    positions, letters, alleles = [], [], []
+    """Batches of sites with two alleles: positions from 1, nucleotides, alleles uint8 (sites, haplotypes)."""
+    positions, nucleotides, alleles = [], [], []
     for variant in trees.variants():
         carried = np.bincount(variant.genotypes, minlength=len(variant.alleles))
         if carried[0] == 0 or np.count_nonzero(carried) != 2:
             continue
         alternative = int(carried[1:].argmax()) + 1
         positions.append(int(variant.site.position) + 1)
-        letters.append((variant.alleles[0], variant.alleles[alternative]))
+        nucleotides.append((variant.alleles[0], variant.alleles[alternative]))
         alleles.append((variant.genotypes == alternative).astype(np.uint8))
         if len(positions) == BATCH:
-            yield positions, letters, np.stack(alleles)
-            positions, letters, alleles = [], [], []
+            yield positions, nucleotides, np.stack(alleles)
+            positions, nucleotides, alleles = [], [], []
     if positions:
-        yield positions, letters, np.stack(alleles)
+        yield positions, nucleotides, np.stack(alleles)
 
 
-def _lines(name: str, positions: list[int], letters: list[tuple[str, str]], alleles: np.ndarray) -> bytes:
+def _lines(name: str, positions: list[int], nucleotides: list[tuple[str, str]], alleles: np.ndarray) -> bytes:
     """Lines of a VCF, with genotypes of four bytes: tab, allele, bar, allele."""
     cells = np.empty((len(alleles), alleles.shape[1] // 2, 4), np.uint8)
     cells[..., 0], cells[..., 2] = ord("\t"), ord("|")
     cells[..., 1::2] = alleles.reshape(len(alleles), -1, 2) + ord("0")
     heads = (
         f"{name}\t{position}\t.\t{ref}\t{alt}\t.\tPASS\t.\tGT".encode()
-        for position, (ref, alt) in zip(positions, letters, strict=True)
+        for position, (ref, alt) in zip(positions, nucleotides, strict=True)
     )
     return b"".join(b"%b%b\n" % (head, row.tobytes()) for head, row in zip(heads, cells, strict=True))
 
@@ -118,10 +118,10 @@ def _header(settings: Admixture) -> str:
 
 
 def _truth_rows(settings: Admixture, index: int, trees: Any) -> list[str]:
-    people, chromosome = settings.names, settings.chromosomes[index]
+    individuals, chromosome = settings.names, settings.chromosomes[index]
     rows = []
     for haplotype, start, end, population, generations in zip(*local_ancestry(trees), strict=True):
-        name = people[haplotype // 2][0]
+        name = individuals[haplotype // 2][0]
         rows.append(
             f"{name}\t{haplotype % 2}\t{chromosome}\t{start + 1}\t{end + 1}\t{POPULATIONS[population]}\t{generations}"
         )
@@ -137,9 +137,9 @@ def _map_rows(settings: Admixture) -> Iterator[str]:
 
 
 def _write_tables(folder: Path, settings: Admixture, truth: list[str]) -> None:
-    people = (f"{name}\t{pop}\t{GROUPS.get(pop, ADMIXED_GROUP)}\t{name}" for name, pop in settings.names)
+    individuals = (f"{name}\t{pop}\t{GROUPS.get(pop, ADMIXED_GROUP)}\t{name}" for name, pop in settings.names)
     with replacing(folder / SAMPLES) as file:
-        file.write("\n".join(["sample\tpop\tsuper_pop\tfamily", *people]) + "\n")
+        file.write("\n".join(["sample\tpop\tsuper_pop\tfamily", *individuals]) + "\n")
     with replacing(folder / MAP) as file:
         header = "Chromosome\tPosition(bp)\tRate(cM/Mb)\tMap(cM)"
         file.write("\n".join([header, *_map_rows(settings)]) + "\n")

@@ -72,7 +72,7 @@ def _row(path: Path, record: Any) -> tuple[str, int, bytes, bytes, np.ndarray]:
 
 
 def _parsed(batch: list[tuple[str, int, bytes, bytes, np.ndarray]]) -> tuple[Heads, Genotypes]:
-    """cyvcf2's arrays (people, ploidy + 1): alleles, -1 unknown, -2 none; last whether phased."""
+    """cyvcf2's arrays (individuals, ploidy + 1): alleles, -1 unknown, -2 none; last whether phased."""
     chromosome = batch[0][0]
     heads = Heads(
         chromosome,

@@ -9,7 +9,7 @@ from crocuta.errors import InputError
 from crocuta.variants.genotypes import OTHER, UNKNOWN, Genotypes, as_alleles
 from crocuta.variants.panel import MISSING
 
-LETTERS = frozenset((b"A", b"C", b"G", b"T"))
+NUCLEOTIDES = frozenset((b"A", b"C", b"G", b"T"))
 PHASES = ("auto", "require", "ignore")
 MULTIALLELIC = ("skip", "split")
 
@@ -19,7 +19,7 @@ class Policy:
     """Which variants and genotypes are taken, and how.
 
     Args:
-        snps_only: leave out insertions, deletions and others whose alleles are more than a letter.
+        snps_only: leave out insertions, deletions and others whose alleles are more than one nucleotide.
         multiallelic: "skip" sites with several alternatives, or "split" them into one site each; an allele that is
             neither the reference nor this alternative is missing there, never reference.
         maf: least frequency of the rarer allele among known alleles.
@@ -49,8 +49,8 @@ class Counts:
     sites: int = 0
     kept: int = 0
     multiallelic: int = 0  # sites with several alternatives
-    not_snps: int = 0  # left out: alleles of more than a letter
-    symbolic: int = 0  # left out: no alternative in letters
+    not_snps: int = 0  # left out: alleles of more than one nucleotide
+    symbolic: int = 0  # left out: no alternative in nucleotides
     rare: int = 0  # left out: below the least frequency
     heterozygous: int = 0
     unphased: int = 0  # of the heterozygous ones
@@ -101,7 +101,7 @@ class Heads(NamedTuple):
 class Block(NamedTuple):
     """Biallelic sites of one chromosome, in order; `counts` is of all that was read for them.
 
-    Shapes: `position` int32 (n,), `ref`, `alt` bytes (n,), `allele` uint8 (n, people, 2).
+    Shapes: `position` int32 (n,), `ref`, `alt` bytes (n,), `allele` uint8 (n, individuals, 2).
     """
 
     chromosome: str
@@ -142,7 +142,7 @@ def _chosen(heads: Heads, policy: Policy, counts: Counts) -> tuple[list[int], li
     """Lines to keep (one several times if it is split), and which of their alternatives."""
     rows, alternatives, refs, alts = [], [], [], []
     for row, (ref, alt) in enumerate(zip(heads.ref, heads.alt, strict=True)):
-        if ref in LETTERS and alt in LETTERS:
+        if ref in NUCLEOTIDES and alt in NUCLEOTIDES:
             several = [alt]
         else:
             ref, several = ref.upper(), alt.upper().split(b",")
@@ -150,16 +150,16 @@ def _chosen(heads: Heads, policy: Policy, counts: Counts) -> tuple[list[int], li
                 counts.multiallelic += 1
                 if policy.multiallelic == "skip" or len(several) >= OTHER:
                     continue
-        for which, letters in enumerate(several, 1):
-            if not letters.isalpha():
+        for which, nucleotides in enumerate(several, 1):
+            if not nucleotides.isalpha():
                 counts.symbolic += 1
-            elif policy.snps_only and (ref not in LETTERS or letters not in LETTERS):
+            elif policy.snps_only and (ref not in NUCLEOTIDES or nucleotides not in NUCLEOTIDES):
                 counts.not_snps += 1
             else:
                 rows.append(row)
                 alternatives.append(which)
                 refs.append(ref)
-                alts.append(letters)
+                alts.append(nucleotides)
     return rows, alternatives, refs, alts
 
 

@@ -20,7 +20,7 @@ from crocuta.variants.blocks import Block, Counts, Policy
 from crocuta.variants.contigs import plain
 from crocuta.variants.genetic_map import UNIFORM, GeneticMap, read_genetic_map
 from crocuta.variants.panel import Samples
-from crocuta.variants.reading import choose_people, nothing_kept
+from crocuta.variants.reading import choose_individuals, nothing_kept
 from crocuta.variants.store import Cohort
 from crocuta.variants.store_writer import ChromosomeWriter, check_names, merge
 from crocuta.variants.vcf import VariantFile
@@ -29,7 +29,7 @@ Tell = Callable[[int], object]
 
 
 class Built(NamedTuple):
-    """A store that was built: its people, and what was read of each chromosome."""
+    """A store that was built: its individuals, and what was read of each chromosome."""
 
     samples: Samples
     counts: dict[str, Counts]
@@ -78,7 +78,7 @@ def build_store(
     shared: bool = False,
     build: str = "",
 ) -> Built:
-    """Builds a store from VCFs or BCFs that hold the same people and different chromosomes, in this process.
+    """Builds a store from VCFs or BCFs that hold the same individuals and different chromosomes, in this process.
 
     Args:
         samples, genetic_map, shared, policy: as in `read_panel`.
@@ -113,21 +113,21 @@ def plan_store(
         InputError: a file, the table or the map cannot be read, or they disagree.
     """
     files, policy = [VariantFile(path) for path in variants], policy or Policy()
-    people, _ = choose_people(files[0], samples, shared=shared)
-    check_names(people.name.tolist())
+    individuals, _ = choose_individuals(files[0], samples, shared=shared)
+    check_names(individuals.name.tolist())
     build = build or _build_of(files)
     for file in files[1:]:
-        choose_people(file, samples, people.name.tolist(), shared)
+        choose_individuals(file, samples, individuals.name.tolist(), shared)
     if genetic_map:
         read_genetic_map(genetic_map)
     place = Path(genetic_map) if genetic_map else None
     parts = [
-        Part(file.path, digest, people, folder, policy, place, skip)
+        Part(file.path, digest, individuals, folder, policy, place, skip)
         for file in files
         for digest in [sha256(file.path) if file.path.is_file() else ""]
         for skip in shared_out(file.header.contigs, -(-jobs // len(files)))
     ]
-    return Plan(people, parts, policy, build)
+    return Plan(individuals, parts, policy, build)
 
 
 def read_part(
@@ -227,7 +227,7 @@ def _file(folder: Path, chromosome: str) -> Path:
 def _chromosomes(part: Part, genetic_map: GeneticMap, source: dict, tell: Tell) -> Iterator[tuple[str, dict]]:
     """Chromosomes that lie in the folder already, then those written now."""
     file = VariantFile(part.path)
-    _, columns = choose_people(file, None, part.samples.name.tolist())
+    _, columns = choose_individuals(file, None, part.samples.name.tolist())
     known = [json.loads(path.read_text()) for path in part.folder.glob("*.chromosome.json")]
     ready = {
         about["chromosome"]: about
@@ -235,7 +235,7 @@ def _chromosomes(part: Part, genetic_map: GeneticMap, source: dict, tell: Tell) 
         if source.items() <= about.items() and about["chromosome"] not in part.skip
     }
     yield from ready.items()
-    blocks = file.blocks(part.policy, people=columns, skip=part.skip | ready.keys())
+    blocks = file.blocks(part.policy, individuals=columns, skip=part.skip | ready.keys())
     for chromosome, some in groupby(blocks, key=lambda block: block.chromosome):
         about = _write_chromosome(part, chromosome, some, genetic_map, source, tell)
         write_json(part.folder / f"{file_name(chromosome)}.chromosome.json", about)

@@ -74,7 +74,7 @@ class PackedCohort(Haplotypes):
 
 
 class PanelCohort(Haplotypes):
-    """Panels of the same people in memory, one for each chromosome, in the place of a store."""
+    """Panels of the same individuals in memory, one for each chromosome, in the place of a store."""
 
     def __init__(self, panels: list[Panel], build: str = "") -> None:
         self.panels = {panel.sites.chromosome: panel for panel in panels}

@@ -24,9 +24,9 @@ ENDS = np.isin(np.arange(256), list(b"\t\n\r:"))
 class Genotypes(NamedTuple):
     """Genotypes as a file numbers them.
 
-    Shapes: `index` uint8 (lines, people, 2): which allele, 0 the reference, 1 the first alternative, ..., `UNKNOWN`;
-    the second one of a haploid genotype is unknown. `unphased` and `haploid`, bool (lines, people), or None where no
-    genotype is.
+    Shapes: `index` uint8 (lines, individuals, 2): which allele, 0 the reference, 1 the first alternative, ...,
+    `UNKNOWN`; the second one of a haploid genotype is unknown. `unphased` and `haploid`, bool (lines, individuals), or
+    None where no genotype is.
     """
 
     index: np.ndarray
@@ -43,19 +43,19 @@ class Malformed(Exception):
         self.found = found
 
 
-def parse_words(text: np.ndarray, ends: np.ndarray, people: int) -> Genotypes | None:
+def parse_words(text: np.ndarray, ends: np.ndarray, individuals: int) -> Genotypes | None:
     """Genotypes of lines that hold `GT` alone, phased, diploid, of alleles 0 to 9 or unknown; None if not all do.
 
     Shapes: `text` uint8 (bytes,); `ends` (lines,), where each line's newline stands.
     """
-    width = 4 * people
+    width = 4 * individuals
     if (np.diff(ends, prepend=-1) <= width).any() or text[ends[0] - width] != ord("\t"):
         return None
     cells = np.empty((len(ends), width), np.uint8)
     for row, end in enumerate(ends.tolist()):
         cells[row] = text[end - width : end]
     words = cells.view("<u4")
-    characters = cells.reshape(len(ends), people, 2, 2)
+    characters = cells.reshape(len(ends), individuals, 2, 2)
     if not ((words ^ PHASED_ZERO) & ~ALLELE_BITS).any():
         return Genotypes(characters[..., 1] & 1, None, None)
     index = CODES[characters[..., 1]]
@@ -64,7 +64,7 @@ def parse_words(text: np.ndarray, ends: np.ndarray, people: int) -> Genotypes | 
     return Genotypes(index, None, None) if tidy and not (index == OTHER).any() else None
 
 
-def parse_lines(text: np.ndarray, ends: np.ndarray, people: int) -> Genotypes:
+def parse_lines(text: np.ndarray, ends: np.ndarray, individuals: int) -> Genotypes:
     """Genotypes of any lines whose first field of a sample is GT, haploid or diploid.
 
     Raises:
@@ -72,11 +72,11 @@ def parse_lines(text: np.ndarray, ends: np.ndarray, people: int) -> Genotypes:
     """
     tabs = np.flatnonzero(text[: ends[-1] + 1] == ord("\t"))
     counts = np.diff(np.searchsorted(tabs, ends), prepend=0)
-    if (counts != FIXED - 1 + people).any():
-        line = int(np.flatnonzero(counts != FIXED - 1 + people)[0])
+    if (counts != FIXED - 1 + individuals).any():
+        line = int(np.flatnonzero(counts != FIXED - 1 + individuals)[0])
         raise Malformed(
             line,
-            f"{counts[line] + 1} columns, expected {FIXED + people}; if the file was cut short, copy it again",
+            f"{counts[line] + 1} columns, expected {FIXED + individuals}; if the file was cut short, copy it again",
         )
     first = tabs.reshape(len(ends), -1)[:, FIXED - 1 :] + 1
     padded = np.append(text, np.frombuffer(b"\n\n\n", np.uint8))

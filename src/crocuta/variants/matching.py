@@ -100,10 +100,10 @@ def match(
     return result
 
 
-def _numbered(*letters: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def _numbered(*nucleotides: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """The distinct alleles, and arrays of their numbers."""
-    names, numbers = np.unique(np.concatenate(letters), return_inverse=True)
-    return names, np.split(numbers, np.cumsum([len(array) for array in letters])[:-1])
+    names, numbers = np.unique(np.concatenate(nucleotides), return_inverse=True)
+    return names, np.split(numbers, np.cumsum([len(array) for array in nucleotides])[:-1])
 
 
 def _look_up(have: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:

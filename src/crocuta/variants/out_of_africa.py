@@ -1,4 +1,4 @@
-"""Three populations out of Africa, and people admixed from them, simulated with msprime (optional, GPL)."""
+"""Three populations out of Africa, and individuals admixed from them, simulated with msprime (optional, GPL)."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,14 +26,14 @@ class Admixture:
     Args:
         length: base pairs of a chromosome.
         chromosomes: their names.
-        people: individuals of YRI, CEU and CHB.
+        individuals: individuals of YRI, CEU and CHB.
         admixed: individuals of each pulse.
         seed: of all random draws; each chromosome has its own, so that their number does not change them.
     """
 
     length: int = 10_000_000
     chromosomes: tuple[str, ...] = ("1",)
-    people: tuple[int, int, int] = (160, 241, 190)
+    individuals: tuple[int, int, int] = (160, 241, 190)
     admixed: int = 40
     seed: int = 1
 
@@ -42,13 +42,15 @@ class Admixture:
             raise InputError(f"`length` {self.length}: expected at least {2 * BIN:,} base pairs")
         if not self.chromosomes or len(set(self.chromosomes)) < len(self.chromosomes):
             raise InputError(f"chromosomes {', '.join(self.chromosomes)}: expected names, each once")
-        if min(self.people) < 1 or self.admixed < 0:
-            raise InputError(f"`people` {self.people}: expected at least one individual of each population")
+        if min(self.individuals) < 1 or self.admixed < 0:
+            raise InputError(
+                f"`individuals` {self.individuals}: expected at least one individual of each population"
+            )
 
     @property
     def counts(self) -> dict[str, int]:
         """Individuals by population, in the order of the files."""
-        return dict(zip(POPULATIONS, self.people, strict=True)) | {
+        return dict(zip(POPULATIONS, self.individuals, strict=True)) | {
             admixed_name(pulse): self.admixed for pulse in PULSES if self.admixed
         }
 

@@ -1,4 +1,4 @@
-"""A panel in memory: the haplotypes of some people at the sites of one chromosome."""
+"""A panel in memory: the haplotypes of some individuals at the sites of one chromosome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,9 +34,9 @@ class Sites:
 
 @dataclass(frozen=True)
 class Samples:
-    """People in the order of the genotypes: name, population, group of populations ("EUR"), family; "" if unknown.
+    """Individuals in the order of the genotypes: name, population, group of populations ("EUR"), family; "" if unknown.
 
-    Shapes: every array (people,), of strings.
+    Shapes: every array (individuals,), of strings.
     """
 
     name: np.ndarray
@@ -48,16 +48,16 @@ class Samples:
         return len(self.name)
 
     def at(self, chosen: slice | np.ndarray | Sequence[int]) -> "Samples":
-        """Some of the people, by slice, mask or indices."""
+        """Some of the individuals, by slice, mask or indices."""
         return Samples(self.name[chosen], self.population[chosen], self.group[chosen], self.family[chosen])
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Haplotypes of people at sites.
+    """Haplotypes of individuals at sites.
 
-    Shapes: `allele` uint8 (people, 2, n): 0 reference, 1 alternative, 2 missing (`MISSING`). If not `phased`, which of
-    the two haplotypes an allele stands in means nothing.
+    Shapes: `allele` uint8 (individuals, 2, n): 0 reference, 1 alternative, 2 missing (`MISSING`). If not `phased`,
+    which of the two haplotypes an allele stands in means nothing.
     """
 
     samples: Samples
@@ -67,11 +67,11 @@ class Panel:
 
     @property
     def haplotypes(self) -> np.ndarray:
-        """Alleles (2 * people, n): both haplotypes of the first person, then of the second."""
+        """Alleles (2 * individuals, n): both haplotypes of the first person, then of the second."""
         return self.allele.reshape(-1, len(self.sites))
 
-    def people(self, chosen: slice | np.ndarray | Sequence[int]) -> "Panel":
-        """Some of the people, by slice, mask or indices."""
+    def individuals(self, chosen: slice | np.ndarray | Sequence[int]) -> "Panel":
+        """Some of the individuals, by slice, mask or indices."""
         return replace(self, samples=self.samples.at(chosen), allele=self.allele[chosen])
 
     def at(self, chosen: slice | np.ndarray) -> "Panel":

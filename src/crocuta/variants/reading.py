@@ -26,7 +26,7 @@ def read_panel(
     *,
     genetic_map: str | PathLike | None = None,
     region: str | None = None,
-    people: Sequence[str] | None = None,
+    individuals: Sequence[str] | None = None,
     shared: bool = False,
     policy: Policy | None = None,
     counts: Counts | None = None,
@@ -38,7 +38,7 @@ def read_panel(
         samples: table of samples (see `crocuta.variants.samples`); without it populations are unknown.
         genetic_map: see `crocuta.variants.genetic_map`; without it 1 cM/Mb.
         region: a chromosome (`22`, `chr22`) or a part of one (`22:16000000-17000000`); needed if the file has several.
-        people: names of those wanted, in this order; default all.
+        individuals: names of those wanted, in this order; default all.
         shared: take those who are both in the file and in the table; otherwise a difference is an error.
         policy: which variants; default SNPs with two alleles.
         counts: filled with what was read and left out.
@@ -50,7 +50,7 @@ def read_panel(
     """
     policy, counts = policy or Policy(), counts if counts is not None else Counts()
     path, file = Path(vcf), VariantFile(vcf)
-    table, order = choose_people(file, samples, people, shared)
+    table, order = choose_individuals(file, samples, individuals, shared)
     place = parse_region(region) if region else None
     blocks = []
     for block in file.blocks(policy, place, order):
@@ -91,7 +91,7 @@ def _part(spool: Path, number: int) -> Path:
 
 
 def _mapped(alleles: list[np.ndarray], spool: Path) -> np.ndarray:
-    """Blocks (people, 2, n) side by side in one mapped file; theirs are removed. Maps one block at a time."""
+    """Blocks (individuals, 2, n) side by side in one mapped file; theirs are removed. Maps one block at a time."""
     shape = (*alleles[0].shape[:2], sum(allele.shape[2] for allele in alleles))
     np.lib.format.open_memmap(spool, "w+", np.uint8, shape)
     place = 0
@@ -104,10 +104,10 @@ def _mapped(alleles: list[np.ndarray], spool: Path) -> np.ndarray:
     return np.load(spool, mmap_mode="r")
 
 
-def choose_people(
+def choose_individuals(
     file: VariantFile,
     samples: str | PathLike | None,
-    people: Sequence[str] | None = None,
+    individuals: Sequence[str] | None = None,
     shared: bool = False,
 ) -> tuple[Samples, np.ndarray | None]:
     """Who of a variant file is taken, and their columns (None for all in order).
@@ -118,17 +118,17 @@ def choose_people(
     table = unlabelled(file.samples)
     if samples is not None:
         rows = read_samples(samples)
-        wanted_rows = rows.at(np.isin(rows.name, people)) if people is not None else rows
-        names = [n for n in file.samples if people is None or n in set(people)]
+        wanted_rows = rows.at(np.isin(rows.name, individuals)) if individuals is not None else rows
+        names = [n for n in file.samples if individuals is None or n in set(individuals)]
         table = join(names, wanted_rows, file.path, Path(samples), shared)
     place = {name: i for i, name in enumerate(table.name)}
-    if people is not None:
-        absent = [name for name in people if name not in place]
+    if individuals is not None:
+        absent = [name for name in individuals if name not in place]
         if absent:
             raise InputError(
                 f"{file.path}: no sample {absent[0]}; expected one of {', '.join(table.name[:3])}, ..."
             )
-        table = table.at([place[name] for name in people])
+        table = table.at([place[name] for name in individuals])
     if list(table.name) == file.samples:
         return table, None
     column = {name: i for i, name in enumerate(file.samples)}
@@ -142,5 +142,5 @@ def nothing_kept(counts: Counts, region: Region | None = None) -> str:
         return f"no variants{place}; expected at least one (is the chromosome named as in the file?)"
     return (
         f"none of {counts.sites:,} sites kept: {counts.multiallelic:,} have several alternatives, {counts.not_snps:,}"
-        f" are not SNPs, {counts.symbolic:,} have no alternative in letters, {counts.rare:,} are too rare"
+        f" are not SNPs, {counts.symbolic:,} have no alternative in nucleotides, {counts.rare:,} are too rare"
     )

@@ -1,4 +1,4 @@
-"""Random windows of haplotypes in the thesis's five steps, as a function of a seed and an index; people held out.
+"""Random windows of haplotypes in the thesis's five steps, as a function of a seed and an index; individuals held out.
 
 Population, individual, chromosome, start, window: populations and individuals equally often, chromosomes in proportion
 to the starts that they offer, never across the end of one. Nothing here keeps a state: a window follows from the seed
@@ -20,7 +20,7 @@ SHARES = (0.7, 0.1, 0.2)
 
 
 class Split(NamedTuple):
-    """Indices of people, ascending."""
+    """Indices of individuals, ascending."""
 
     train: np.ndarray
     valid: np.ndarray
@@ -39,7 +39,7 @@ class Draw(NamedTuple):
 class Window(NamedTuple):
     """A window of one haplotype at the panel's sites, or of a person's carried sites.
 
-    Shapes: `token` uint8 (length,): the allele (0, 1, 2 missing), or the letter carried as `crocuta.data.encoding`
+    Shapes: `token` uint8 (length,): the allele (0, 1, 2 missing), or the nucleotide carried as `crocuta.data.encoding`
     numbers it; `position` int32 (length,), base pairs; `cm` float64 (length,). `label` indexes the sampler's `labels`.
     """
 
@@ -51,8 +51,8 @@ class Window(NamedTuple):
     draw: Draw
 
 
-def split_people(samples: Samples, shares: Sequence[float] = SHARES, seed: int = 0) -> Split:
-    """Parts of the people for training, validation and test, each population in these shares, no family in two parts.
+def split_individuals(samples: Samples, shares: Sequence[float] = SHARES, seed: int = 0) -> Split:
+    """Individuals for training, validation and test: each population in these shares, no family in two parts.
 
     A family goes with the population of its first member. Within a population families are dealt in random order,
     each to the part that lacks most.
@@ -90,26 +90,26 @@ def split_people(samples: Samples, shares: Sequence[float] = SHARES, seed: int =
 
 
 class WindowSampler:
-    """Windows of `length` sites of some people's haplotypes; `sampler[index]` for any index from 0.
+    """Windows of `length` sites of some individuals' haplotypes; `sampler[index]` for any index from 0.
 
     It is a map-style dataset for torch's loaders: epoch e has the indices e * windows to (e + 1) * windows - 1.
 
     Args:
         cohort: a store, its cache, or panels in memory.
-        people: indices of those who may be drawn, e.g. `split_people(...).train`.
+        individuals: indices of those who may be drawn, e.g. `split_individuals(...).train`.
         length: sites of a window.
         by: "population" or "group": what is drawn in equal parts, and what `label` says.
         windows: that make an epoch.
         seed: of all draws.
 
     Raises:
-        InputError: people without a label, or no chromosome with so many sites.
+        InputError: individuals without a label, or no chromosome with that many sites.
     """
 
     def __init__(
         self,
         cohort: Haplotypes,
-        people: Sequence[int] | np.ndarray,
+        individuals: Sequence[int] | np.ndarray,
         length: int,
         by: str = "population",
         windows: int = 10_000,
@@ -123,7 +123,7 @@ class WindowSampler:
             )
         self.labels = tuple(np.unique(of).tolist())
         self.label_of = np.searchsorted(self.labels, of)
-        chosen = np.asarray(people)
+        chosen = np.asarray(individuals)
         self.members = {
             int(label): chosen[self.label_of[chosen] == label] for label in np.unique(self.label_of[chosen])
         }
@@ -179,7 +179,7 @@ class WindowSampler:
 
 
 class CarriedSampler(WindowSampler):
-    """The thesis's view: of a person, the sites where either haplotype carries the alternative, and its letter.
+    """The thesis's view: of a person, the sites where either haplotype carries the alternative, and its nucleotide.
 
     Windows hold `length` carried sites of the person; insertions and deletions count as N. Both haplotypes are one
     list, so that `draw.haplotype` means nothing.
@@ -192,8 +192,10 @@ class CarriedSampler(WindowSampler):
     def window(self, draw: Draw) -> Window:
         sites = self.cohort.sites(draw.chromosome)
         place = self._carried(draw.person, draw.chromosome)[draw.start : draw.start + self.length]
-        letters = sites.alt[place]
-        token = encode(letters.tobytes()) if letters.dtype.itemsize == 1 else _letters(letters)
+        nucleotides = sites.alt[place]
+        token = (
+            encode(nucleotides.tobytes()) if nucleotides.dtype.itemsize == 1 else _nucleotides(nucleotides)
+        )
         return Window(
             token,
             sites.position[place],
@@ -223,7 +225,7 @@ class CarriedSampler(WindowSampler):
         return self._counted[person]
 
 
-def _letters(alternatives: np.ndarray) -> np.ndarray:
-    """Token ids of alternatives, some of several letters."""
+def _nucleotides(alternatives: np.ndarray) -> np.ndarray:
+    """Token ids of alternatives, some of several nucleotides."""
     single = np.char.str_len(alternatives) == 1
     return np.where(single, encode(alternatives.astype("S1").tobytes()), VOCABULARY["N"]).astype(np.uint8)

@@ -70,14 +70,14 @@ class Haplotypes:
     def panel(
         self,
         chromosome: str,
-        people: Iterable[int] | np.ndarray | None = None,
+        individuals: Iterable[int] | np.ndarray | None = None,
         start: int = 0,
         stop: int | None = None,
     ) -> Panel:
-        """Haplotypes of some people (indices or mask; default all) at sites `start` to `stop` (excluded)."""
+        """Haplotypes of some individuals (indices or mask; default all) at sites `start` to `stop` (excluded)."""
         sites = self.sites(chromosome)
         place = slice(*slice(start, stop).indices(len(sites)))
-        chosen = np.arange(len(self.samples)) if people is None else np.asarray(people)
+        chosen = np.arange(len(self.samples)) if individuals is None else np.asarray(individuals)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         allele = np.empty((len(chosen), 2, place.stop - place.start), np.uint8)
         for row, person in enumerate(chosen):

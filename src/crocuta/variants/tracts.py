@@ -37,7 +37,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Tracts:
-    """What is found on one chromosome: `posterior` float32 (2 * people, t, populations) of each haplotype."""
+    """What is found on one chromosome: `posterior` float32 (2 * individuals, t, populations) of each haplotype."""
 
     samples: tuple[str, ...]
     populations: tuple[str, ...]
@@ -46,7 +46,7 @@ class Tracts:
 
     @property
     def code(self) -> np.ndarray:
-        """The most probable population, uint8 (2 * people, t)."""
+        """The most probable population, uint8 (2 * individuals, t)."""
         found = np.empty(self.posterior.shape[:2], np.uint8)
         for row, posterior in enumerate(self.posterior):  # one by one: posteriors may lie in a file
             found[row] = posterior.argmax(1)
@@ -60,7 +60,7 @@ class Tracts:
 
 @dataclass(frozen=True)
 class Calls:
-    """What an `.msp.tsv` says of one chromosome: `code` uint8 (2 * people, t), numbers of `populations`."""
+    """What an `.msp.tsv` says of one chromosome: `code` uint8 (2 * individuals, t), numbers of `populations`."""
 
     samples: tuple[str, ...]
     populations: tuple[str, ...]
@@ -127,7 +127,7 @@ def _lines(posterior: np.ndarray) -> Iterator[list[float]]:
 
 
 def proportions(chromosomes: Sequence[Tracts]) -> np.ndarray:
-    """Share of each population in each person's genome, by length, float64 (people, populations)."""
+    """Share of each population in each person's genome, by length, float64 (individuals, populations)."""
     total = sum(
         np.stack([row.T @ (tracts.segments.end - tracts.segments.start) for row in tracts.posterior])
         for tracts in chromosomes

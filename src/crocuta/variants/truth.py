@@ -27,7 +27,7 @@ class Truth(NamedTuple):
     population: np.ndarray
 
     def at(self, samples: Samples, sites: Sites, populations: Sequence[str]) -> np.ndarray:
-        """Which population each allele comes from, int8 (people, 2, n); -1 where the table does not say.
+        """Which population each allele comes from, int8 (individuals, 2, n); -1 where the table does not say.
 
         Raises:
             InputError: a segment's population is none of these.

@@ -57,20 +57,20 @@ class VariantFile:
         self,
         policy: Policy,
         region: Region | None = None,
-        people: np.ndarray | None = None,
+        individuals: np.ndarray | None = None,
         skip: Collection[str] = (),
     ) -> Iterator[Block]:
         """The sites that the policy keeps, in blocks that never cross a chromosome; some may keep none.
 
         Args:
             region: only these; a bgzip-compressed VCF with its index is not read as a whole then.
-            people: indices of samples, in the order wanted; default all.
+            individuals: indices of samples, in the order wanted; default all.
             skip: chromosomes to pass over.
         """
         order = Order(self.path)
         for heads, genotypes in self._parsed(region, skip):
             order.check(heads)
-            yield make_block(heads, _chosen(genotypes, people), policy)
+            yield make_block(heads, _chosen(genotypes, individuals), policy)
 
     def _parsed(self, region: Region | None, skip: Collection[str]) -> Iterator[tuple[Heads, Genotypes]]:
         if is_zarr(self.path):
@@ -222,14 +222,14 @@ class Order:
         raise InputError(f"{self.path}: {what}; expected ascending positions, sort with bcftools sort")
 
 
-def _chosen(genotypes: Genotypes, people: np.ndarray | None) -> Genotypes:
-    if people is None:
+def _chosen(genotypes: Genotypes, individuals: np.ndarray | None) -> Genotypes:
+    if individuals is None:
         return genotypes
     index, unphased, haploid = genotypes
     return Genotypes(
-        index[:, people],
-        None if unphased is None else unphased[:, people],
-        None if haploid is None else haploid[:, people],
+        index[:, individuals],
+        None if unphased is None else unphased[:, individuals],
+        None if haploid is None else haploid[:, individuals],
     )
 
 

@@ -67,7 +67,7 @@ def read_zarr_variants(path: Path, region: Region | None) -> Iterator[tuple[Head
 
 
 def _genotypes(group: Any, place: slice) -> Genotypes:
-    """Alleles (variants, people, 2) as -1 where unknown and -2 where there is none."""
+    """Alleles (variants, individuals, 2) as -1 where unknown and -2 where there is none."""
     codes = group["call_genotype"][place]
     haploid = codes[..., 1] == -2
     index = np.where(codes < 0, UNKNOWN, codes).astype(np.uint8)

@@ -31,7 +31,7 @@ def predict_images(
     device: str = AUTO,
     progress: Progress = SILENT,
 ) -> int:
-    """Writes a row for each image: the likeliest class, and the mean over seeds of all classes' probabilities.
+    """Writes a row for each image: the most probable class, and the mean over seeds of all classes' probabilities.
 
     Images are read one batch at a time, and brought to the size and channels of the models.
 

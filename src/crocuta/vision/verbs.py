@@ -26,7 +26,7 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="MNIST's idx file (labels beside it), CIFAR-10's binary batches, or folders by class."
+            help="MNIST's idx file (labels next to it), CIFAR-10's binary batches, or folders by class."
         ),
     ],
     model: Annotated[
@@ -190,7 +190,7 @@ def evaluate_classes(
     show_seeds(found, f"{found['images']:,} images of {images.name}")
     if describe(images)["sha256"] == saved.inputs["data"][0]["sha256"]:
         console.print(
-            f"[bold]These images are those of the training:[/] {safe(images)} tells nothing of new ones."
+            f"[bold]These images are those of the training:[/] {safe(images)} says nothing about new ones."
         )
     if output is not None:
         write_json(output, found)

@@ -260,7 +260,7 @@ def read(
 
 
 def share_components(shared: Mapping[str, Tensor], encoder: SequenceEncoder) -> None:
-    """Gives an encoder what another has learnt from counts: both hold the same tensors."""
+    """Gives an encoder what another has learned from counts: both hold the same tensors."""
     for name in COUNTED:
         setattr(encoder, name, shared[name])
 

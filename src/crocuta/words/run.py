@@ -234,14 +234,14 @@ def find_sequences(
     """The k sequences that suit words best, indices and log-odds against all captions: (k,).
 
     Raises:
-        InputError: the model has learnt none of the words.
+        InputError: the model has learned none of the words.
     """
     tokenizer = ensemble.words.tokenizer
     unknown = unknown_words(ensemble, query)
     if len(unknown) == len(query.split()):
         known = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
         raise InputError(
-            f"{query!r}: the model has learnt none of these words; it knows {abridged(known, 60)}"
+            f"{query!r}: the model has learned none of these words; it knows {abridged(known, 60)}"
         )
     likelihood, asked = ensemble.likelihood(sequences, [query], progress=progress)
     assert asked is not None

@@ -1,4 +1,4 @@
-"""A small word tokenizer learnt from captions."""
+"""A small word tokenizer learned from captions."""
 
 from collections.abc import Iterable
 

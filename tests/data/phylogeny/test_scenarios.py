@@ -89,14 +89,14 @@ def test_noise_hides_and_depth_separates():
 def test_random_sequences_have_the_composition_and_lengths_of_the_evolved():
     fields = {"frequencies": (0.6, 0.2, 0.1, 0.1), "indel_rate": 0.1, "sequences": 1000, "length": 100}
     examples = simulate_scenario(Scenario("C", **fields)).examples
-    letters, lengths = [], []
+    nucleotides, lengths = [], []
     for label in "01":
         text = [example.sequence for example in examples if example.label == label]
         lengths.append(np.mean([len(one) for one in text]))
-        letters.append(
+        nucleotides.append(
             np.array([sum(one.count(base) for one in text) for base in "ACGT"]) / sum(map(len, text))
         )
-    np.testing.assert_allclose(letters[0], letters[1], atol=0.01)
+    np.testing.assert_allclose(nucleotides[0], nucleotides[1], atol=0.01)
     assert lengths[0] == pytest.approx(lengths[1], rel=0.01)
 
 

@@ -1,4 +1,4 @@
-"""Mosaics of some people of a reference with the evidence that the others give; how posteriors are judged."""
+"""Mosaics of some individuals of a reference with the evidence that the others give; how posteriors are scored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,15 +16,15 @@ from crocuta.ancestry.methods.copying import Blocks, CopyingModel, CopyingSettin
 from crocuta.files import file_name, replacing
 from crocuta.runs.progress import QUIET, Stage
 
-LEAST_PEOPLE = 2  # of a cohort of mosaics
+LEAST_INDIVIDUALS = 2  # of a cohort of mosaics
 
 
 @dataclass(frozen=True)
 class LocalRecipe:
-    """`maf`, `spacing`: see `read_references`. `mosaics` people are made, by `folds` of the reference people.
+    """`maf`, `spacing`: see `read_references`. `mosaics` individuals are made, by `folds` of the reference individuals.
 
-    They are divided among the chromosomes, but on each at least `LEAST_PEOPLE` of a cohort are made. `steps` of the
-    network's training; 0: no network.
+    They are divided among the chromosomes, but on each at least `LEAST_INDIVIDUALS` of a cohort are made. `steps` of
+    the network's training; 0: no network.
     """
 
     maf: float = 0.05
@@ -36,9 +36,9 @@ class LocalRecipe:
     copying: CopyingSettings = field(default_factory=CopyingSettings)
     made: MosaicRecipe = field(default_factory=MosaicRecipe)
 
-    def people(self, chromosomes: int) -> int:
+    def individuals(self, chromosomes: int) -> int:
         """Mosaics of a cohort; there are two cohorts for each fold and chromosome."""
-        return max(LEAST_PEOPLE, self.mosaics // (2 * self.folds * chromosomes))
+        return max(LEAST_INDIVIDUALS, self.mosaics // (2 * self.folds * chromosomes))
 
 
 class Examples(NamedTuple):
@@ -60,13 +60,13 @@ def out_of_fold(
     kept: Path | None = None,
     keep: Callable[[], object] = lambda: None,
 ) -> list[Examples]:
-    """Mosaics of each fold's people with the evidence of all other people: one cohort phased, one with phase errors.
+    """Mosaics of each fold's individuals with the evidence of all others: one cohort phased, one with phase errors.
 
-    `place`: number of the chromosome, and how many there are. `kept`: folder in which cohorts that are judged already
-    are found, and new ones kept, after each of which `keep` is called.
+    `place`: number of the chromosome, and how many there are. `kept`: folder in which cohorts that have been called
+    already are found, and new ones kept, after each of which `keep` is called.
     """
     fold = _folds(reference.labels, recipe.folds, np.random.default_rng(recipe.seed))
-    count = recipe.people(place[1])
+    count = recipe.individuals(place[1])
     sites = reference.panel.sites
     blocks = make_blocks(sites.position, sites.cm)
     middle = np.minimum(blocks.start + blocks.size // 2, len(sites) - 1)
@@ -81,11 +81,11 @@ def out_of_fold(
             )
             if path is None or not path.exists():
                 model = model or CopyingModel.fit(
-                    reference.panel.people(~inside), reference.labels[~inside], recipe.copying
+                    reference.panel.individuals(~inside), reference.labels[~inside], recipe.copying
                 )
                 rng = np.random.default_rng((recipe.seed, place[0], k, phased))
-                people, labels = reference.panel.people(inside), reference.labels[inside]
-                made = make_mosaics(people, labels, count, rng, recipe.made, phased)
+                individuals, labels = reference.panel.individuals(inside), reference.labels[inside]
+                made = make_mosaics(individuals, labels, count, rng, recipe.made, phased)
                 evidence = model.evidence(made.allele, stage.advance)
                 found.append(Examples(blocks, evidence, np.ascontiguousarray(made.truth[:, middle])))
                 if path is not None:
@@ -108,7 +108,7 @@ def _folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarr
     return fold
 
 
-def judge(posterior: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def score_posterior(posterior: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Accuracy, log-loss and expected calibration error (20 bins of the largest probability)."""
     flat, right = posterior.reshape(-1, posterior.shape[-1]), truth.ravel()
     return {

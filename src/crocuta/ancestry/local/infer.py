@@ -1,4 +1,4 @@
-"""Local ancestry of people: their haplotypes against a run's reference, chromosome by chromosome."""
+"""Local ancestry of individuals: their haplotypes against a run's reference, chromosome by chromosome."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from crocuta.ancestry.local.reference import load_reference, reference_file
 from crocuta.ancestry.local.training import CHAIN, KIND, REFERENCE, TASK
 from crocuta.ancestry.methods.calibration import sharpen
 from crocuta.ancestry.methods.copying import BATCH, CopyingModel, CopyingSettings
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_people
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
 from crocuta.errors import InputError
 from crocuta.runs.device import AUTO
 from crocuta.runs.progress import QUIET, Stage
 from crocuta.runs.saved import SavedRun, read_json
 from crocuta.variants import Panel
 
-SMOOTHED = 64  # people at a time: bounds memory
+SMOOTHED = 64  # individuals at a time: bounds memory
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_run(folder: str | PathLike) -> Run:
 
 
 class LocalChromosome:
-    """One chromosome of a run, against which people are judged batch after batch.
+    """One chromosome of a run, against which individuals are inferred batch after batch.
 
     Generations and phase switches are those under which the first batch itself is most probable.
     """
@@ -63,14 +63,14 @@ class LocalChromosome:
     def __init__(self, run: Run, chromosome: str, jobs: int = 1, device: str = AUTO, stage: Stage = QUIET):
         reference = load_reference(reference_file(run.folder / REFERENCE, chromosome))
         self.run, self.jobs, self.stage = run, jobs, stage
-        self.sites, self.people = reference.panel.sites, reference.panel.samples.name.tolist()
+        self.sites, self.individuals = reference.panel.sites, reference.panel.samples.name.tolist()
         self.model = CopyingModel.fit(reference.panel, reference.labels, run.copying)
         self.blocks = self.model.blocks
         self.smoother = read_smoother(run.folder, device) if run.network else None
         self.chain: ChainSettings | None = None
 
     def posterior(self, aligned: Panel) -> np.ndarray:
-        """(haplotypes, blocks, populations) of people at the chromosome's sites."""
+        """(haplotypes, blocks, populations) of individuals at the chromosome's sites."""
         evidence = _parallel(self.model, aligned.haplotypes, self.jobs, self.stage)
         cm = self.blocks.cm
         self.chain = self.chain or estimate(evidence, cm, self.run.chain)
@@ -79,7 +79,7 @@ class LocalChromosome:
         posterior = np.empty_like(evidence)
         for first in range(0, len(evidence), 2 * SMOOTHED):
             rows = slice(first, first + 2 * SMOOTHED)
-            posterior[rows] = sharpen(smooth_people(evidence[rows], cm, self.chain), self.run.power)
+            posterior[rows] = sharpen(smooth_individuals(evidence[rows], cm, self.chain), self.run.power)
         return posterior
 
 

@@ -1,4 +1,4 @@
-"""Mosaics: admixed people of known ancestry, put together from haplotypes of people of known populations."""
+"""Mosaics: admixed individuals of known ancestry, put together from haplotypes of individuals of known populations."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +21,7 @@ class MosaicRecipe:
 
 
 class Mosaics(NamedTuple):
-    """`allele` and `truth` (population number), uint8 (2 * people, n); both haplotypes of a person are neighbours."""
+    """`allele` and `truth` (population number), uint8 (2 * individuals, n); the two of an individual are neighbours."""
 
     allele: np.ndarray
     truth: np.ndarray
@@ -30,21 +30,21 @@ class Mosaics(NamedTuple):
 def make_mosaics(
     panel: Panel,
     labels: np.ndarray,
-    people: int,
+    individuals: int,
     rng: np.random.Generator,
     recipe: MosaicRecipe,
     phased: bool = True,
 ) -> Mosaics:
-    """People whose haplotypes change, at places drawn evenly in centimorgans, to another of a person of `panel`.
+    """Individuals whose haplotypes change, at places drawn evenly in centimorgans, to another of a person of `panel`.
 
-    `labels` (people of the panel,) population numbers; a segment's population is drawn from the person's proportions.
-    Unless `phased`, the haplotypes of all people are switched at one rate.
+    `labels` (individuals of the panel,) population numbers; a segment's population is drawn from the person's
+    proportions. Unless `phased`, the haplotypes of all individuals are switched at one rate.
     """
     n, populations = len(panel.sites), int(labels.max()) + 1
     members = [np.flatnonzero(np.repeat(labels, 2) == k) for k in range(populations)]
-    allele, truth = np.empty((2, people, 2, n), np.uint8)
+    allele, truth = np.empty((2, individuals, 2, n), np.uint8)
     rate = 0.0 if phased else _log_uniform(rng, recipe.switches)
-    for person in range(people):
+    for person in range(individuals):
         generations = _log_uniform(rng, recipe.generations)
         shares = rng.dirichlet(np.array([float(len(found) > 0) for found in members]) + 1e-9)
         for haplotype in range(2):

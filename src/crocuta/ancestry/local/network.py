@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crocuta.ancestry.local.examples import Examples, LocalRecipe, judge
+from crocuta.ancestry.local.examples import Examples, LocalRecipe, score_posterior
 from crocuta.ancestry.methods.calibration import LEAST, fit_power, sharpen
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_people
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
 from crocuta.files import follow_umask, remove, write_json
 from crocuta.models.ancestry import AncestryConfig, AncestryForSiteClassification
 from crocuta.runs.device import AUTO, choose_device
@@ -23,7 +23,7 @@ from crocuta.runs.progress import SILENT, Progress
 from crocuta.runs.saved import read_json
 
 FOLDER, CALIBRATION, CHECKPOINT = "network", "calibration.json", "network.parts"
-LENGTH, OVERLAP = 512, 64  # blocks read at once; of which so many at either end are only context
+LENGTH, OVERLAP = 512, 64  # blocks read at once, and those at either end that are only context
 BATCH, WIDTH, LAYERS, LEARNING_RATE = 16, 32, 2, 2e-3
 WARM_UP = 0.3  # share of the steps
 LOG_EVERY = 20  # steps
@@ -66,7 +66,7 @@ class Smoother(NamedTuple):
     def posterior(self, evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
         """(haplotypes, blocks, populations); `chain` with the rates of the query."""
         return sharpen(
-            _predict(self.network, channels(evidence, smooth_people(evidence, cm, chain))), self.power
+            _predict(self.network, channels(evidence, smooth_individuals(evidence, cm, chain))), self.power
         )
 
 
@@ -122,7 +122,7 @@ def train_network(
     write_json(output / FOLDER / CALIBRATION, {"power": power})
     follow_umask(output / FOLDER)
     remove(output / CHECKPOINT)
-    return judge(sharpen(found, power), truth)
+    return score_posterior(sharpen(found, power), truth)
 
 
 def lesson(
@@ -145,7 +145,7 @@ def course(recipe: LocalRecipe, device: str = AUTO, checkpoint_seconds: float = 
 
 def _inputs(evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
     rates = estimate(evidence, cm, chain)
-    return channels(evidence, smooth_people(evidence, cm, rates))
+    return channels(evidence, smooth_individuals(evidence, cm, rates))
 
 
 def _batch(taught: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> tuple[Tensor, Tensor]:

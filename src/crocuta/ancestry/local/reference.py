@@ -1,11 +1,11 @@
-"""The reference of a run: haplotypes of people of known population, at the sites that a query is judged by."""
+"""The reference of a run: haplotypes of individuals of known population, at the sites that a query is called at."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from crocuta.ancestry.panels import Choice, kept_people, load_panel, name_of, naming
+from crocuta.ancestry.panels import Choice, kept_individuals, load_panel, name_of, naming
 from crocuta.ancestry.sites import load_arrays, save_arrays, site_arrays, sites_of
 from crocuta.errors import InputError
 from crocuta.files import file_name
@@ -14,12 +14,12 @@ from crocuta.variants import MISSING, Panel, Samples
 from crocuta.variants.store import Haplotypes
 
 LOCAL_CHOICE = Choice(maf=0.05)
-LEAST = 4  # people of a population: mosaics are made of some and judged by others
+LEAST = 4  # individuals of a population: mosaics are made of some and called by the others
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A panel of one chromosome, and population numbers (people,)."""
+    """A panel of one chromosome, and population numbers (individuals,)."""
 
     panel: Panel
     labels: np.ndarray
@@ -31,12 +31,12 @@ def read_references(
     """One reference a chromosome, and the names of the populations.
 
     Args:
-        choice: what is told apart, who is not taken for a reference (such as the admixed), and the least frequency of a
+        choice: classes, who is not taken for a reference (such as the admixed), and the least frequency of a
             site's rarer allele among those who are; its shares are not used.
-        spacing: at most one site in so many nucleotides; 0: all.
+        spacing: at most one site in this many nucleotides; 0: all.
 
     Raises:
-        InputError: a name that nobody has; fewer than two populations; one of fewer than `LEAST` people; no phase.
+        InputError: a name that nobody has; fewer than two populations; one of fewer than `LEAST` individuals; no phase.
     """
     with naming(name_of(cohort)):
         return _read_references(cohort, choice or LOCAL_CHOICE, spacing, progress)
@@ -46,11 +46,11 @@ def _read_references(
     cohort: Haplotypes, choice: Choice, spacing: int, progress: Progress
 ) -> tuple[list[Reference], tuple[str, ...]]:
     by = choice.by
-    people = kept_people(cohort.samples, by, choice.leave_out)
-    samples = cohort.samples.at(people)
+    individuals = kept_individuals(cohort.samples, by, choice.leave_out)
+    samples = cohort.samples.at(individuals)
     names, labels = np.unique(getattr(samples, by), return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"one {by} only ({', '.join(names)}); expected two or more to tell apart")
+        raise InputError(f"one {by} only ({', '.join(names)}); expected at least two")
     count = np.bincount(labels)
     if count.min() < LEAST:
         raise InputError(
@@ -64,9 +64,9 @@ def _read_references(
                 " Beagle; models of windows with `view` genotype need no phase"
             )
     found = []
-    with progress.stage("reading", 2 * len(people) * len(cohort.chromosomes), "individuals") as stage:
+    with progress.stage("reading", 2 * len(individuals) * len(cohort.chromosomes), "individuals") as stage:
         for chromosome in cohort.chromosomes:
-            panel = load_panel(cohort, chromosome, people, people, samples, choice.maf, stage)
+            panel = load_panel(cohort, chromosome, individuals, individuals, samples, choice.maf, stage)
             if spacing:
                 panel = panel.at(np.unique(panel.sites.position // spacing, return_index=True)[1])
             found.append(Reference(panel, labels))
@@ -102,7 +102,9 @@ def load_reference(path: Path) -> Reference:
         for name in ("alternative", "missing")
     }
     allele = np.where(bits["missing"], MISSING, bits["alternative"]).astype(np.uint8)
-    told = about["samples"]
-    names = np.array(told.split("\t") if isinstance(told, str) else told)  # a text: as 0.1.0 wrote it
+    names_of = about["samples"]
+    names = np.array(
+        names_of.split("\t") if isinstance(names_of, str) else names_of
+    )  # a text: as 0.1.0 wrote it
     none = np.full(len(labels), "")
     return Reference(Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels)

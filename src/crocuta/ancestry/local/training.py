@@ -1,7 +1,8 @@
-"""Training for local ancestry: a reference to copy from, and what mosaics of held-out people teach about its evidence.
+"""Training for local ancestry: a reference to copy from, and what mosaics of others teach about its evidence.
 
-The copying model needs no training. Mosaics of people of known populations, judged by the other people, choose the
-chain's temperature and the calibration; on request they train a bidirectional Hyena that corrects the chain.
+The copying model needs no training. Mosaics of individuals of known populations, called by the other individuals,
+choose the chain's temperature and the calibration; on request they train a bidirectional Hyena that corrects the
+chain.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from crocuta.ancestry.local.examples import Examples, LocalRecipe, judge, out_of_fold
+from crocuta.ancestry.local.examples import Examples, LocalRecipe, out_of_fold, score_posterior
 from crocuta.ancestry.local.reference import Reference, read_references, save_reference
 from crocuta.ancestry.methods.calibration import fit_power, log_loss, sharpen
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_people
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
 from crocuta.ancestry.panels import Choice
 from crocuta.files import remove, write_json
 from crocuta.runs.claim import Claim, claim
@@ -39,7 +40,9 @@ def choose_chain(examples: list[Examples]) -> tuple[ChainSettings, float, list[n
     for temperature, floor in product(TEMPERATURES, FLOORS):
         settings = ChainSettings(temperature=temperature, floor=floor)
         posterior = [
-            smooth_people(made.evidence, made.blocks.cm, replace(rate, temperature=temperature, floor=floor))
+            smooth_individuals(
+                made.evidence, made.blocks.cm, replace(rate, temperature=temperature, floor=floor)
+            )
             for made, rate in zip(examples, rates, strict=True)
         ]
         power = fit_power(_flat(posterior), _truth(examples))
@@ -73,9 +76,10 @@ def train_local(
     """Makes a run folder that `infer_ancestry` takes: references, chain, calibration, perhaps a network.
 
     Args:
-        by: what is told apart, "population" or "group".
+        by: what is distinguished, "population" or "group".
         leave_out: populations or groups that are no references, such as the admixed.
-        resume: go on with an interrupted run: mosaics that were judged are kept, and so is the network as it last was.
+        resume: go on with an interrupted run: mosaics that have been called are kept, and so is the network as it last
+        was.
 
     Returns:
         What the mosaics of all chromosomes say of it.
@@ -113,9 +117,9 @@ def train_local(
 def _judged(
     references: list[Reference], recipe: LocalRecipe, run: Claim, progress: Progress
 ) -> list[Examples]:
-    """Mosaics of all chromosomes with the evidence of other people."""
+    """Mosaics of all chromosomes with the evidence of other individuals."""
     count = len(references)
-    total = 2 * recipe.people(count) * 2 * recipe.folds * count
+    total = 2 * recipe.individuals(count) * 2 * recipe.folds * count
     with progress.stage("mosaics", total, "haplotypes") as stage:
         return [
             made
@@ -135,6 +139,6 @@ def _choose(
     about = {
         "populations": names, "build": build, "chain": asdict(chain), "power": power, "network": bool(recipe.steps),
         "chromosomes": [reference.panel.sites.chromosome for reference in references],
-        "scores": judge(sharpen(_flat(posterior), power), _truth(examples)),
+        "scores": score_posterior(sharpen(_flat(posterior), power), _truth(examples)),
     }  # fmt: skip
     write_json(folder / CHAIN, about)

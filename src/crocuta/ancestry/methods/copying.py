@@ -34,7 +34,7 @@ class CopyingSettings:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Consecutive sites that are judged together. Shapes: `start` (blocks,) index of the first site; `cm` (blocks,)."""
+    """Consecutive sites that count as one. Shapes: `start` (blocks,) index of the first site; `cm` (blocks,)."""
 
     start: np.ndarray
     cm: np.ndarray
@@ -79,7 +79,7 @@ class CopyingModel:
         settings: CopyingSettings = CopyingSettings(),
         block_sites: int | None = None,
     ) -> "CopyingModel":
-        """Takes in the haplotypes of people of the populations `labels` (people,), numbers from 0."""
+        """Takes in the haplotypes of individuals of the populations `labels` (individuals,), numbers from 0."""
         of_haplotype = np.repeat(labels, 2)
         order = np.argsort(of_haplotype, kind="stable")
         blocks = make_blocks(panel.sites.position, panel.sites.cm, block_sites)
@@ -125,7 +125,7 @@ class CopyingModel:
     def window_log_probability(self, alleles: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """Log-probability of each population (all equally probable before), float32 (haplotypes, windows, populations).
 
-        Windows [first, last) of sites in `edges` (windows, 2), cut to whole blocks, are judged one by one.
+        Windows [first, last) of sites in `edges` (windows, 2), cut to whole blocks, are evaluated one by one.
         """
         spans = np.stack([edges[:, 0] // self.blocks.size, -(-edges[:, 1] // self.blocks.size)], 1)
         signs = _in_blocks(_signs(alleles), self.blocks).float()

@@ -2,7 +2,7 @@
 
 Between two places d centimorgans apart an ancestry is drawn anew with probability 1 - exp(-generations d / 100), and
 phase is switched with probability (1 - exp(-2 phase_switches d)) / 2 (Haldane's map: an odd number of switches).
-Shapes: H haplotypes (two neighbours a person), P people, T places, K populations.
+Shapes: H haplotypes (two neighbours a person), P individuals, T places, K populations.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import numpy as np
 
 LEAST_CM = 1e-5
 GENERATIONS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-PEOPLE, PLACES = 40, 3000  # of a cohort: enough to find its rates
+INDIVIDUALS, PLACES = 40, 3000  # of a cohort: enough to find its rates
 SWITCHES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -76,7 +76,7 @@ class _Pairs:
         return (1 - swap) * state + swap * state.transpose(0, 2, 1)
 
 
-def smooth_people(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> np.ndarray:
+def smooth_individuals(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> np.ndarray:
     """Posterior (H, T, K) of both haplotypes of each person at once, whose phase may be wrong in places.
 
     `evidence` (H, T, K) log-likelihoods of the haplotypes as they are written; `cm` (T,).
@@ -94,12 +94,14 @@ def smooth_people(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings)
         back = pairs.step(pairs.emit(back, t), t)
         back /= back.max((1, 2), keepdims=True)
     found /= found.sum((2, 3), keepdims=True)
-    both = np.stack([found.sum(3), found.sum(2)], 1)  # places, haplotypes of a person, people, populations
+    both = np.stack(
+        [found.sum(3), found.sum(2)], 1
+    )  # places, haplotypes of a person, individuals, populations
     return both.transpose(2, 1, 0, 3).reshape(evidence.shape)
 
 
 def log_likelihood(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> float:
-    """Of people's evidence (H, T, K) under the chain of `smooth_people`, but for a constant of the evidence."""
+    """Of evidence (H, T, K) under the chain of `smooth_individuals`, but for a constant of the evidence."""
     pairs = _Pairs(evidence, cm, settings)
     state, total = pairs.start, 0.0
     for t in range(pairs.places):
@@ -113,9 +115,10 @@ def log_likelihood(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings
 def estimate(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> ChainSettings:
     """The generations and the rate of phase switches under which evidence (H, T, K) is most probable; no truth needed.
 
-    Two rounds over `GENERATIONS` and `SWITCHES`, one after the other, on the first `PLACES` places of `PEOPLE` people.
+    Two rounds over `GENERATIONS` and `SWITCHES`, one after the other, on the first `PLACES` places of `INDIVIDUALS`
+    individuals.
     """
-    evidence, cm = evidence[: 2 * PEOPLE, :PLACES], cm[:PLACES]
+    evidence, cm = evidence[: 2 * INDIVIDUALS, :PLACES], cm[:PLACES]
     known: dict[ChainSettings, float] = {}
 
     def likelihood(trial: ChainSettings) -> float:

@@ -1,4 +1,4 @@
-"""The verb `ancestry figures`: what a run on windows learnt, seen."""
+"""The verb `ancestry figures`: what a run on windows learned, seen."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ console = make_console()
 def figures(
     run: Annotated[Path, typer.Argument(help="Run of `ancestry train --scope windows`.")],
     cohort: Annotated[
-        Path, typer.Argument(help="The store that it was trained on, or one with more people.")
+        Path, typer.Argument(help="The store that it was trained on, or one with more individuals.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")] = Path("figures"),
     windows: Annotated[int, typer.Option(min=10, help="Windows of hidden states.")] = 600,
@@ -39,10 +39,10 @@ def figures(
     device: DEVICE = "auto",
     overwrite: OVERWRITE = False,
 ) -> None:
-    """Draw hidden states of test people's windows before and after fine-tuning, and single people window by window.
+    """Draw hidden states of test individuals' windows before and after fine-tuning, and individuals by window.
 
-    Writes states.png/.svg (t-SNE, coloured by population) and people.png/.svg (the likeliest ancestry of each window
-    along every chromosome, unsmoothed, paler where it is less sure; global proportions beside the name).
+    Writes states.png/.svg (t-SNE, coloured by population) and individuals.png/.svg (the most probable ancestry of each
+    window along every chromosome, unsmoothed, paler where it is less sure; global proportions next to the name).
 
     Examples:
 
@@ -54,17 +54,17 @@ def figures(
     import numpy as np
 
     from crocuta.ancestry.figures import geography, hidden_states
-    from crocuta.ancestry.states import aligned_panels, held_out_people, window_states, window_tracts
+    from crocuta.ancestry.states import aligned_panels, held_out_individuals, window_states, window_tracts
     from crocuta.ancestry.window_infer import read_window_run
     from crocuta.report.style import save, styled
     from crocuta.variants.store import Cohort
 
-    for name in ("states", "people"):
+    for name in ("states", "individuals"):
         for suffix in (".png", ".svg"):
             check_file(output / f"{name}{suffix}", overwrite)
     found = read_window_run(run, step=step, device=device)
     with shown(console) as progress, progress.stage("reading"), Cohort(cohort) as store:
-        index, labels = held_out_people(store, found)
+        index, labels = held_out_individuals(store, found)
         others = np.setdiff1d(np.array(_named(store, found, sample or []), int), index)
         panels = aligned_panels(store, found, np.concatenate([index, others]))
     labels = np.concatenate([labels, np.full(len(others), -1)])
@@ -81,8 +81,8 @@ def figures(
     output.mkdir(parents=True, exist_ok=True)
     with styled():
         save(hidden_states(*states, seed=seed), output / "states")
-        save(geography(tracts, found.judge.view == "haplotype"), output / "people")
-    if found.judge.reference is not None:
+        save(geography(tracts, found.caller.view == "haplotype"), output / "individuals")
+    if found.caller.reference is not None:
         console.print(
             "This run is given evidence, which goes past the hidden states; one trained with --evidence none has all"
             " it knows in them."
@@ -91,10 +91,14 @@ def figures(
 
 
 def _named(cohort: "Cohort", run: "WindowRun", sample: list[str]) -> list[int]:
-    """Indices of people by name; refuses those whom the run has learnt from."""
+    """Indices of individuals by name; refuses those whom the run has learned from."""
     names = cohort.samples.name.tolist()
     for name in sample:
-        if name in run.people or name not in names:
-            why = "was trained on" if name in run.people else f"is not among its {len(names):,} people"
+        if name in run.individuals or name not in names:
+            why = (
+                "was trained on"
+                if name in run.individuals
+                else f"is not among its {len(names):,} individuals"
+            )
             raise InputError(f"{cohort.path}: {name} {why}; expected others, such as {run.tested[0]}")
     return [names.index(name) for name in sample]

@@ -1,4 +1,4 @@
-"""The verb `ancestry infer`: ancestry of a VCF's people along their chromosomes."""
+"""The verb `ancestry infer`: ancestry of a VCF's individuals along their chromosomes."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,31 +63,31 @@ def infer(
     from crocuta.ancestry.infer import infer_ancestry
 
     if dry_run:
-        cost, people = estimate_inference(
+        cost, individuals = estimate_inference(
             query, model, window=window, step=step, smooth=smooth, jobs=jobs, device=device
         )
-        console.print(f"{people:,} individuals: {cost.sentence()}, estimated from a few individuals.")
+        console.print(f"{individuals:,} individuals: {cost.sentence()}, estimated from a few individuals.")
         cost.check("infer fewer individuals at a time")
         return
     with shown(console) as progress:
-        told = infer_ancestry(
+        summary = infer_ancestry(
             query, model, output, window=window, step=step, overlap=overlap, smooth=smooth, jobs=jobs, device=device,
             resume=resume, progress=progress,
         )  # fmt: skip
-    show(told, output)
+    show(summary, output)
 
 
-def show(told: dict[str, Any], output: Path) -> None:
+def show(summary: dict[str, Any], output: Path) -> None:
     """What was estimated of each chromosome, what to keep in mind, and where the files lie."""
     from rich.table import Table
 
     table = Table("chromosome", "sites found", "generations", "phase switches per cM")
-    for chromosome, about in told["chromosomes"].items():
+    for chromosome, about in summary["chromosomes"].items():
         rates = [f"{about[name]:g}" if name in about else "–" for name in ("generations", "phase_switches")]
         table.add_row(safe(chromosome), f"{about['overlap']:.1%}", *rates)
     console.print(table)
-    switches = [about.get("phase_switches", 0) for about in told["chromosomes"].values()]
-    if not told["haplotypes_apart"]:
+    switches = [about.get("phase_switches", 0) for about in summary["chromosomes"].values()]
+    if not summary["haplotypes_apart"]:
         console.print(
             "The model does not tell haplotypes apart: both of an individual are given the same ancestry."
         )
@@ -96,9 +96,9 @@ def show(told: dict[str, Any], output: Path) -> None:
             "The haplotypes change places often: phase is uncertain. Ancestries are right place by place, but a tract"
             " may go on in the individual's other haplotype."
         )
-    if seen := told["in_reference"]:
+    if seen := summary["in_reference"]:
         console.print(
             f"{len(seen):,} of these individuals are in the model's own reference ({safe(', '.join(seen[:3]))}"
             f"{', ...' if len(seen) > 3 else ''}): their results look better than those of others will be."
         )
-    console.print(wrote(f"{len(told['samples']):,} individuals", output))
+    console.print(wrote(f"{len(summary['samples']):,} individuals", output))

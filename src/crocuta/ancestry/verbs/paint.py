@@ -27,7 +27,7 @@ def paint(
     formats: Annotated[str, typer.Option(help="png, svg and html, separated by commas.")] = "png,svg,html",
     overwrite: OVERWRITE = False,
 ) -> None:
-    """Paint chromosomes: both haplotypes by ancestry, doubtful parts hatched, shares beside each chromosome.
+    """Paint chromosomes: both haplotypes by ancestry, doubtful parts hatched, shares next to each chromosome.
 
     Examples:
 
@@ -36,18 +36,20 @@ def paint(
     `crocuta ancestry paint out/ --sample NA19700 --formats html -o pictures/`
     """
     prepare()
-    from crocuta.ancestry.karyogram import check_suffixes, read_people, write_karyogram
+    from crocuta.ancestry.karyogram import check_suffixes, read_individuals, write_karyogram
     from crocuta.files import file_name
 
     folder = output or inferred / "karyograms"
     endings = [ending.strip() for ending in formats.split(",") if ending.strip()]
     check_suffixes([Path(f"{folder}.{ending}") for ending in endings])
-    people = read_people(inferred, sample)
-    pictures = [(person, folder / f"{file_name(person.name)}.{end}") for person in people for end in endings]
+    individuals = read_individuals(inferred, sample)
+    pictures = [
+        (person, folder / f"{file_name(person.name)}.{end}") for person in individuals for end in endings
+    ]
     for _, path in pictures:
         check_file(path, overwrite)
     with shown(console) as progress, progress.stage("painting", len(pictures), "pictures") as stage:
         for person, path in pictures:
             write_karyogram(path, person)
             stage.advance()
-    console.print(wrote(f"{len(people):,} individuals", folder))
+    console.print(wrote(f"{len(individuals):,} individuals", folder))

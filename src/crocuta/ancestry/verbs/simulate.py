@@ -22,7 +22,7 @@ def simulate(
     name: Annotated[
         list[str] | None, typer.Option(help="Name of a chromosome; repeat for several.", show_default=False)
     ] = None,
-    people: Annotated[
+    individuals: Annotated[
         tuple[int, int, int],
         typer.Option("--individuals", help="Individuals of YRI, CEU and CHB (unadmixed)."),
     ] = (160, 241, 190),
@@ -46,7 +46,9 @@ def simulate(
     from crocuta.variants.out_of_africa import Admixture
 
     names = tuple(name or (str(i) for i in range(1, chromosomes + 1)))
-    settings = Admixture(length=int(length), chromosomes=names, people=people, admixed=admixed, seed=seed)
+    settings = Admixture(
+        length=int(length), chromosomes=names, individuals=individuals, admixed=admixed, seed=seed
+    )
     with shown(console) as progress:
         sites = simulate_cohort(output, settings, jobs=jobs, resume=resume, progress=progress)
     what = (

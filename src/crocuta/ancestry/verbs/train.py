@@ -1,4 +1,4 @@
-"""The verb `ancestry train`: from a cohort's store to a model that tells populations apart."""
+"""The verb `ancestry train`: from a cohort's store to a model that distinguishes populations."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +34,7 @@ def train(
         ),
     ] = "haplotype",
     window: Annotated[int, typer.Option(min=8, help="windows: SNPs of a window.")] = 1024,
-    by: Annotated[str, typer.Option(help="What to tell apart: group or population.")] = "group",
+    by: Annotated[str, typer.Option(help="Classes to distinguish: group or population.")] = "group",
     leave_out: Annotated[
         str, typer.Option(help="Populations or groups not to use, separated by commas.")
     ] = "",
@@ -68,7 +68,10 @@ def train(
     ] = 0.25,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 1.0,
     spacing: Annotated[
-        int, typer.Option(min=0, help="local: at most one site in so many bp, as on an array. Default: all.")
+        int,
+        typer.Option(
+            min=0, help="local: at most one site in N base pairs, as on an array. Default: all sites."
+        ),
     ] = 0,
     smoother_steps: Annotated[
         int, typer.Option(min=0, help="local: steps of a Hyena that corrects the chain. Default: none.")
@@ -78,7 +81,7 @@ def train(
     resume: RESUME = False,
     dry_run: DRY_RUN = False,
 ) -> None:
-    """Train a model of ancestry, on windows (predict the next SNP, then tell populations apart) or along chromosomes.
+    """Train a model of ancestry, on windows (predict the next SNP, then classify populations) or along chromosomes.
 
     An option whose help begins with "windows" or "local" belongs to that scope alone.
 

@@ -13,8 +13,8 @@ from crocuta.files import replacing
 
 #: Byte to base: A, C, G, T (or U) are 0 to 3, either case; gaps, `?`, N and ambiguity codes are 4, unknown.
 BASES = np.full(256, 4, np.uint8)
-for _base, _letters in enumerate(("Aa", "Cc", "Gg", "TtUu")):
-    BASES[[ord(letter) for letter in _letters]] = _base
+for _base, _nucleotides in enumerate(("Aa", "Cc", "Gg", "TtUu")):
+    BASES[[ord(nucleotide) for nucleotide in _nucleotides]] = _base
 
 _ALLOWED = set("ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx-?.*")
 
@@ -38,7 +38,7 @@ def read_alignment(path: str | PathLike) -> Alignment:
     """Reads an aligned FASTA file, plain or gzip; the name is the header up to its first blank.
 
     Raises:
-        InputError: not FASTA, a character that is no DNA letter or gap, or sequences of different lengths.
+        InputError: not FASTA, a character that is no DNA nucleotide or gap, or sequences of different lengths.
     """
     path = Path(path)
     names: list[str] = []
@@ -56,7 +56,7 @@ def read_alignment(path: str | PathLike) -> Alignment:
                     )
                 if wrong := set(text) - _ALLOWED:
                     raise InputError(
-                        f"{path}, line {line.number}: character {min(wrong)!r} is neither a DNA letter nor a gap"
+                        f"{path}, line {line.number}: character {min(wrong)!r} is neither a DNA nucleotide nor a gap"
                     )
                 parts[-1].append(text)
     if not names:

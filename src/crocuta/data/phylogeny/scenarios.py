@@ -16,7 +16,7 @@ import numpy as np
 
 from crocuta.data.phylogeny.alignment import write_fasta
 from crocuta.data.phylogeny.newick import write_trees
-from crocuta.data.phylogeny.simulate import birth_death_tree, evolve, letters
+from crocuta.data.phylogeny.simulate import birth_death_tree, evolve, nucleotides
 from crocuta.data.phylogeny.substitution import GTR, HKY, SubstitutionModel
 from crocuta.data.phylogeny.tree import Tree, join
 from crocuta.errors import InputError
@@ -147,7 +147,7 @@ def simulate_scenario(scenario: Scenario) -> Simulation:
             scenario, per_class[1], [len(bases) for bases in evolved], composition, generator
         )
     examples = [
-        example._replace(sequence=letters(_with_noise(bases, scenario.noise, composition, generator)))
+        example._replace(sequence=nucleotides(_with_noise(bases, scenario.noise, composition, generator)))
         for example, bases in rows
     ]
     return Simulation([examples[i] for i in generator.permutation(len(examples))], trees)

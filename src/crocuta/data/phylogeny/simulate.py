@@ -7,7 +7,7 @@ import numpy as np
 from crocuta.data.phylogeny.substitution import SubstitutionModel
 from crocuta.data.phylogeny.tree import Tree
 
-LETTERS = np.frombuffer(b"ACGT", np.uint8)
+NUCLEOTIDES = np.frombuffer(b"ACGT", np.uint8)
 
 
 def birth_death_tree(
@@ -82,13 +82,13 @@ def evolve(
 ) -> list[np.ndarray]:
     """Bases 0 to 3 of each tip, uint8 (length,), from a stationary sequence at the root.
 
-    Without indels all have `sites` letters and are aligned. With them, insertions and deletions come at
+    Without indels all have `sites` nucleotides and are aligned. With them, insertions and deletions come at
     `indel_rate` events per site and substitution (half of each kind), with geometric lengths of mean
-    `indel_length`; a branch's indels happen at its end, inserted letters are stationary with fresh rates, and
+    `indel_length`; a branch's indels happen at its end, inserted nucleotides are stationary with fresh rates, and
     the tips are not aligned.
 
     Args:
-        sites: letters at the root.
+        sites: nucleotides at the root.
     """
     if sites < 1 or indel_rate < 0 or indel_length < 1:
         raise ValueError(
@@ -162,10 +162,10 @@ def _indel(
     if generator.random() < 0.5:
         fresh = generator.choice(4, size, p=model.frequencies).astype(np.uint8)
         return np.insert(bases, place, fresh), np.insert(rates, place, model.site_rates(size, generator))
-    cut = slice(place, place + min(size, len(bases) - 1))  # a sequence keeps at least one letter
+    cut = slice(place, place + min(size, len(bases) - 1))  # a sequence keeps at least one nucleotide
     return np.delete(bases, cut), np.delete(rates, cut)
 
 
-def letters(bases: np.ndarray) -> str:
+def nucleotides(bases: np.ndarray) -> str:
     """`ACGT` of bases 0 to 3."""
-    return LETTERS[bases].tobytes().decode()
+    return NUCLEOTIDES[bases].tobytes().decode()

@@ -63,7 +63,7 @@ class EvidenceSum(nn.Linear):
 
 
 class Doubt(nn.Module):
-    """With a learnt probability the logits tell nothing: `log((1 - e) softmax(logits) + e / K)`.
+    """With a learned probability the logits tell nothing: `log((1 - e) softmax(logits) + e / K)`.
 
     Log-likelihoods of linked sites err seldom but badly (a haplotype whose nearest relative lives elsewhere); without
     doubt a fit to those few would take the confidence from all others.
@@ -162,7 +162,7 @@ class AncestryForSNPPrediction(AncestryWithHead):
             input_ids: (B, L) tokens.
             position, cm, chromosome: (B, L) bp, (B, L) centimorgans, (B,) index; see `crocuta.nn.genomic_position`.
             evidence: (B, L, E).
-            labels: (B, L), the tokens themselves (shifted here); what is no allele is not learnt.
+            labels: (B, L), the tokens themselves (shifted here); what is no allele is not learned.
         """
         encoded = self.ancestry.encode_positions(position, cm, chromosome)
         hidden_ids, evidence = self.ancestry.hide(input_ids, evidence)

@@ -117,8 +117,8 @@ class LClipModel(PreTrainedModel):
     >>> from crocuta.models.lorentz_language import LorentzTransformerConfig
     >>> tower = LorentzTransformerConfig(d_model=16, n_layer=1)
     >>> model = LClipModel(LClipConfig(content_config=tower, text_config=tower, projection_dim=8))
-    >>> letters, words = torch.randint(7, 11, (3, 30)), torch.randint(0, 12, (3, 5))
-    >>> model(input_ids=letters, text_ids=words).loss.shape
+    >>> nucleotides, words = torch.randint(7, 11, (3, 30)), torch.randint(0, 12, (3, 5))
+    >>> model(input_ids=nucleotides, text_ids=words).loss.shape
     torch.Size([])
     """
 

@@ -33,7 +33,7 @@ class SequenceEncoderConfig(ModelConfig):
         kmers: lengths of the k-mers that are counted.
         peptide: length of the peptides that are counted in six frames; 0: none.
         prefixes: lengths of the k-mers that the two strands begin with; they tell whole elements apart by their ends.
-        length_bins: half octaves, from 16 letters on, in which the length is told; 0: it is not told.
+        length_bins: half octaves, from 16 nucleotides on, in which the length is told; 0: it is not told.
         hidden_size: width of the result.
         dropout: share of the components, and inside the two layers over them, that is hidden in training.
         hyena: configuration of a `KmerHyena` over the first `max_seq_len` k-mers; None: counts alone.
@@ -83,23 +83,23 @@ def _count(words: Tensor, whole: Tensor, size: int) -> Tensor:
     return counts.scatter_add_(1, words, whole.to(counts.dtype))
 
 
-def _letters(input_ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _nucleotides(input_ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     digits = input_ids.long() - VOCABULARY["A"]
     inside = (digits >= 0) & (digits < 4)
     return digits.clamp(0, 3), inside if mask is None else inside & (mask != 0)
 
 
 def kmer_counts(input_ids: Tensor, mask: Tensor | None, k: int) -> Tensor:
-    """Counts (B, 4^k) of k-mers on both strands; k-mers with a letter other than ACGT are left out."""
-    counts = _count(*_words(*_letters(input_ids, mask), k, 4), 4**k)
+    """Counts (B, 4^k) of k-mers on both strands; k-mers with a nucleotide other than ACGT are left out."""
+    counts = _count(*_words(*_nucleotides(input_ids, mask), k, 4), 4**k)
     axes = counts.unflatten(1, (4,) * k)
     return counts + axes.flip(list(range(1, k + 1))).permute(0, *range(k, 0, -1)).flatten(1)
 
 
 def peptide_counts(input_ids: Tensor, mask: Tensor | None, length: int) -> Tensor:
-    """Counts (B, 21^length) of peptides in the six frames; those with a stop or an unknown letter are left out."""
-    digits, inside = _letters(input_ids, mask)
-    code = torch.tensor([AMINO_ACIDS.index(letter) for letter in _CODE], device=digits.device)
+    """Counts (B, 21^length) of peptides in the six frames; those with a stop or an unknown amino acid are left out."""
+    digits, inside = _nucleotides(input_ids, mask)
+    code = torch.tensor([AMINO_ACIDS.index(amino_acid) for amino_acid in _CODE], device=digits.device)
     size = len(AMINO_ACIDS) ** length
     total = torch.zeros(len(digits), size, device=digits.device)
     for strand, known in ((digits, inside), (3 - digits.flip(1), inside.flip(1))):
@@ -111,8 +111,8 @@ def peptide_counts(input_ids: Tensor, mask: Tensor | None, length: int) -> Tenso
 
 
 def prefix_counts(input_ids: Tensor, mask: Tensor | None, lengths: list[int]) -> Tensor:
-    """Counts (B, sum of 4^k) of the k-mers that both strands begin with; those with unknown letters are left out."""
-    digits, inside = _letters(input_ids, mask)
+    """Counts (B, sum of 4^k) of the k-mers that both strands begin with; those with an N are left out."""
+    digits, inside = _nucleotides(input_ids, mask)
     place = torch.arange(max(lengths), device=digits.device)
     end = (
         torch.full_like(digits[:, :1], digits.shape[1]) if mask is None else mask.sum(1, keepdim=True).long()
@@ -127,8 +127,8 @@ def prefix_counts(input_ids: Tensor, mask: Tensor | None, lengths: list[int]) ->
 
 
 def length_counts(input_ids: Tensor, mask: Tensor | None, bins: int) -> Tensor:
-    """2 at the half octave of the length, counted from 16 letters, and 1 at both its neighbours: (B, bins)."""
-    inside = _letters(input_ids, mask)[1]
+    """2 at the half octave of the length, counted from 16 nucleotides, and 1 at both its neighbours: (B, bins)."""
+    inside = _nucleotides(input_ids, mask)[1]
     octave = (2 * inside.sum(1).clamp_min(1).log2() - 8).round().clamp(0, bins - 1)
     return (2 - (torch.arange(bins, device=octave.device) - octave[:, None]).abs()).clamp_min(0)
 
@@ -238,7 +238,7 @@ class SequenceEncoder(PreTrainedModel):
 
 
 def as_row(ids: np.ndarray) -> Tensor:
-    """Encoded letters as a batch of one, (1, length)."""
+    """Encoded nucleotides as a batch of one, (1, length)."""
     return torch.from_numpy(ids.astype(np.int64))[None]
 
 

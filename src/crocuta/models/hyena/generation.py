@@ -94,7 +94,7 @@ class HyenaStream:
 
 
 class Sampler:
-    """Draws tokens from logits; temperature 0 takes the likeliest.
+    """Draws tokens from logits; temperature 0 takes the most probable.
 
     Noise is drawn for `BLOCK` tokens at once: with standard Gumbel noise g, argmax(logits / T + g) is a draw from
     softmax(logits / T) (Maddison et al. 2014).
@@ -108,7 +108,7 @@ class Sampler:
         generator: torch.Generator | None,
     ):
         if temperature < 0:
-            raise ValueError(f"temperature must be 0 (the likeliest token) or more, got {temperature}")
+            raise ValueError(f"temperature must be 0 (the most probable token) or more, got {temperature}")
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         self.ids = None if allowed is None else torch.tensor(allowed)
@@ -169,12 +169,12 @@ def stream_tokens(
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
-    letters: str | None = "ACGT",
+    nucleotides: str | None = "ACGT",
     seed: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Tensor]:
     """Token ids (B,) one after the other; arguments as in `generate`."""
-    allowed = None if letters is None else [VOCABULARY[letter] for letter in letters]
+    allowed = None if nucleotides is None else [VOCABULARY[nucleotide] for nucleotide in nucleotides]
     if seed is not None:
         generator = torch.Generator(model.device).manual_seed(seed)
     sample = Sampler(allowed, temperature, top_k, generator)
@@ -193,7 +193,7 @@ def generate(
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
-    letters: str | None = "ACGT",
+    nucleotides: str | None = "ACGT",
     seed: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -203,16 +203,16 @@ def generate(
         model: a causal `HyenaForCausalLM`.
         prompt: DNA string or several equally long ones, or ids (P,) or (B, P).
         length: tokens to draw.
-        temperature: divides the logits; 0 takes the likeliest token.
-        top_k: draw only among so many likeliest tokens.
-        letters: tokens to draw from; None: the whole vocabulary.
+        temperature: divides the logits; 0 takes the most probable token.
+        top_k: draw only among the N most probable tokens.
+        nucleotides: tokens to draw from; None: the whole vocabulary.
         seed: makes the draw repeatable; or give a `generator` on the model's device.
 
     Raises:
         ValueError: prompt and `length` exceed `max_seq_len`, the model looks ahead, or an option is out of range.
     """
     tokens = stream_tokens(
-        model, prompt, length, temperature=temperature, top_k=top_k, letters=letters, seed=seed,
+        model, prompt, length, temperature=temperature, top_k=top_k, nucleotides=nucleotides, seed=seed,
         generator=generator,
     )  # fmt: skip
     return torch.stack(list(tokens), dim=1)
