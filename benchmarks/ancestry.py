@@ -32,19 +32,19 @@ import ancestry_costs
 import ancestry_page
 import numpy as np
 import torch
-from crocuta.ancestry.methods.regression import RegressionModel
+from window_rivals import RegressionModel
 
 from crocuta.ancestry.panels import Choice, TrainingData, load_training_data
 from crocuta.ancestry.window_run import AncestryRun, fit_reference, model_config, name_sites
 from crocuta.ancestry.window_training import (
     AncestryRecipe,
-    Labelled,
+    LabelledWindows,
     Teacher,
     classifier,
     fit_evidence,
     judge,
-    probabilities,
     train_stage,
+    window_probabilities,
 )
 from crocuta.ancestry.windows import WindowSource
 from crocuta.files import write_json
@@ -84,7 +84,7 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
         pretrained = AncestryForSNPPrediction(config.pretraining())
         name_sites(pretrained, data)
         train_stage(pretrained, teacher, "pretrain", device="cpu")
-        row["perplexity"] = judge(pretrained, Labelled(test.windows, None))[1]
+        row["perplexity"] = judge(pretrained, LabelledWindows(test.windows, None))[1]
     middle = time.process_time()
     model = classifier(config, pretrained)
     name_sites(model, data)
@@ -92,7 +92,7 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
     row["regression_of_evidence"] = 100 * judge(model, test)[1]
     train_stage(model, teacher, "classify", device="cpu")
     row |= {"pretrain_cpu_seconds": middle - first, "train_cpu_seconds": time.process_time() - middle}
-    found, labels = probabilities(model, test), test.windows.label
+    found, labels = window_probabilities(model, test), test.windows.label
     row |= {
         "accuracy": 100 * (found.argmax(1) == labels).float().mean().item(),
         "ece": 100 * ece(found, labels),

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from crocuta.ancestry.local.examples import expected_calibration_error
-from crocuta.ancestry.local.infer import LocalChromosome, Run, read_run
+from crocuta.ancestry.local.infer import LocalChromosome, LocalRun, read_local_run
 from crocuta.ancestry.local.training import LocalRecipe, train_local
 from crocuta.files import replacing, write_json
 from crocuta.quiet import prepare
@@ -97,7 +97,7 @@ def groups(
 ) -> dict:
     """Held-out unadmixed individuals by window and as a whole; proportions of the admixed."""
     seconds = learn(vcf, data, panel.samples.at(train), "group", output)
-    run = read_run(output / "run")
+    run = read_local_run(output / "run")
     start = time.perf_counter()
     judge, found = inferred(run, panel.individuals(test))
     seconds["infer_seconds"] = time.perf_counter() - start
@@ -136,7 +136,7 @@ def groups(
     }  # fmt: skip
 
 
-def inferred(run: Run, query: Panel) -> tuple[LocalChromosome, np.ndarray]:
+def inferred(run: LocalRun, query: Panel) -> tuple[LocalChromosome, np.ndarray]:
     """The run's chromosome 22, and posteriors (haplotypes, blocks, populations) of the query."""
     judge = LocalChromosome(run, "22")
     aligned = match(query.sites, judge.sites, builds=("", run.build)).align(query, judge.sites)
@@ -163,7 +163,7 @@ def populations(
     common = panel.individuals(train).frequency()
     dosage = (panel.allele == 1).sum(1)[:, np.minimum(common, 1 - common) >= MAF].astype(np.float32)
     seconds = learn(vcf, data, panel.samples.at(train), "population", output)
-    run = read_run(output / "run")
+    run = read_local_run(output / "run")
     own = shares(inferred(run, panel.individuals(test))[1])
     order = [run.populations.index(name) for name in names]
     guesses = {"copied from most": own[:, order].argmax(1)}

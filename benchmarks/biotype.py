@@ -22,7 +22,7 @@ import torch
 from crocuta import load
 from crocuta.analysis.embeddings import Embeddings, read_embeddings
 from crocuta.embedding.features import Embedder
-from crocuta.embedding.pieces import Piece, Source
+from crocuta.embedding.pieces import Piece, PieceSource
 from crocuta.embedding.probe import as_json, probe
 from crocuta.embedding.shards import embed
 from crocuta.files import write_json
@@ -89,7 +89,7 @@ def pieces(name: str, root: Path, cache: Path) -> Iterator[Piece]:
         folder = root / "invertebrates_1pct"
         files = {s: (str(folder / f"{s}.fa.gz"), str(folder / f"{s}.gff3.gz")) for s in INVERTEBRATES}
     for species, (fasta, genes) in files.items():
-        for piece in Source(fasta, genes=genes, cache=str(cache)).pieces():
+        for piece in PieceSource(fasta, genes=genes, cache=str(cache)).pieces():
             group = f"{species} {piece.columns['contig']}".strip()
             yield piece._replace(columns=piece.columns | {"group": group})
 

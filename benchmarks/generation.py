@@ -23,7 +23,7 @@ from torch import Tensor
 
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
 from crocuta.models.hyena import generation as hyena_generate
-from crocuta.models.hyena.generation import HyenaStream, Sampler
+from crocuta.models.hyena.generation import HyenaStream, TokenSampler
 from crocuta.nn.hyena import causal_convolution
 from crocuta.nn.hyena.streaming import OnlineConvolution
 
@@ -57,7 +57,7 @@ class CachedConvolution:
 
 def streaming(model: HyenaForCausalLM, prompt: Tensor, new: int) -> dict:
     """Seconds and error of generating `new` tokens."""
-    sample = Sampler([7, 8, 9, 10], 1.0, None, torch.Generator().manual_seed(0))
+    sample = TokenSampler([7, 8, 9, 10], 1.0, None, torch.Generator().manual_seed(0))
     start = time.perf_counter()
     stream = HyenaStream(model, prompt, new)
     read = time.perf_counter()

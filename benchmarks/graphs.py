@@ -24,7 +24,7 @@ import torch
 
 from crocuta.data.graphs import GraphData, read_graph
 from crocuta.files import write_json
-from crocuta.graphs.training import GraphRecipe, GraphRun, build, summary, train_seed
+from crocuta.graphs.training import GraphRecipe, GraphRun, build_encoder, seeds_summary, train_seed
 from crocuta.models.graph import ENCODERS
 from crocuta.quiet import prepare
 
@@ -152,7 +152,7 @@ def judge(store: Store, name: str, encoder: str, data: GraphData, seeds: int) ->
         ]  # fmt: skip
         kept = [fit for fit in fits if "failed" not in fit]
         if kept:
-            found = summary(kept)["test"][kept[0]["metric"]]
+            found = seeds_summary(kept)["test"][kept[0]["metric"]]
             print(
                 f"{name:20} {encoder:8} {curvature:10} test {found['mean']:.4f} ± {found['sd'] or 0:.4f}",
                 flush=True,
@@ -183,7 +183,7 @@ def speed(store: Store, folder: Path, rounds: int = 40) -> None:
     for encoder in PASSING:
         run = GraphRun("lp", {"encoder": encoder, "heads": 4}, degrees=True)
         problem = run.problem(data, 0)
-        model = build(run, data, problem, 0)
+        model = build_encoder(run, data, problem, 0)
         sides[encoder] = model.train(), problem, run.recipe.optimizer(model)
     for _ in range(rounds):
         for encoder, side in sides.items():
@@ -209,7 +209,7 @@ def cell(fits: list[dict[str, Any]]) -> str:
     kept = [fit for fit in fits if "failed" not in fit]
     if not kept:
         return "-"
-    found = summary(kept)["test"][kept[0]["metric"]]
+    found = seeds_summary(kept)["test"][kept[0]["metric"]]
     sd = "" if found["sd"] is None else f" ± {found['sd']:.3f}"
     return f"{found['mean']:.3f}{sd}" + ("" if len(kept) == 5 else f" ({len(kept)} seeds)")
 
@@ -241,7 +241,7 @@ def tables(content: dict[str, Any]) -> str:
     if found:
         lines = ["| graph | space | mAP | distortion | seconds |", "|---|---|---|---|---|"]
         for (graph, space), fits in found.items():
-            scores = summary(fits)["test"]
+            scores = seeds_summary(fits)["test"]
             lines.append(
                 f"| {graph} | {space} | {scores['map']['mean']:.3f} | {scores['distortion']['mean']:.3f} |"
                 f" {fits[0]['seconds']:.0f} |"

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from crocuta.report.compare import across
-from crocuta.report.run import read_run
+from crocuta.report.run import read_reported_run
 
 # Epochs by task: what two cores can do in an hour. HyenaDNA, ten times as slow here as the CNN, gets fewer.
 TASKS = {"gue/prom_core_tata": 20, "gue/prom_300_tata": 10, "gue/mouse/0": 15, "gue/tf/0": 5}
@@ -107,7 +107,7 @@ def difference(run: Path, cnn: Path) -> dict | None:
     """MCC of a run less that of the CNN on the same test sequences, with its 95% interval; None of the CNN itself."""
     if run == cnn or not (cnn / "metrics.json").exists():
         return None
-    (pair,) = across([read_run(cnn), read_run(run)])
+    (pair,) = across([read_reported_run(cnn), read_reported_run(run)])
     return {key: pair[key] for key in ("difference", "low", "high", "p")}
 
 

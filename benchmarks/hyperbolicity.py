@@ -24,7 +24,7 @@ from crocuta.data.sequences import Sequences
 from crocuta.files import replacing, write_json
 from crocuta.report.style import styled
 from crocuta.trees.delta import base_deltas, four_point, measure, worst
-from crocuta.trees.page import Line, as_json, overview
+from crocuta.trees.page import NullLine, delta_json, overview
 from crocuta.trees.sources import open_distances
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def measure_data(root: Path) -> list[dict]:
             start = time.perf_counter()
             found = measure(points, nulls=NULLS)
             seconds = time.perf_counter() - start
-            entries.append({**as_json(label, found), "distance": distance, "seconds": round(seconds, 1)})
+            entries.append({**delta_json(label, found), "distance": distance, "seconds": round(seconds, 1)})
             p = {null: test.p_average for null, test in found.tests.items()}
             print(
                 f"{label:34} n {found.n:6} mean {found.average.value:.4f} p {p} {seconds:.0f} s", flush=True
@@ -318,7 +318,7 @@ def write_page(results: dict) -> None:
     lines = []
     for entry in entries:
         test, null = nearest(entry), nearest(entry)["null_average"]
-        lines.append(Line(entry["name"], test["average"], null["low"], null["high"], test["p_average"]))
+        lines.append(NullLine(entry["name"], test["average"], null["low"], null["high"], test["p_average"]))
     with styled(), replacing(ROOT / "docs" / "_static" / "hyperbolicity.svg", "wb") as file:
         overview(lines).savefig(file, format="svg", facecolor="white", metadata={"Date": None})
 

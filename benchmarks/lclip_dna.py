@@ -18,20 +18,20 @@ from crocuta.data.annotation import gene_caption
 from crocuta.data.elements import element_caption, read_elements, with_enough_groups
 from crocuta.data.leakage import leakage, similarity_groups
 from crocuta.data.sequences import Sequences
-from crocuta.embedding.pieces import Piece, Source
+from crocuta.embedding.pieces import Piece, PieceSource
 from crocuta.models.clip.sequence_encoder import SequenceEncoder, SequenceEncoderConfig
 from crocuta.words.ensemble import (
     WHOLE,
-    Ensemble,
     Library,
     Parts,
+    WordEnsemble,
     WordsRecipe,
     chance,
     evaluate,
     make_words,
     mean_score,
-    scores,
-    split,
+    recall_scores,
+    split_described,
     views,
 )
 from crocuta.words.training import fit_words
@@ -65,7 +65,7 @@ def read_genes(folder: Path) -> Library:
     generator, seen = np.random.default_rng(0), Counter()
     kept: list[tuple[str, Piece]] = []
     for name, (fasta, genes) in GENOMES.items():
-        pieces = list(Source(str(folder / fasta), genes=str(folder / genes)).pieces())
+        pieces = list(PieceSource(str(folder / fasta), genes=str(folder / genes)).pieces())
         for piece in (pieces[i] for i in generator.permutation(len(pieces))):
             kind = (name, piece.columns["biotype"])
             if piece.length <= LONGEST and seen[kind] < MOST_GENES:
@@ -93,7 +93,7 @@ def fit_clip(
     recipe = WordsRecipe(flat=kind == "CLIP", hyena_kmers=HYENA_KMERS if hyena else 0, seed=seed)
     start = time.perf_counter()
     ensemble = fit_words(library, parts, recipe, every)
-    one = Ensemble(ensemble.models[:1], ensemble.words)
+    one = WordEnsemble(ensemble.models[:1], ensemble.words)
     found = {"one of them": evaluate(one, library, parts.test), "parameters": one.models[0].num_parameters()}
     if kind == "L-CLIP":
         found["curvature"] = torch.as_tensor(one.models[0].manifold.c).item()
@@ -121,9 +121,9 @@ def fit_ridge(
                 away = centre * 0 if centred else centre
                 goal = captions - centre if centred else captions
                 likeness = sharpness * cosine(kernel @ weight + away, goal) + share * words.prior
-                validated = scores(likeness[valid], library.labels[valid], words.labels)
+                validated = recall_scores(likeness[valid], library.labels[valid], words.labels)
                 if mean_score(validated) > best[0]:
-                    tested = scores(likeness[test], library.labels[test], words.labels)
+                    tested = recall_scores(likeness[test], library.labels[test], words.labels)
                     setting = {
                         "kinds": chosen,
                         "strength": strength,
@@ -160,7 +160,7 @@ def measure(library: Library, seeds: int, kinds: list[str], before: list[dict], 
         "runs": before,
     }
     for seed in range(seeds):
-        parts = split(library, seed)
+        parts = split_described(library, seed)
         if seed not in known:
             known[seed] = baselines(library, parts, every[0], blocks) | {"seed": seed}
         for kind in kinds:

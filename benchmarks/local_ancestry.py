@@ -19,18 +19,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from crocuta.ancestry.methods.frequency import FrequencyModel
-from crocuta.ancestry.methods.regression import RegressionModel
+from window_rivals import FrequencyModel, RegressionModel
 
 from crocuta.analysis.curves import reliability
 from crocuta.ancestry.local.examples import LocalRecipe, expected_calibration_error, out_of_fold
 from crocuta.ancestry.local.mosaics import make_mosaics
-from crocuta.ancestry.local.network import read_smoother, train_network
-from crocuta.ancestry.local.reference import Reference, read_references
+from crocuta.ancestry.local.network import read_smoother, train_smoother
+from crocuta.ancestry.local.reference import LocalReference, read_references
 from crocuta.ancestry.local.training import choose_chain
 from crocuta.ancestry.methods.calibration import sharpen
 from crocuta.ancestry.methods.copying import CopyingModel
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_haplotypes, smooth_individuals
+from crocuta.ancestry.methods.smoothing import (
+    ChainSettings,
+    estimate_chain,
+    smooth_haplotypes,
+    smooth_individuals,
+)
 from crocuta.ancestry.methods.windows import window_edges
 from crocuta.ancestry.panels import Choice
 from crocuta.files import replacing, write_json
@@ -112,7 +116,7 @@ def chain(data: Data) -> Callable:
 
     def run(alleles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         evidence = model.evidence(alleles)
-        found = estimate(evidence, model.blocks.cm, settings)
+        found = estimate_chain(evidence, model.blocks.cm, settings)
         return sharpen(smooth_individuals(evidence, model.blocks.cm, found), power), model.blocks.of_sites()
 
     return run
@@ -124,13 +128,15 @@ def network(data: Data) -> Callable:
     examples = out_of_fold(data.reference, recipe)
     settings, _, _ = choose_chain(examples)
     folder = Path(tempfile.mkdtemp())
-    train_network(examples, settings, recipe, folder, device="cpu")
+    train_smoother(examples, settings, recipe, folder, device="cpu")
     smoother = read_smoother(folder, "cpu")
     model = CopyingModel.fit(data.reference.panel, data.reference.labels)
 
     def run(alleles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         evidence, cm = model.evidence(alleles), model.blocks.cm
-        return smoother.posterior(evidence, cm, estimate(evidence, cm, settings)), model.blocks.of_sites()
+        return smoother.posterior(
+            evidence, cm, estimate_chain(evidence, cm, settings)
+        ), model.blocks.of_sites()
 
     return run
 
@@ -143,7 +149,7 @@ def windowed(data: Data, method: str) -> Callable:
     middle = sites.cm[edges.sum(1) // 2]
     place = np.searchsorted(edges[:, 0], np.arange(len(sites)), side="right") - 1
 
-    def fit(reference: Reference) -> Callable:
+    def fit(reference: LocalReference) -> Callable:
         if method == "naive Bayes":
             model = FrequencyModel.fit(reference.panel, reference.labels)
             return lambda alleles: model.window_log_probability(alleles, edges)
@@ -153,7 +159,7 @@ def windowed(data: Data, method: str) -> Callable:
     half = rng.random(len(data.reference.labels)) < 0.5
     panel, labels = data.reference.panel, data.reference.labels
     made = make_mosaics(panel.individuals(~half), labels[~half], 16, rng, LocalRecipe().made)
-    evidence = fit(Reference(panel.individuals(half), labels[half]))(made.allele)
+    evidence = fit(LocalReference(panel.individuals(half), labels[half]))(made.allele)
     truth = made.truth[:, edges.sum(1) // 2]
 
     def loss(temperature: float) -> float:

@@ -27,7 +27,7 @@ from crocuta.data.language import partition
 from crocuta.files import replacing, write_json
 from crocuta.models.hyena import RELEASED, HyenaConfig
 from crocuta.presets import SCRATCH_INITIALIZER
-from crocuta.pretraining.page import Curve, curves, read_pretraining
+from crocuta.pretraining.page import LossCurve, curves, read_pretraining
 from crocuta.pretraining.recipe import Pretraining
 from crocuta.pretraining.run import run_pretraining
 from crocuta.quiet import prepare
@@ -151,11 +151,11 @@ def summary(path: Path) -> dict:
     }
 
 
-def curve_of(found: dict, label: str) -> Curve:
+def curve_of(found: dict, label: str) -> LossCurve:
     """Perplexity on a sample of the validation part against million nucleotides."""
     moments = found["curve"]
     x, y = ([moment[key] for moment in moments] for key in ("tokens", "valid_perplexity"))
-    return Curve(label, [tokens / 1e6 for tokens in x], y)
+    return LossCurve(label, [tokens / 1e6 for tokens in x], y)
 
 
 def write_page(results: dict) -> None:

@@ -36,7 +36,7 @@ from crocuta.optim import parameter_groups
 from crocuta.runs.progress import shown
 from crocuta.runs.recipe import Recipe
 from crocuta.vision.jitter import Jitter
-from crocuta.vision.training import ImageLearner, ImageRun, build, fit, split
+from crocuta.vision.training import ImageLearner, ImageRun, build_classifier, fit_images, split_images
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "vision.json"
@@ -71,10 +71,12 @@ def cell(model: str, seed: int, folder: Path, data: Path, rate: float, epochs: i
     """One training; `folder/result.json` when it is done."""
     logging.disable_progress_bar()
     run = image_run(model, rate, epochs)
-    parts = split(read_images(data), run.valid, run.test)
+    parts = split_images(read_images(data), run.valid, run.test)
     with shown() as progress, progress.stage(folder.name, unit="steps") as stage:
         learner = ImageLearner(parts, run, seed)
-        found = fit(build(run, parts.train, seed), learner, "cpu", folder=folder, stage=stage)
+        found = fit_images(
+            build_classifier(run, parts.train, seed), learner, "cpu", folder=folder, stage=stage
+        )
     write_json(folder / "result.json", found | {"threads": torch.get_num_threads()})
 
 

@@ -17,7 +17,7 @@ from crocuta import load
 from crocuta.analysis.embeddings import read_embeddings
 from crocuta.analysis.maps import make_map
 from crocuta.embedding.features import Embedder
-from crocuta.embedding.pieces import Source
+from crocuta.embedding.pieces import PieceSource
 from crocuta.embedding.probe import probe
 from crocuta.embedding.shards import embed
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
@@ -71,7 +71,7 @@ def main() -> None:
         "genome": genome,
         "genes": genes,
     }  # where they differ, nothing goes on
-    pieces = Source(str(genome), genes=str(genes)).pieces()
+    pieces = PieceSource(str(genome), genes=str(genes)).pieces()
     embed(embedder, pieces, output, request, inputs=inputs, truncate=True, resume=True)
 
     embeddings = read_embeddings(output)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from crocuta.data.graphs import GraphData, read_graph
-from crocuta.graphs.training import GraphRecipe, GraphRun, summary, train_seed
+from crocuta.graphs.training import GraphRecipe, GraphRun, seeds_summary, train_seed
 from crocuta.models.graph import GraphForLinkPrediction
 from crocuta.quiet import prepare
 
@@ -62,7 +62,7 @@ def main() -> None:
         run = GraphRun("lp", {"encoder": encoder, **options}, recipe, degrees=True)
         results = [train_seed(run, data, seed) for seed in range(arguments.seeds)]
         models[encoder], fits = results[0][0], [found for _, found in results]
-        auroc = summary(fits)["test"]["auroc"]
+        auroc = seeds_summary(fits)["test"]["auroc"]
         spread = f" ± {auroc['sd']:.3f}" if auroc["sd"] is not None else ""
         curvatures = ", ".join(f"{c:.2f}" for c in fits[0]["curvatures"])
         print(f"{encoder:8} AUROC {auroc['mean']:.3f}{spread}, curvatures {curvatures}")

@@ -14,7 +14,7 @@ from crocuta.cli import app
 from crocuta.errors import InputError
 from crocuta.variants import Panel
 from crocuta.variants.build import build_store
-from crocuta.variants.tracts import read_bed, read_fb, read_msp
+from crocuta.variants.tracts import read_fb, read_msp, read_tracts
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -107,7 +107,11 @@ def test_views_without_haplotypes_take_unphased_individuals(folder, tmp_path, vi
     shares = np.loadtxt(tmp_path / "out" / "local.rfmix.Q", usecols=(1, 2, 3))
     assert evidence == "none" or (shares.argmax(1) == [0, 1, 1, 2]).all()
     first, second = (
-        [replace(tract, haplotype=0) for tract in read_bed(tmp_path / "out" / "bed" / "q1.bed") if tract.haplotype == h]
+        [
+            replace(tract, haplotype=0)
+            for tract in read_tracts(tmp_path / "out" / "bed" / "q1.bed")
+            if tract.haplotype == h
+        ]
         for h in (0, 1)
     )  # fmt: skip
     assert first == second
@@ -307,7 +311,9 @@ def test_blocks_without_a_window_ask_their_neighbours():
 def test_strangers_are_not_left_out_of_the_reference(random_panel, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        ancestry_along, "probabilities", lambda model, data, batch: seen.append(data) or torch.ones(len(data), 2) / 2
+        ancestry_along,
+        "window_probabilities",
+        lambda model, data, batch: seen.append(data) or torch.ones(len(data), 2) / 2,
     )  # fmt: skip
     labels = {0: "A", 1: "B"}
     config = AncestryConfig(d_model=4, n_layer=1, max_sites=8, position="none", id2label=labels)

@@ -22,12 +22,12 @@ from crocuta.variants.tracts import Tracts, read_fb, read_msp
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global infer_ancestry, segments, windowed, train_local, LocalRecipe, expected_calibration_error
-    global out_of_fold, MosaicRecipe, make_mosaics, switched, Reference, load_reference, save_reference
+    global out_of_fold, MosaicRecipe, make_mosaics, switched, LocalReference, load_reference, save_reference
     global RECIPE
     from crocuta.ancestry.infer import infer_ancestry, segments, windowed
     from crocuta.ancestry.local.examples import LocalRecipe, expected_calibration_error, out_of_fold
     from crocuta.ancestry.local.mosaics import MosaicRecipe, make_mosaics, switched
-    from crocuta.ancestry.local.reference import Reference, load_reference, save_reference
+    from crocuta.ancestry.local.reference import LocalReference, load_reference, save_reference
     from crocuta.ancestry.local.training import train_local
 
     RECIPE = LocalRecipe(mosaics=8, made=MosaicRecipe(generations=(4.0, 12.0)))
@@ -90,7 +90,7 @@ def test_evidence_of_mosaics_comes_from_other_individuals(random_panel, monkeypa
         "crocuta.ancestry.local.examples.make_mosaics",
         lambda p, *rest: seen.append(set(p.samples.name)) or make_mosaics(p, *rest),
     )
-    examples = out_of_fold(Reference(panel, LABELS), RECIPE)
+    examples = out_of_fold(LocalReference(panel, LABELS), RECIPE)
     everyone = set(panel.samples.name)
     assert len(examples) == 4
     for judges, *made in (seen[:3], seen[3:]):
@@ -100,7 +100,7 @@ def test_evidence_of_mosaics_comes_from_other_individuals(random_panel, monkeypa
 def test_a_reference_reads_back_equal(random_panel, tmp_path):
     panel = random_panel(5, 77)
     panel.allele[0, 1, 5] = MISSING
-    save_reference(tmp_path, Reference(panel, np.array([0, 1, 1, 0, 1])))
+    save_reference(tmp_path, LocalReference(panel, np.array([0, 1, 1, 0, 1])))
     found = load_reference(tmp_path / "1.safetensors")
     np.testing.assert_array_equal(found.panel.allele, panel.allele)
     np.testing.assert_array_equal(found.labels, [0, 1, 1, 0, 1])
@@ -278,7 +278,7 @@ def test_local_ancestry_learns_more_from_a_likelier_reference(folder, random_pan
 def test_all_chromosomes_choose_the_chain(folder, random_panel, monkeypatch, tmp_path):
     panels = [random_panel(24, count, labels=LABELS) for count in (200, 300)]
     panels[1] = replace(panels[1], sites=replace(panels[1].sites, chromosome="2"))
-    references = [Reference(panel, LABELS) for panel in panels]
+    references = [LocalReference(panel, LABELS) for panel in panels]
     seen = []
 
     def choose(examples):

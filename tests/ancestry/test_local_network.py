@@ -64,7 +64,7 @@ def test_examples_are_renamed_with_their_labels():
 
 def test_training_mends_what_the_chain_gets_wrong(examples, tmp_path):
     chain = ChainSettings()
-    scores = network.train_network(examples, chain, LocalRecipe(steps=80), tmp_path, device="cpu")
+    scores = network.train_smoother(examples, chain, LocalRecipe(steps=80), tmp_path, device="cpu")
     made = examples[0]
     before = score_posterior(smooth_individuals(made.evidence, made.blocks.cm, chain), made.truth)
     found = network.read_smoother(tmp_path, "cpu").posterior(made.evidence, made.blocks.cm, chain)

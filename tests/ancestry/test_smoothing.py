@@ -7,7 +7,7 @@ import pytest
 from crocuta.ancestry.methods.calibration import fit_power, log_loss, sharpen
 from crocuta.ancestry.methods.smoothing import (
     ChainSettings,
-    estimate,
+    estimate_chain,
     log_likelihood,
     smooth_haplotypes,
     smooth_individuals,
@@ -96,7 +96,7 @@ def simulated(generations, phase_switches, individuals=30, places=400):
 @pytest.mark.parametrize(("generations", "switches"), [(8, 0.001), (32, 0.3)])
 def test_rates_are_found_without_the_truth(generations, switches):
     evidence, _, cm = simulated(generations, switches)
-    found = estimate(2 * evidence, cm, ChainSettings())
+    found = estimate_chain(2 * evidence, cm, ChainSettings())
     assert found.generations == generations
     assert found.phase_switches in ([0.001, 0.01] if switches == 0.001 else [0.3])
 

@@ -17,17 +17,31 @@ from crocuta.variants.store import Haplotypes
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global AncestryForSNPPrediction, AncestryForWindowClassification, AncestryRecipe, Labelled, Optimizers
-    global Teacher, classifier, fit_evidence, evaluate, train_stage, MISMATCH, PSEUDOCOUNT, Reference, Choice
-    global fingerprint, load_training_data, AncestryRun, learn_windows, model_config, name_sites
-    global load_sites, save_sites, Windows, WindowSource, RECIPE, RUN
-    from crocuta.ancestry.evidence import MISMATCH, PSEUDOCOUNT, Reference
-    from crocuta.ancestry.panels import Choice, fingerprint, load_training_data
+    global \
+        AncestryForSNPPrediction, \
+        AncestryForWindowClassification, \
+        AncestryRecipe, \
+        LabelledWindows, \
+        Optimizers
+    global \
+        Teacher, \
+        classifier, \
+        fit_evidence, \
+        evaluate, \
+        train_stage, \
+        MISMATCH, \
+        PSEUDOCOUNT, \
+        EvidenceReference, \
+        Choice
+    global panel_fingerprint, load_training_data, AncestryRun, learn_windows, model_config, name_sites
+    global load_sites, save_sites, WindowBatch, WindowSource, RECIPE, RUN
+    from crocuta.ancestry.evidence import MISMATCH, PSEUDOCOUNT, EvidenceReference
+    from crocuta.ancestry.panels import Choice, load_training_data, panel_fingerprint
     from crocuta.ancestry.sites import load_sites, save_sites
     from crocuta.ancestry.window_run import AncestryRun, learn_windows, model_config, name_sites
     from crocuta.ancestry.window_training import (
         AncestryRecipe,
-        Labelled,
+        LabelledWindows,
         Optimizers,
         Teacher,
         classifier,
@@ -35,7 +49,7 @@ def late_imports():
         fit_evidence,
         train_stage,
     )
-    from crocuta.ancestry.windows import Windows, WindowSource
+    from crocuta.ancestry.windows import WindowBatch, WindowSource
     from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
 
     RECIPE = AncestryRecipe(
@@ -164,7 +178,7 @@ def test_copying_is_the_sum_over_all_mosaics():
     windows = draw(data, individuals=test, count=4, length=5)
     windows.input_ids[0, 2] = 2
     rate = 30.0
-    reference = Reference.fit(data.panels, data.labels, train, "haplotype", (rate,))
+    reference = EvidenceReference.fit(data.panels, data.labels, train, "haplotype", (rate,))
     found = reference.evidence(windows)[..., :3].sum(1)
     for i in range(len(windows)):
         panel, site = data.panels[int(windows.chromosome[i])], windows.site[i].numpy()
@@ -180,7 +194,7 @@ def test_copying_is_the_sum_over_all_mosaics():
 
 
 def test_carried_evidence_without_copying_is_naive_bayes(data):
-    reference = Reference.fit(data.panels, data.labels, data.split.train, "carried", ())
+    reference = EvidenceReference.fit(data.panels, data.labels, data.split.train, "carried", ())
     windows = draw(data, "carried", individuals=data.split.test)
     found = reference.evidence(windows)
     for i in range(len(windows)):
@@ -200,17 +214,17 @@ def test_carried_evidence_without_copying_is_naive_bayes(data):
 def test_a_training_person_is_left_out_of_their_own_evidence(view):
     data = load_training_data(TinyCohort(missing=0.0), Choice(maf=0.01))
     train = data.split.train
-    whole = Reference.fit(data.panels, data.labels, train, view)
+    whole = EvidenceReference.fit(data.panels, data.labels, train, view)
     person = int(train[3])
     windows = draw(data, view, individuals=np.array([person]))
-    without = Reference.fit(data.panels, data.labels, np.setdiff1d(train, [person]), view)
+    without = EvidenceReference.fit(data.panels, data.labels, np.setdiff1d(train, [person]), view)
     torch.testing.assert_close(whole.evidence(windows), without.evidence(windows), atol=1e-4, rtol=1e-3)
     naive = replace(whole, person=torch.full_like(whole.person, -1))  # nobody is recognised
     assert (naive.evidence(windows) - without.evidence(windows)).abs().max() > 0.05
 
 
 def test_missing_alleles_are_no_evidence(data):
-    reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
+    reference = EvidenceReference.fit(data.panels, data.labels, data.split.train, "haplotype")
     windows = draw(data, individuals=data.split.test)
     windows.input_ids[:, 7] = 2
     evidence = reference.evidence(windows)
@@ -219,9 +233,9 @@ def test_missing_alleles_are_no_evidence(data):
 
 
 def test_a_saved_reference_gives_the_same_evidence(data, tmp_path):
-    reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
+    reference = EvidenceReference.fit(data.panels, data.labels, data.split.train, "haplotype")
     reference.save(tmp_path / "reference.safetensors")
-    again = Reference.load(tmp_path / "reference.safetensors")
+    again = EvidenceReference.load(tmp_path / "reference.safetensors")
     windows = draw(data, individuals=data.split.test)
     assert torch.equal(reference.evidence(windows), again.evidence(windows))
 
@@ -313,12 +327,12 @@ def test_a_run_tells_populations_apart_and_leaves_a_whole_folder(data, tmp_path)
     assert [entry["step"] for entry in history] == [2, 4, 6, 12]
     model = AncestryForWindowClassification.from_pretrained(folder / "model")
     assert tuple(model.config.id2label.values()) == POPULATIONS
-    assert model.config.panel == fingerprint(data.panels)
-    reference = Reference.load(folder / "reference.safetensors")
+    assert model.config.panel == panel_fingerprint(data.panels)
+    reference = EvidenceReference.load(folder / "reference.safetensors")
     windows = draw(data, individuals=data.split.test, length=24)
     lines = (folder / "predictions.tsv").read_text().splitlines()
     assert len(lines) == metrics["test"]["windows"] + 1
-    assert np.isfinite(evaluate(model, Labelled(windows, reference.evidence(windows)))).all()
+    assert np.isfinite(evaluate(model, LabelledWindows(windows, reference.evidence(windows)))).all()
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o644}
 
 
@@ -350,7 +364,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, tmp_path):
 def test_the_best_weights_may_be_the_untrained_ones(data):
     """Steps that lead away from the evidence are not kept."""
     recipe = replace(RECIPE, learning_rate=30.0, evidence_rate=30.0, steps=4)
-    reference = Reference.fit(data.panels, data.labels, data.split.train, "haplotype")
+    reference = EvidenceReference.fit(data.panels, data.labels, data.split.train, "haplotype")
     lesson = teacher(data, reference, recipe)
     model = classifier(model_config(RUN, recipe, data, reference.channels), None)
     fit_evidence(model, lesson)
@@ -411,7 +425,7 @@ def test_bad_input_is_named(data):
 def test_windows_join_and_part(data):
     windows = draw(data)
     parts = [windows.at(slice(0, 2)), windows.at(slice(2, None))]
-    assert torch.equal(Windows.join(parts).input_ids, windows.input_ids)
+    assert torch.equal(WindowBatch.join(parts).input_ids, windows.input_ids)
     tiles = list(source(data).tiles(0, 1, 0, 50, 40))
     last = len(data.panels[0].sites) - 1
     assert [int(tile.site[0, 0]) for tile in tiles[:2]] == [0, 40]

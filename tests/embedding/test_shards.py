@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from crocuta.embedding.pieces import Source
+from crocuta.embedding.pieces import PieceSource
 from crocuta.errors import InputError
 
 
@@ -16,11 +16,11 @@ from crocuta.errors import InputError
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global anndata, HyenaConfig, HyenaForCausalLM, module, batches, count_shards, embed, embed_with
-    global write_shards, estimate, Embedder, weights_of
+    global write_shards, estimate_embedding, Embedder, weights_of
     import anndata
 
     from crocuta.embedding import shards as module
-    from crocuta.embedding.cost import estimate
+    from crocuta.embedding.cost import estimate_embedding
     from crocuta.embedding.features import Embedder
     from crocuta.embedding.shards import batches, count_shards, embed, embed_with, write_shards
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
@@ -50,7 +50,7 @@ def table(tmp_path):
     ]
     path = tmp_path / "s.csv"
     path.write_text("name,sequence,label\n" + "\n".join(rows) + "\n")
-    return Source(str(path))
+    return PieceSource(str(path))
 
 
 @pytest.fixture(autouse=True)
@@ -203,13 +203,13 @@ def test_a_model_is_known_by_its_content_and_not_by_its_name(embedder, table, tm
 def test_too_long_says_by_how_much_and_what_to_do(embedder, tmp_path):
     path = tmp_path / "s.fa"
     path.write_text(">short\nACGT\n>long\n" + "ACGTA" * 20 + "\n")
-    source, output = Source(str(path)), tmp_path / "e.h5ad"
+    source, output = PieceSource(str(path)), tmp_path / "e.h5ad"
     with pytest.raises(
         InputError, match=r"long has 100 nucleotides, 35 more than .* \(65\): .*`window` 65.*`truncate`"
     ):
         embed(embedder, source.pieces(), output, REQUEST)
     with pytest.raises(InputError, match="35 more"):
-        estimate(embedder, source.pieces())
+        estimate_embedding(embedder, source.pieces())
     embed(embedder, source.pieces(), output, REQUEST, truncate=True)
     found = anndata.read_h5ad(output)
     assert found.obs["truncated"].tolist() == [False, True]
@@ -226,7 +226,7 @@ def test_batches_hold_all_once_and_are_bounded():
 
 
 def test_the_estimate_counts_what_is_there(embedder, table):
-    cost = estimate(embedder, table.pieces())
+    cost = estimate_embedding(embedder, table.pieces())
     lengths = [piece.length for piece in table.pieces()]
     assert (cost.sequences, cost.nucleotides, cost.longest) == (20, sum(lengths), max(lengths))
     assert cost.file_mb == pytest.approx(20 * 8 * 4 / 2**20)

@@ -16,13 +16,13 @@ from crocuta.runs.progress import Stage
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global GraphForLinkPrediction, GraphRecipe, GraphRun, summary, train_graph, train_seed
+    global GraphForLinkPrediction, GraphRecipe, GraphRun, seeds_summary, train_graph, train_seed
     global DistanceProblem, Features, LinkProblem, hop_distances, reconstruction_scores, breadth_first
     global tree_layout
     from crocuta.graphs.problems import DistanceProblem, Features, LinkProblem
     from crocuta.graphs.scores import hop_distances, reconstruction_scores
     from crocuta.graphs.start import breadth_first, tree_layout
-    from crocuta.graphs.training import GraphRecipe, GraphRun, summary, train_graph, train_seed
+    from crocuta.graphs.training import GraphRecipe, GraphRun, seeds_summary, train_graph, train_seed
     from crocuta.models.graph import GraphForLinkPrediction
 
 
@@ -177,10 +177,10 @@ def test_run_folder_resumes_and_searches(tmp_path):
 
 def test_summary_is_mean_and_spread():
     fits = [{"metric": "auroc", "valid": {"auroc": v}, "test": {"auroc": v}} for v in (0.5, 0.7)]
-    found = summary(fits)["test"]["auroc"]
+    found = seeds_summary(fits)["test"]["auroc"]
     assert found["mean"] == pytest.approx(0.6)
     assert found["sd"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
-    assert summary(fits[:1])["test"]["auroc"]["sd"] is None
+    assert seeds_summary(fits[:1])["test"]["auroc"]["sd"] is None
 
 
 def test_bad_settings_are_named():

@@ -10,10 +10,10 @@ from crocuta.data.encoding import decode
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global hyena_lean, HyenaConfig, HyenaForCausalLM
-    global HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+    global HyenaStream, TokenSampler, generate, prompt_ids, stream_tokens
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
     from crocuta.models.hyena import chunked as hyena_lean
-    from crocuta.models.hyena.generation import HyenaStream, Sampler, generate, prompt_ids, stream_tokens
+    from crocuta.models.hyena.generation import HyenaStream, TokenSampler, generate, prompt_ids, stream_tokens
 
 
 SMALL = {"d_model": 16, "n_layer": 2, "max_seq_len": 260, "initializer_range": 0.3}
@@ -106,7 +106,7 @@ def test_tokens_come_one_by_one():
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, None), (2.0, 3)])
 def test_sampler_draws_from_the_tempered_softmax(temperature, top_k):
     logits = torch.tensor([0.0, 1.0, -1.0, 0.5, 9.0])
-    sample = Sampler([0, 1, 2, 3], temperature, top_k, torch.Generator().manual_seed(0))
+    sample = TokenSampler([0, 1, 2, 3], temperature, top_k, torch.Generator().manual_seed(0))
     drawn = sample(logits.expand(40_000, -1))
     kept = logits[:4] if top_k is None else torch.tensor([0.0, 1.0, -torch.inf, 0.5])
     expected = (kept / temperature).softmax(-1)

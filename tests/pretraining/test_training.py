@@ -17,13 +17,19 @@ from crocuta.runs.progress import Progress, Stage
 
 def import_late():
     global AutoModelForSequenceClassification, HyenaConfig, HyenaForCausalLM, read_pretraining
-    global write_pretraining, pretraining_cost, pretrain, check_memory, estimate, Pretraining
+    global \
+        write_pretraining, \
+        pretraining_cost, \
+        pretrain, \
+        check_pretraining_memory, \
+        estimate_pretraining, \
+        Pretraining
     global run_pretraining, step_size, CONFIG, RECIPE
     from transformers import AutoModelForSequenceClassification
 
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
     from crocuta.pretraining import cost as pretraining_cost
-    from crocuta.pretraining.cost import check_memory, estimate
+    from crocuta.pretraining.cost import check_pretraining_memory, estimate_pretraining
     from crocuta.pretraining.page import read_pretraining, write_pretraining
     from crocuta.pretraining.recipe import Pretraining
     from crocuta.pretraining.run import run_pretraining, step_size
@@ -229,11 +235,11 @@ def test_a_run_of_the_first_version_is_read(tmp_path):
 
 def test_memory_is_foreseen(genome, parts, tmp_path, monkeypatch):
     recipes = [changed(tokens_at_once=tokens, tokens_per_step=1 << 26) for tokens in (1 << 14, 1 << 26)]
-    small, large = (estimate(new_model(), recipe) for recipe in recipes)
+    small, large = (estimate_pretraining(new_model(), recipe) for recipe in recipes)
     assert set(small.stages) == {16, 32, 64}
     assert small.total.seconds > 0
     assert large.total.memory_mb > 5 * small.total.memory_mb
-    check_memory(small, RECIPE)
+    check_pretraining_memory(small, RECIPE)
     monkeypatch.setattr(pretraining_cost, "available_mb", lambda device: 10.0)
     with pytest.raises(InputError, match=r"10 MB are available; lower `tokens_at_once` \(now 32,768\)"):
         run_pretraining(genome, parts, CONFIG, RECIPE, tmp_path / "run")

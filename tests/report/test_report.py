@@ -14,10 +14,10 @@ from crocuta.errors import InputError
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global compare, words, write_report, read_run, PALETTE
+    global compare, words, write_report, read_reported_run, PALETTE
     from crocuta.report import compare, write_report
     from crocuta.report import wording as words
-    from crocuta.report.run import read_run
+    from crocuta.report.run import read_reported_run
     from crocuta.report.style import PALETTE
 
 
@@ -143,7 +143,7 @@ def test_figures_and_scores_lie_beside_the_page(page, run):
 
 
 def test_answer_states_the_numbers_of_the_run(run):
-    found = read_run(run)
+    found = read_reported_run(run)
     test, rival = found.models["hyenadna-tiny"]["test"]["mcc"], found.models["kmer"]["test"]["mcc"]
     answer = words.answer(found)
     assert answer.startswith(
@@ -155,7 +155,11 @@ def test_answer_states_the_numbers_of_the_run(run):
 
 @pytest.mark.parametrize(
     ("low", "high", "says"),
-    [(0.1, 0.3, "lead would hold"), (-0.3, -0.1, "comparison would win"), (-0.1, 0.2, "too small to distinguish")],
+    [
+        (0.1, 0.3, "lead would hold"),
+        (-0.3, -0.1, "comparison would win"),
+        (-0.1, 0.2, "too small to distinguish"),
+    ],
 )
 def test_verdict_follows_the_interval(low, high, says):
     assert says in words.verdict({"difference": (low + high) / 2, "low": low, "high": high})
@@ -171,7 +175,7 @@ def test_verdict_follows_the_interval(low, high, says):
     ],
 )
 def test_tasks_are_cited(run, task, source):
-    found = read_run(run)
+    found = read_reported_run(run)
     cited = " ".join(words.citations([replace(found, config=found.config | {"task": task})]))
     assert source in cited
     assert "HyenaDNA" in cited
@@ -236,7 +240,7 @@ def test_undefined_scores_are_dashes(write_run, tmp_path):
 
 
 def test_runs_are_compared_on_the_same_sequences(run, second):
-    first, second = read_run(run), read_run(second)
+    first, second = read_reported_run(run), read_reported_run(second)
     found = compare.across([first, second])
     assert len(found) == 4
     assert found[1]["label"] == "CNN (first) − CNN (first)"
@@ -251,7 +255,7 @@ def test_a_page_of_two_runs_tells_folders_of_one_name_apart(pair):
 
 def test_runs_with_different_test_sets_stand_side_by_side_only(write_run, tmp_path):
     runs = [write_run(tmp_path / str(n), n=n, seeds=1, models=["cnn"]) for n in (50, 60)]
-    assert compare.across([read_run(run) for run in runs]) == []
+    assert compare.across([read_reported_run(run) for run in runs]) == []
     html = write_report(runs, tmp_path / "page.html").read_text()
     assert "different test sequences" in html
 
@@ -293,7 +297,7 @@ def test_a_label_that_is_no_class_is_named(write_run, tmp_path):
     changed = ["\t".join([f[0], "enhancer", *f[2:]]) if f[0] == "seq3" else "\t".join(f) for f in fields]
     (run / "predictions.tsv").write_text("\n".join(changed))
     with pytest.raises(InputError, match="label 'enhancer' is none of the classes"):
-        read_run(run)
+        read_reported_run(run)
 
 
 def test_no_folder_is_an_error(tmp_path):

@@ -27,7 +27,7 @@ def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
     global report_seeds, graphs, GraphRecipe, GraphRun, estimate_graph, train_graph, predict_graph
     global evaluate_images, predict_images, ImageRun, estimate_images, train_images, mean_over_seeds
-    global ImageLearner, split
+    global ImageLearner, split_images
     global write_table, RECIPE, IMAGES
     from crocuta.graphs import training as graphs
     from crocuta.graphs.predict import predict_graph
@@ -35,7 +35,7 @@ def late_imports():
     from crocuta.report.seeds import report_seeds
     from crocuta.runs.seeds import mean_over_seeds, write_table
     from crocuta.vision.predict import evaluate_images, predict_images
-    from crocuta.vision.training import ImageLearner, ImageRun, estimate_images, split, train_images
+    from crocuta.vision.training import ImageLearner, ImageRun, estimate_images, split_images, train_images
 
     RECIPE = GraphRecipe(epochs=60, every=10, learning_rate=0.03)
     IMAGES = ImageRun(
@@ -197,7 +197,7 @@ def test_gradients_of_graphs_are_clipped(tree, monkeypatch):
     )
     data = read_graph(tree / "tree.tsv")
     run = GraphRun("lp", {"encoder": "gcn"}, GraphRecipe(epochs=1, clip=1e-3))
-    before = graphs.build(run, data, run.problem(data, 0), 0).state_dict()
+    before = graphs.build_encoder(run, data, run.problem(data, 0), 0).state_dict()
     after = graphs.train_seed(run, data, 0, "cpu")[0].state_dict()
     moved = sum((after[name] - before[name]).square().sum().item() for name in before) ** 0.5
     assert moved == pytest.approx(1e-3, rel=1e-2)
@@ -269,7 +269,9 @@ def image_run(shades, tmp_path_factory):
 
 def test_the_recipe_of_images_is_followed(shades):
     recipe = Recipe(epochs=3, batch_size=10, warmup=0.2, clip=0.5)
-    learner = ImageLearner(split(read_images(shades), 0.1, 0.2), replace(IMAGES, recipe=recipe), seed=4)
+    learner = ImageLearner(
+        split_images(read_images(shades), 0.1, 0.2), replace(IMAGES, recipe=recipe), seed=4
+    )
     course = learner.course("cpu")
     assert learner.steps == 9  # of 86 images
     assert (course.steps, list(course.evaluate), course.seed) == (27, [9, 18, 27], 4)

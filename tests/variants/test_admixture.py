@@ -15,7 +15,7 @@ from crocuta.variants.out_of_africa import (
     RECOMBINATION_RATE,
     SHARES,
     Admixture,
-    Segments,
+    AncestralSegments,
     local_ancestry,
     merged,
     random_map,
@@ -114,7 +114,7 @@ def test_shares_of_the_pulse():
 
 
 def test_merged_joins_neighbours_of_one_population_only():
-    before = Segments(
+    before = AncestralSegments(
         *np.array([[0, 0, 0, 1, 1], [0, 5, 9, 0, 4], [5, 9, 12, 4, 12], [2, 2, 0, 0, 0], [8] * 5])
     )
     after = merged(before)

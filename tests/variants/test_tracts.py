@@ -7,9 +7,9 @@ from crocuta.variants.tracts import (
     Tracts,
     joined,
     proportions,
-    read_bed,
     read_fb,
     read_msp,
+    read_tracts,
     write_bed,
     write_fb,
     write_msp,
@@ -72,7 +72,7 @@ def test_fb_reads_back_equal(tracts, tmp_path):
 
 def test_bed_cuts_where_it_becomes_doubtful(tracts, tmp_path):
     write_bed(tmp_path / "s1.bed", tracts, 0)
-    found = [tract for tract in read_bed(tmp_path / "s1.bed") if tract.chromosome == "chr1"]
+    found = [tract for tract in read_tracts(tmp_path / "s1.bed") if tract.chromosome == "chr1"]
     assert [(t.start, t.end, t.population, t.haplotype) for t in found] == [
         (99, 899, "AFR", 0), (899, 1000, "EUR", 0), (99, 899, "AFR", 1), (899, 1000, "AFR", 1),
     ]  # fmt: skip
@@ -119,4 +119,4 @@ def test_what_is_no_msp_is_told(tmp_path, text, message):
 def test_a_bed_of_another_kind_is_told(tmp_path):
     (tmp_path / "a.bed").write_text("chr1\t1\t2\n")
     with pytest.raises(InputError, match="line 1: columns chr1, 1, 2; expected #chrom"):
-        read_bed(tmp_path / "a.bed")
+        read_tracts(tmp_path / "a.bed")

@@ -81,7 +81,7 @@ EMBED = {
     "--jobs": ("3", MAKE, lambda r: r.jobs == 3),
     "--device": ("cpu", MAKE, lambda r: r.work.args[2] == "cpu"),
     "--resume": ("", MAKE, lambda r: r.resume is True),
-    "--dry-run": ("", "crocuta.embedding.cost.estimate", lambda r: True),
+    "--dry-run": ("", "crocuta.embedding.cost.estimate_embedding", lambda r: True),
 }
 
 WRITE = "crocuta.pretraining.generation.write_continuations"
@@ -98,7 +98,7 @@ GENERATE = {
     "--output": ("x.fa", WRITE, lambda r: r.output == Path("x.fa")),
     "--overwrite": ("-o there", WRITE, lambda r: r.output == Path("there")),
     "--device": ("cpu", "crocuta.runs.device.choose_device", lambda r: r.name == "cpu"),
-    "--dry-run": ("--length 9", "crocuta.pretraining.generation_cost.estimate", lambda r: True),
+    "--dry-run": ("--length 9", "crocuta.pretraining.generation_cost.estimate_generation", lambda r: True),
 }
 
 SAMPLER, TABLE = "crocuta.data.sampling.Sampler", "crocuta.data.sampling.write_windows"

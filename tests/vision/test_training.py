@@ -17,13 +17,13 @@ from crocuta.vision.jitter import Jitter
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global AutoImageProcessor, AutoModelForImageClassification, Course, training, ImageRun, build
-    global make_processor, split, train_images, RUN
+    global AutoImageProcessor, AutoModelForImageClassification, Course, training, ImageRun, build_classifier
+    global make_processor, split_images, train_images, RUN
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     from crocuta.runs.loop import Course
     from crocuta.vision import training
-    from crocuta.vision.training import ImageRun, build, make_processor, split, train_images
+    from crocuta.vision.training import ImageRun, build_classifier, make_processor, split_images, train_images
 
     RUN = ImageRun(sizes=VIT, recipe=Recipe(learning_rate=3e-3, epochs=3, batch_size=16), seeds=1)
 
@@ -65,17 +65,20 @@ class StoppingStage(Stage):
 def test_split_is_stratified_disjoint_and_always_the_same():
     images = shades(200)
     images.pixels[:, 0, 0, 0] = np.arange(200)
-    first, second = split(ImageParts(images, None), 0.1, 0.2), split(ImageParts(images, None), 0.1, 0.2)
+    first, second = (
+        split_images(ImageParts(images, None), 0.1, 0.2),
+        split_images(ImageParts(images, None), 0.1, 0.2),
+    )
     assert [len(part) for part in first] == [144, 16, 40]
     assert (first.test.pixels == second.test.pixels).all()
     kept = np.concatenate([part.pixels[:, 0, 0, 0] for part in first])
     assert sorted(kept) == list(range(200))
     shares = [part.labels.mean() for part in first]
     assert max(shares) - min(shares) < 0.05
-    own = split(ImageParts(images, images.take(np.arange(7))), 0.1, 0.2)
+    own = split_images(ImageParts(images, images.take(np.arange(7))), 0.1, 0.2)
     assert [len(part) for part in own] == [180, 20, 7]
     with pytest.raises(InputError, match="cannot be held out"):
-        split(ImageParts(images.take(np.arange(1)), None), 0.1, 0.2)
+        split_images(ImageParts(images.take(np.arange(1)), None), 0.1, 0.2)
 
 
 def test_processor_does_to_images_what_training_does():
@@ -100,7 +103,7 @@ def test_run_folder(data, tmp_path, model):
     assert not (folder / "checkpoint").exists()
     net = AutoModelForImageClassification.from_pretrained(folder).eval()
     processor = AutoImageProcessor.from_pretrained(folder)
-    test = split(ImageParts(shades(), None), 0.1, 0.2).test
+    test = split_images(ImageParts(shades(), None), 0.1, 0.2).test
     logits = net(**processor(list(test.pixels), return_tensors="pt")).logits
     accuracy = (logits.argmax(1).numpy() == test.labels).mean()
     assert accuracy == pytest.approx(metrics["test"]["accuracy"]["mean"])
@@ -136,7 +139,7 @@ def test_goes_on_from_a_pretrained_model(data, tmp_path):
     folder = tmp_path / "first" / "models" / "seed-0"
     before = AutoModelForImageClassification.from_pretrained(folder)
     three = replace(shades(), classes=("a", "b", "c"))
-    model = build(replace(RUN, model=str(folder)), three, seed=0)
+    model = build_classifier(replace(RUN, model=str(folder)), three, seed=0)
     assert model.config.num_classes == 3
     weight = before.lvit.layers[0].attention.q_proj.weight
     assert torch.equal(model.lvit.layers[0].attention.q_proj.weight, weight)
@@ -147,13 +150,13 @@ def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(
         InputError, match=r"of 8 x 8 pixels in 1 channels, these have 8 x 12 in 1; .*`image_size`"
     ):
-        build(RUN, wide, 0)
-    build(RUN, shades(), 0).save_pretrained(tmp_path / "grey")
+        build_classifier(RUN, wide, 0)
+    build_classifier(RUN, shades(), 0).save_pretrained(tmp_path / "grey")
     with pytest.raises(InputError, match="in 1 channels, these have 8 x 8 in 3"):
-        build(replace(RUN, model=str(tmp_path / "grey")), shades(channels=3), 0)
+        build_classifier(replace(RUN, model=str(tmp_path / "grey")), shades(channels=3), 0)
     with pytest.raises(
         InputError, match="model lvit: image_size must be a multiple of patch_size = 3, got 8"
     ):
-        build(replace(RUN, sizes={**VIT, "patch_size": 3}), shades(), 0)
+        build_classifier(replace(RUN, sizes={**VIT, "patch_size": 3}), shades(), 0)
     with pytest.raises(InputError, match="expected a folder, or one of lvit, vit, lorentz-resnet"):
-        build(replace(RUN, model=str(tmp_path / "absent")), shades(), 0)
+        build_classifier(replace(RUN, model=str(tmp_path / "absent")), shades(), 0)

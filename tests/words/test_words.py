@@ -20,12 +20,20 @@ from crocuta.errors import InputError
 @pytest.fixture(autouse=True, scope="session")
 def late_imports():
     """What takes long to import, once a test of this file runs: the suite is collected without it."""
-    global SequenceEncoder, report_words, Course, COUNTED, Ensemble, WordsRecipe, evaluate, split
+    global \
+        SequenceEncoder, \
+        report_words, \
+        Course, \
+        COUNTED, \
+        WordEnsemble, \
+        WordsRecipe, \
+        evaluate, \
+        split_described
     global read_counts, save_counts, estimate_run, find_sequences, load_words, name_sequences
     global read_described, train_words, _score, fit_words, SMALL
     from crocuta.models.clip.sequence_encoder import SequenceEncoder
     from crocuta.runs.loop import Course
-    from crocuta.words.ensemble import COUNTED, Ensemble, WordsRecipe, evaluate, split
+    from crocuta.words.ensemble import COUNTED, WordEnsemble, WordsRecipe, evaluate, split_described
     from crocuta.words.folder import read_counts, save_counts
     from crocuta.words.page import report_words
     from crocuta.words.run import (
@@ -101,7 +109,7 @@ def test_what_is_common_is_likelier(run, library):
     """A caption that was e^2 times as common is e^2 times as likely, to each member."""
     ensemble, sequences = load_words(run), read(library)
     common = ensemble.words.prior + np.array([2, 0, 0], np.float32)
-    changed = Ensemble(ensemble.models, ensemble.words._replace(prior=common))
+    changed = WordEnsemble(ensemble.models, ensemble.words._replace(prior=common))
     (before, _), (after, _) = ensemble.likelihood(sequences), changed.likelihood(sequences)
     odds = [found[:, 0] - found[:, 1] for found in (before, after)]
     np.testing.assert_allclose(odds[1] - odds[0], 2 * len(ensemble.models), rtol=1e-4)
@@ -109,7 +117,7 @@ def test_what_is_common_is_likelier(run, library):
 
 def test_a_saved_ensemble_is_the_same(library, run):
     described, _ = read_described([("fly", library)])
-    parts = split(described, 0)
+    parts = split_described(described, 0)
     ensemble, loaded = fit_words(described, parts, SMALL), load_words(run)
     chosen = described.sequences.select(parts.test)
     np.testing.assert_allclose(
@@ -123,7 +131,7 @@ def test_a_saved_ensemble_is_the_same(library, run):
 def test_like_sequences_stay_together(library):
     described, _ = read_described([("", library)])
     described.groups[:] = np.arange(len(described.groups)) // 3
-    parts = split(described, 1)
+    parts = split_described(described, 1)
     groups = [set(described.groups[rows]) for rows in parts]
     assert sum(map(len, groups)) == len(set().union(*groups)) == 30
 

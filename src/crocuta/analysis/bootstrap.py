@@ -17,7 +17,7 @@ Probabilities = np.ndarray | Sequence[np.ndarray]
 _CHUNK = 64
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """A value on the examples themselves, and the ends of its percentile bootstrap interval."""
 
     value: float
@@ -58,14 +58,14 @@ def bootstrap_interval(
     n: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-) -> Interval:
+) -> ConfidenceInterval:
     """Percentile interval of a metric over `n` resamples of the test examples.
 
     It says how much the score would move with another test set of the same size and kind. It does not
     know about sequences that resemble each other: with many near-duplicates it is too narrow.
     """
     value, resampled = _values(labels, probabilities, metric, n, seed)
-    return Interval(value, *_quantiles(resampled, level))
+    return ConfidenceInterval(value, *_quantiles(resampled, level))
 
 
 def paired_difference(

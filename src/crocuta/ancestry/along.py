@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from crocuta.ancestry.evidence import Reference
+from crocuta.ancestry.evidence import EvidenceReference
 from crocuta.ancestry.local.examples import Examples, score_posterior
 from crocuta.ancestry.local.mosaics import MosaicRecipe, make_mosaics
 from crocuta.ancestry.local.training import choose_chain
@@ -18,8 +18,8 @@ from crocuta.ancestry.methods.calibration import sharpen
 from crocuta.ancestry.methods.copying import Blocks, make_blocks
 from crocuta.ancestry.methods.smoothing import ChainSettings
 from crocuta.ancestry.panels import TrainingData
-from crocuta.ancestry.window_training import Labelled, probabilities
-from crocuta.ancestry.windows import Windows, WindowSource
+from crocuta.ancestry.window_training import LabelledWindows, window_probabilities
+from crocuta.ancestry.windows import WindowBatch, WindowSource
 from crocuta.models.ancestry import AncestryForWindowClassification
 from crocuta.runs.progress import QUIET, Stage
 from crocuta.variants import Panel, Samples, Sites
@@ -39,7 +39,7 @@ class WindowCaller:
     """
 
     model: AncestryForWindowClassification
-    reference: Reference | None
+    reference: EvidenceReference | None
     window: int
     step: int
     density: float = 1.0
@@ -84,14 +84,14 @@ class WindowCaller:
 
     def _batches(
         self, panel: Panel, haplotypes: int, chromosome: int
-    ) -> Iterator[tuple[np.ndarray, Windows]]:
+    ) -> Iterator[tuple[np.ndarray, WindowBatch]]:
         """Rows and windows of one length."""
         source = WindowSource([panel], np.full(len(panel.samples), -1), self.view)
         rows: list[int] = []
-        waiting: list[Windows] = []
+        waiting: list[WindowBatch] = []
 
-        def batch() -> tuple[np.ndarray, Windows]:
-            joined = Windows.join(waiting)
+        def batch() -> tuple[np.ndarray, WindowBatch]:
+            joined = WindowBatch.join(waiting)
             number = torch.full_like(joined.chromosome, chromosome)
             person = torch.full_like(joined.person, STRANGER)
             found = np.array(rows), replace(joined, chromosome=number, person=person)
@@ -111,9 +111,9 @@ class WindowCaller:
         if waiting:
             yield batch()
 
-    def _probabilities(self, windows: Windows) -> np.ndarray:
+    def _probabilities(self, windows: WindowBatch) -> np.ndarray:
         given = None if self.reference is None else self.reference.evidence(windows)
-        return probabilities(self.model, Labelled(windows, given), BATCH).numpy()
+        return window_probabilities(self.model, LabelledWindows(windows, given), BATCH).numpy()
 
 
 def _filled(evidence: np.ndarray, known: np.ndarray) -> np.ndarray:

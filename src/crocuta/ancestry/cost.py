@@ -11,7 +11,7 @@ from crocuta.ancestry import window_run as ancestry_run
 from crocuta.ancestry.along import MOST_INDIVIDUALS, MOST_TOKENS
 from crocuta.ancestry.infer import INDIVIDUALS, chromosome_caller, open_run
 from crocuta.ancestry.local.examples import LEAST_INDIVIDUALS, Examples, LocalRecipe
-from crocuta.ancestry.local.infer import Run
+from crocuta.ancestry.local.infer import LocalRun
 from crocuta.ancestry.local.mosaics import make_mosaics
 from crocuta.ancestry.local.reference import read_references, reference_file
 from crocuta.ancestry.local.training import REFERENCE, choose_chain
@@ -28,7 +28,7 @@ from crocuta.ancestry.window_training import (
     Teacher,
     classifier,
     course,
-    probabilities,
+    window_probabilities,
 )
 from crocuta.models.ancestry import AncestryConfig, AncestryForSNPPrediction
 from crocuta.runs.cost import Cost, PeakMemory, estimate_training
@@ -92,7 +92,7 @@ def _evaluation(config: AncestryConfig, teacher: Teacher, data: TrainingData, de
     model = classifier(config, None).to(choose_device(device))  # pyright: ignore[reportArgumentType]
     windows = source.draw(data.split.valid, WINDOWS, recipe.window, np.random.default_rng(0))
     start = time.perf_counter()
-    probabilities(model, teacher.label(windows), WINDOWS)
+    window_probabilities(model, teacher.label(windows), WINDOWS)
     each = (time.perf_counter() - start) / WINDOWS
     tokens = sum(
         2 * len(panel.sites) * 2 * 2 * MOST_INDIVIDUALS for panel in data.panels
@@ -169,7 +169,7 @@ def estimate_inference(
     )
     caller = chromosome_caller(trained, trained.chromosomes[0], smooth, jobs, device)
     individuals = len(file.samples)
-    panel = _random_panel(caller.sites, 0.5 if isinstance(trained, Run) else trained.caller.density)
+    panel = _random_panel(caller.sites, 0.5 if isinstance(trained, LocalRun) else trained.caller.density)
     with PeakMemory(place) as memory:
         start = time.perf_counter()
         caller.posterior(panel)
@@ -187,9 +187,9 @@ def _random_panel(sites: Sites, share: float) -> Panel:
     return Panel(Samples(names, names, names, names), sites, allele.astype(np.uint8))
 
 
-def _share(trained: Run | WindowRun) -> float:
+def _share(trained: LocalRun | WindowRun) -> float:
     """The size of all chromosomes over that of the first."""
-    if isinstance(trained, Run):
+    if isinstance(trained, LocalRun):
         files = (reference_file(trained.folder / REFERENCE, name) for name in trained.chromosomes)
         sizes = [path.stat().st_size for path in files]
     else:

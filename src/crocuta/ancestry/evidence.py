@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from crocuta.ancestry.sites import load_arrays, save_arrays
-from crocuta.ancestry.windows import Windows
+from crocuta.ancestry.windows import WindowBatch
 from crocuta.models.ancestry import VOCABULARY
 from crocuta.variants.panel import MISSING, Panel
 
@@ -59,7 +59,7 @@ def emissions(view: str, tokens: Tensor, f: Tensor, mismatch: float) -> tuple[Te
 
 
 @dataclass(frozen=True)
-class Reference:
+class EvidenceReference:
     """Individuals whose populations are known, for one or more chromosomes.
 
     Shapes: `alleles` uint8 (n, K, M) for each chromosome, filled up with 0; `weight` float32 (K, M), the prior of each
@@ -83,7 +83,7 @@ class Reference:
         individuals: np.ndarray,
         view: str,
         rates: Sequence[float] = RATES,
-    ) -> "Reference":
+    ) -> "EvidenceReference":
         """Takes in `individuals` (indices) with their populations `labels` (all individuals,), counted from 0."""
         classes = int(labels[individuals].max()) + 1
         groups = [np.sort(individuals[labels[individuals] == k]) for k in range(classes)]
@@ -109,7 +109,7 @@ class Reference:
             view, alleles, alternative, known, weight / weight.sum(1, keepdim=True), person, tuple(rates)
         )
 
-    def to(self, device: torch.device) -> "Reference":
+    def to(self, device: torch.device) -> "EvidenceReference":
         """The same on a device, where `evidence` is computed then."""
         several = {name: [table.to(device) for table in getattr(self, name)] for name in TABLES}
         return replace(self, weight=self.weight.to(device), person=self.person.to(device), **several)
@@ -131,7 +131,7 @@ class Reference:
         save_arrays(path, arrays, {"view": self.view, "chromosomes": len(self.alleles)})
 
     @classmethod
-    def load(cls, path: Path) -> "Reference":
+    def load(cls, path: Path) -> "EvidenceReference":
         """A reference that `save` wrote."""
         arrays, about = load_arrays(path)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -153,7 +153,7 @@ class Reference:
         return len(self.weight) * (1 + len(self.rates))
 
     @torch.no_grad()
-    def evidence(self, windows: Windows) -> Tensor:
+    def evidence(self, windows: WindowBatch) -> Tensor:
         """Centred log-likelihoods float32 (B, L, channels): copying at each rate, then frequencies."""
         windows, found = windows.to(self.weight.device), []
         for first in range(0, len(windows), BATCH):
@@ -165,7 +165,7 @@ class Reference:
         values = torch.cat([value for _, value in found])
         return torch.empty_like(values).index_copy_(0, order, values)
 
-    def _evidence(self, windows: Windows, chromosome: int) -> Tensor:
+    def _evidence(self, windows: WindowBatch, chromosome: int) -> Tensor:
         weight = self.weight * (self.person != windows.person[:, None, None])
         weight = weight / weight.sum(2, keepdim=True)
         f = self.frequencies(windows, chromosome)
@@ -178,7 +178,7 @@ class Reference:
         parts.append(((1 - f) * without + f * with_it).log())
         return torch.cat([part - part.mean(-1, keepdim=True) for part in parts], dim=-1)
 
-    def frequencies(self, windows: Windows, chromosome: int) -> Tensor:
+    def frequencies(self, windows: WindowBatch, chromosome: int) -> Tensor:
         """Frequencies of the alternative (B, L, K) without the windows' own individuals."""
         site = windows.site
         alternative, known = self.alternative[chromosome][site], self.known[chromosome][site]
@@ -203,6 +203,8 @@ def copying(
         without, change: (B, L, K); a site's likelihood is `without + change * allele of the copied haplotype`.
         distance: (B, L), expected switches since the site before.
     """
+    # Populations are not mixed: each normalises its own state, whose sum before is the likelihood of the site given
+    # those before it, in that population.
     stay = torch.exp(-distance)
     state, found = weight, torch.empty_like(without)
     for i in range(site.shape[1]):

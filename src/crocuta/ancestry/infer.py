@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crocuta.ancestry.local.infer import LocalChromosome, Run, read_run
+from crocuta.ancestry.local.infer import LocalChromosome, LocalRun, read_local_run
 from crocuta.ancestry.local.training import KIND as TRAIN
 from crocuta.ancestry.local.training import TASK
 from crocuta.ancestry.methods.copying import Blocks
@@ -86,12 +86,12 @@ class Inference:
     """The work of `infer_ancestry`: chromosome by chromosome, those that lie in the folder excepted."""
 
     def __init__(
-        self, query: Path, trained: Run | WindowRun, run: Claim, settings: dict[str, Any], jobs: int, device: str,
+        self, query: Path, trained: LocalRun | WindowRun, run: Claim, settings: dict[str, Any], jobs: int, device: str,
         progress: Progress,
     ):  # fmt: skip
         self.query, self.trained, self.run, self.settings = query, trained, run, settings
         self.jobs, self.device, self.progress = jobs, device, progress
-        self.apart = isinstance(trained, Run) or trained.caller.view == "haplotype"
+        self.apart = isinstance(trained, LocalRun) or trained.caller.view == "haplotype"
         self.file = VariantFile(query)
         self.names = tuple(self.file.samples)
 
@@ -109,11 +109,11 @@ class Inference:
         return {
             "query": str(self.query), "populations": self.trained.populations, "samples": self.names,
             "chromosomes": {part.of.sites.chromosome: read_json(part.done) for part in parts},
-            "task": "local" if isinstance(self.trained, Run) else "windows", "haplotypes_apart": self.apart,
+            "task": "local" if isinstance(self.trained, LocalRun) else "windows", "haplotypes_apart": self.apart,
             "in_reference": [name for name in self.names if name in known],
         }  # fmt: skip
 
-    def part(self, chromosome: str) -> "Part | None":
+    def part(self, chromosome: str) -> "QueryPart | None":
         """A chromosome that is done, or None where the query has nothing of it."""
         folder = self.run.folder / PARTS / file_name(chromosome)
         if (folder / NOTHING).exists():
@@ -121,7 +121,7 @@ class Inference:
         with self.progress.stage(f"chromosome {chromosome}", unit=self.unit) as stage:
             chosen = self.settings["smooth"], self.jobs, self.device
             caller = chromosome_caller(self.trained, chromosome, *chosen, stage)
-            part = Part(folder, self.names, self.trained.populations, caller, self.line(caller))
+            part = QueryPart(folder, self.names, self.trained.populations, caller, self.line(caller))
             if not part.done.exists():
                 panel = _read(self.query, chromosome, self.apart, folder)
                 if panel is None:
@@ -137,7 +137,7 @@ class Inference:
 
     @property
     def unit(self) -> str:
-        return "haplotypes" if isinstance(self.trained, Run) else "windows"
+        return "haplotypes" if isinstance(self.trained, LocalRun) else "windows"
 
     def line(self, caller: LocalChromosome | WindowChromosome) -> tuple[int, int | None]:
         """Sites of a line of the .fb.tsv, and from one line to the next."""
@@ -147,15 +147,15 @@ class Inference:
 
 
 def chromosome_caller(
-    trained: Run | WindowRun, chromosome: str, smooth: bool, jobs: int, device: str, stage: Stage = QUIET
+    trained: LocalRun | WindowRun, chromosome: str, smooth: bool, jobs: int, device: str, stage: Stage = QUIET
 ) -> LocalChromosome | WindowChromosome:
     """What calls individuals on a chromosome, whichever the task."""
-    if isinstance(trained, Run):
+    if isinstance(trained, LocalRun):
         return LocalChromosome(trained, chromosome, jobs, device, stage)
     return WindowChromosome(trained, chromosome, smooth, stage)
 
 
-def _elsewhere(file: VariantFile, run: Run | WindowRun) -> InputError:
+def _elsewhere(file: VariantFile, run: LocalRun | WindowRun) -> InputError:
     has = ", ".join(list(file.header.contigs)[:5]) or "none"
     return InputError(
         f"{file.path}: no variants on the run's chromosomes ({', '.join(run.chromosomes)}); its header names {has};"
@@ -165,7 +165,7 @@ def _elsewhere(file: VariantFile, run: Run | WindowRun) -> InputError:
 
 def open_run(
     folder: Path, window: int | None, step: int | None, smooth: bool, device: str = AUTO
-) -> Run | WindowRun:
+) -> LocalRun | WindowRun:
     """A run of either task.
 
     Raises:
@@ -177,7 +177,7 @@ def open_run(
         raise InputError(
             f"{folder}: a run of local ancestry is a chain; `smooth` can be left out of windows only"
         )
-    return read_run(folder)
+    return read_local_run(folder)
 
 
 def _read(query: Path, chromosome: str, apart: bool, folder: Path) -> Panel | None:
@@ -193,7 +193,7 @@ def _read(query: Path, chromosome: str, apart: bool, folder: Path) -> Panel | No
         return None
 
 
-class Part:
+class QueryPart:
     """Posteriors of one chromosome for all individuals, in files: of blocks, and of the lines of an .fb.tsv."""
 
     def __init__(

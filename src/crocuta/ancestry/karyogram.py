@@ -20,7 +20,7 @@ from crocuta.errors import InputError
 from crocuta.files import file_name, replacing
 from crocuta.report.rendering import render
 from crocuta.report.style import MUTED, WIDTH, colour, inline_svg, styled
-from crocuta.variants.tracts import CONFIDENT, Tract, read_bed
+from crocuta.variants.tracts import CONFIDENT, Tract, read_tracts
 
 SUFFIXES = (".png", ".svg", ".html")
 HATCH = "//////"
@@ -77,7 +77,7 @@ def read_individuals(folder: Path, names: Sequence[str] | None = None) -> list[P
         Person(
             name,
             tuple(about["populations"]),
-            tuple(read_bed(folder / "bed" / f"{file_name(name)}.bed")),
+            tuple(read_tracts(folder / "bed" / f"{file_name(name)}.bed")),
             about.get("haplotypes_apart", True),
         )
         for name in names or about["samples"]

@@ -11,7 +11,7 @@ import numpy as np
 from crocuta.errors import InputError
 from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.variants.panel import MISSING, Panel, Samples
-from crocuta.variants.sampling import Split, split_individuals
+from crocuta.variants.sampling import IndividualSplit, split_individuals
 from crocuta.variants.store import Haplotypes
 
 
@@ -24,7 +24,7 @@ class TrainingData(NamedTuple):
     panels: list[Panel]
     populations: tuple[str, ...]
     labels: np.ndarray
-    split: Split
+    split: IndividualSplit
     build: str = ""
     source: str = "cohort"
 
@@ -134,7 +134,7 @@ def load_panel(
     return Panel(samples, sites.at(chosen), allele, cohort.is_phased(chromosome))
 
 
-def fingerprint(panels: Sequence[Panel]) -> str:
+def panel_fingerprint(panels: Sequence[Panel]) -> str:
     """Digest of chromosomes, positions and alleles of all sites."""
     digest = hashlib.sha256()
     for panel in panels:

@@ -10,7 +10,7 @@ import torch
 
 from crocuta.ancestry.infer import segments
 from crocuta.ancestry.window_infer import WindowChromosome, WindowRun
-from crocuta.ancestry.window_training import Labelled
+from crocuta.ancestry.window_training import LabelledWindows
 from crocuta.ancestry.windows import WindowSource
 from crocuta.errors import InputError
 from crocuta.models.ancestry import AncestryForSNPPrediction, AncestryForWindowClassification
@@ -79,12 +79,12 @@ def window_states(
     individuals = np.flatnonzero(labels >= 0)
     drawn = source.draw(individuals, count, run.caller.window, np.random.default_rng((seed, 13)))
     reference, model = run.caller.reference, run.caller.model
-    windows = Labelled(drawn, None if reference is None else reference.evidence(drawn))
+    windows = LabelledWindows(drawn, None if reference is None else reference.evidence(drawn))
     folder = run.folder / "pretrained"
     pretrained = (folder / "config.json").exists()
     if pretrained:
         first = AncestryForSNPPrediction.from_pretrained(folder).to(model.device)  # pyright: ignore
-        before = _states(first, Labelled(drawn, None))
+        before = _states(first, LabelledWindows(drawn, None))
     else:
         torch.manual_seed(seed)
         before = _states(AncestryForWindowClassification(model.config).to(model.device), windows)  # pyright: ignore
@@ -94,7 +94,7 @@ def window_states(
 
 @torch.no_grad()
 def _states(
-    model: AncestryForSNPPrediction | AncestryForWindowClassification, windows: Labelled
+    model: AncestryForSNPPrediction | AncestryForWindowClassification, windows: LabelledWindows
 ) -> np.ndarray:
     model.eval()
     pool, found = MeanPool(), []

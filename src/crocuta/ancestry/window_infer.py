@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from crocuta.ancestry.along import WindowCaller
-from crocuta.ancestry.evidence import Reference
+from crocuta.ancestry.evidence import EvidenceReference
 from crocuta.ancestry.methods.calibration import sharpen
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate_chain, smooth_individuals
 from crocuta.ancestry.sites import load_sites
 from crocuta.ancestry.window_run import INDIVIDUALS, KIND, REFERENCE, SMOOTHING
 from crocuta.ancestry.window_run import SITES as SITES_FILE
@@ -67,7 +67,9 @@ def read_window_run(
             f"`step` {step}: expected at most the window of {window}; sites between would be lost"
         )
     smoothing = read_json(folder / SMOOTHING)
-    reference = Reference.load(folder / REFERENCE).to(place) if (folder / REFERENCE).exists() else None
+    reference = (
+        EvidenceReference.load(folder / REFERENCE).to(place) if (folder / REFERENCE).exists() else None
+    )
     sites, build = load_sites(folder / SITES_FILE)
     individuals = read_json(folder / INDIVIDUALS)
     return WindowRun(
@@ -96,7 +98,7 @@ class WindowChromosome:
         evidence = self.run.caller.evidence(aligned, self.number, self.stage)
         if not self.smooth:
             return self.run.caller.unsmoothed(evidence, self.run.window_power)
-        self.chain = self.chain or estimate(evidence, self.blocks.cm, self.run.chain)
+        self.chain = self.chain or estimate_chain(evidence, self.blocks.cm, self.run.chain)
         return sharpen(smooth_individuals(evidence, self.blocks.cm, self.chain), self.run.power).astype(
             np.float32
         )

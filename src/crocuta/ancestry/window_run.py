@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from crocuta.ancestry.along import WindowCaller, fit_chain, tokens_per_site
-from crocuta.ancestry.evidence import Reference
+from crocuta.ancestry.evidence import EvidenceReference
 from crocuta.ancestry.methods.calibration import fit_power
-from crocuta.ancestry.panels import Choice, TrainingData, fingerprint, load_training_data, naming
+from crocuta.ancestry.panels import Choice, TrainingData, load_training_data, naming, panel_fingerprint
 from crocuta.ancestry.sites import save_sites
 from crocuta.ancestry.window_training import (
     STAGES,
@@ -22,8 +22,8 @@ from crocuta.ancestry.window_training import (
     classifier,
     evaluate,
     fit_evidence,
-    probabilities,
     train_stage,
+    window_probabilities,
 )
 from crocuta.ancestry.windows import WindowSource
 from crocuta.errors import InputError
@@ -44,7 +44,11 @@ from crocuta.variants.store import Cohort
 
 EVIDENCE = ("none", "frequency", "copying")  # copying comes with frequency
 TEST_WINDOWS = 2000
-SITES, REFERENCE, INDIVIDUALS = "sites.safetensors", "reference.safetensors", "people.json"  # as 0.1.0 called it
+SITES, REFERENCE, INDIVIDUALS = (
+    "sites.safetensors",
+    "reference.safetensors",
+    "people.json",
+)  # as 0.1.0 called it
 SMOOTHING, METRICS, HISTORY = "smoothing.json", "metrics.json", "history.json"
 KIND, TASK = "ancestry train", "windows"
 
@@ -82,7 +86,7 @@ def model_config(
             sites=sum(len(panel.sites) for panel in data.panels),
             chromosomes=[panel.sites.chromosome for panel in data.panels],
             chromosome_lengths=[int(panel.sites.position[-1]) + 1 for panel in data.panels],
-            id2label=dict(enumerate(data.populations)), panel=fingerprint(data.panels),
+            id2label=dict(enumerate(data.populations)), panel=panel_fingerprint(data.panels),
         )  # fmt: skip
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -97,12 +101,12 @@ def name_sites(model: AncestryPreTrainedModel, data: TrainingData) -> None:
             module.set_sites(torch.from_numpy(position.astype(np.int64)), torch.from_numpy(chromosome))
 
 
-def fit_reference(run: AncestryRun, data: TrainingData) -> Reference | None:
+def fit_reference(run: AncestryRun, data: TrainingData) -> EvidenceReference | None:
     """What the training individuals say of each site, as far as the run asks."""
     if run.evidence == "none":
         return None
     rates = {} if run.evidence == "copying" else {"rates": ()}
-    return Reference.fit(data.panels, data.labels, data.split.train, run.view, **rates)
+    return EvidenceReference.fit(data.panels, data.labels, data.split.train, run.view, **rates)
 
 
 def train_windows(
@@ -239,7 +243,7 @@ def evaluated(
     generator = np.random.default_rng((recipe.seed, 9))
     count = max(100, TEST_WINDOWS * 512 // max(recipe.window, 512))
     test = teacher.label(teacher.source.draw(data.split.test, count, recipe.window, generator))
-    found, labels = probabilities(model, test), test.windows.label
+    found, labels = window_probabilities(model, test), test.windows.label
     predicted = found.argmax(1)
     confusion = torch.zeros(len(data.populations), len(data.populations), dtype=torch.int64)
     confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
@@ -252,7 +256,7 @@ def evaluated(
     if test.evidence is not None:
         sums = test.evidence.cpu().sum(1).unflatten(1, (-1, len(data.populations)))
         scores["by_evidence_alone"] = (sums.argmax(2) == labels[:, None]).float().mean(0).tolist()
-    write_predictions(output / "predictions.tsv", data, test.windows, found)
+    write_window_predictions(output / "predictions.tsv", data, test.windows, found)
     loss, accuracy = evaluate(model, teacher.valid["classify"])
     return {
         "test": scores,
@@ -262,7 +266,7 @@ def evaluated(
     }
 
 
-def write_predictions(path: Path, data: TrainingData, windows: Any, found: torch.Tensor) -> None:
+def write_window_predictions(path: Path, data: TrainingData, windows: Any, found: torch.Tensor) -> None:
     """A line for each test window: whose, where, the truth, and the probability of each population."""
     names = data.panels[0].samples.name
     with replacing(path) as file:
@@ -279,7 +283,7 @@ def write_predictions(path: Path, data: TrainingData, windows: Any, found: torch
 def write_folder(
     output: Path,
     model: AncestryForWindowClassification,
-    reference: Reference | None,
+    reference: EvidenceReference | None,
     data: TrainingData,
 ) -> None:
     """The model, the reference that its evidence comes from, and who was held out."""
@@ -307,7 +311,7 @@ def write_smoothing(
         WindowCaller(model, teacher.reference, recipe.window, step, density), data, recipe.seed
     )
     valid = teacher.valid["classify"]
-    alone = fit_power(probabilities(model, valid).numpy(), valid.windows.label.numpy())
+    alone = fit_power(window_probabilities(model, valid).numpy(), valid.windows.label.numpy())
     content = {"chain": asdict(chain), "power": power, "window_power": alone, "density": density}
     write_json(output / SMOOTHING, content)
     return scores

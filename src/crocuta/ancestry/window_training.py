@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crocuta.ancestry.evidence import Reference
-from crocuta.ancestry.windows import Windows, WindowSource
+from crocuta.ancestry.evidence import EvidenceReference
+from crocuta.ancestry.windows import WindowBatch, WindowSource
 from crocuta.models.ancestry import (
     AncestryConfig,
     AncestryForSNPPrediction,
@@ -61,20 +61,22 @@ class AncestryRecipe:
         return max(1, self.tokens_per_step // self.window)
 
 
-class Labelled(NamedTuple):
+class LabelledWindows(NamedTuple):
     """Windows and, where a model reads it, their evidence (B, L, E)."""
 
-    windows: Windows
+    windows: WindowBatch
     evidence: Tensor | None
 
     def __len__(self) -> int:
         return len(self.windows)
 
-    def at(self, rows: slice) -> "Labelled":
-        return Labelled(self.windows.at(rows), None if self.evidence is None else self.evidence[rows])
+    def at(self, rows: slice) -> "LabelledWindows":
+        return LabelledWindows(self.windows.at(rows), None if self.evidence is None else self.evidence[rows])
 
-    def to(self, device: torch.device) -> "Labelled":
-        return Labelled(self.windows.to(device), None if self.evidence is None else self.evidence.to(device))
+    def to(self, device: torch.device) -> "LabelledWindows":
+        return LabelledWindows(
+            self.windows.to(device), None if self.evidence is None else self.evidence.to(device)
+        )
 
 
 @dataclass(frozen=True)
@@ -111,24 +113,24 @@ class Teacher:
         train: np.ndarray,
         valid: np.ndarray,
         recipe: AncestryRecipe,
-        reference: Reference | None,
+        reference: EvidenceReference | None,
     ):
         self.source, self.train, self.recipe, self.reference = source, train, recipe, reference
         generator = np.random.default_rng((recipe.seed, 1))
         windows = source.draw(valid, recipe.valid_windows, recipe.window, generator)
-        self.valid = {"pretrain": Labelled(windows, None), "classify": self.label(windows)}
+        self.valid = {"pretrain": LabelledWindows(windows, None), "classify": self.label(windows)}
 
-    def label(self, windows: Windows) -> Labelled:
-        return Labelled(windows, None if self.reference is None else self.reference.evidence(windows))
+    def label(self, windows: WindowBatch) -> LabelledWindows:
+        return LabelledWindows(windows, None if self.reference is None else self.reference.evidence(windows))
 
-    def batch(self, stage: str, step: int) -> Labelled:
+    def batch(self, stage: str, step: int) -> LabelledWindows:
         """The windows of a step: the same whenever it is taken."""
         generator = np.random.default_rng((self.recipe.seed, 2 + STAGES.index(stage), step))
         windows = self.source.draw(self.train, self.recipe.batch, self.recipe.window, generator)
-        return self.label(windows) if stage == "classify" else Labelled(windows, None)
+        return self.label(windows) if stage == "classify" else LabelledWindows(windows, None)
 
 
-def loss_of(model: AncestryPreTrainedModel, batch: Labelled) -> Tensor:
+def loss_of(model: AncestryPreTrainedModel, batch: LabelledWindows) -> Tensor:
     """Mean cross-entropy of the next SNPs or of the populations."""
     windows, evidence = batch.to(model.device)
     labels = windows.input_ids if isinstance(model, AncestryForSNPPrediction) else windows.label
@@ -136,7 +138,7 @@ def loss_of(model: AncestryPreTrainedModel, batch: Labelled) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> tuple[float, float]:
+def evaluate(model: AncestryPreTrainedModel, data: LabelledWindows, batch: int = 16) -> tuple[float, float]:
     """Mean cross-entropy, and its perplexity (next SNP) or the accuracy (populations), on given windows."""
     model.eval()
     losses = []
@@ -146,12 +148,12 @@ def evaluate(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) ->
     mean = sum(losses) / len(data)
     if isinstance(model, AncestryForSNPPrediction):
         return mean, math.exp(mean)
-    right = (probabilities(model, data, batch).argmax(1) == data.windows.label).float().mean().item()
+    right = (window_probabilities(model, data, batch).argmax(1) == data.windows.label).float().mean().item()
     return mean, right
 
 
 @torch.no_grad()
-def probabilities(model: AncestryPreTrainedModel, data: Labelled, batch: int = 16) -> Tensor:
+def window_probabilities(model: AncestryPreTrainedModel, data: LabelledWindows, batch: int = 16) -> Tensor:
     """Probability of each population for each window, float32 (B, K), on the processor."""
     model.eval()
     found = []
@@ -167,10 +169,10 @@ class Lesson(Learner):
     def __init__(self, teacher: Teacher, stage: str):
         self.teacher, self.stage = teacher, stage
 
-    def batches(self, step: int, process: int, processes: int) -> list[Labelled]:
+    def batches(self, step: int, process: int, processes: int) -> list[LabelledWindows]:
         return [self.teacher.batch(self.stage, step)]
 
-    def loss(self, model: AncestryPreTrainedModel, batch: Labelled) -> Tensor:
+    def loss(self, model: AncestryPreTrainedModel, batch: LabelledWindows) -> Tensor:
         return loss_of(model, batch)
 
     def score(self, model: AncestryPreTrainedModel) -> Score:

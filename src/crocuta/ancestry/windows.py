@@ -1,4 +1,4 @@
-"""Windows of SNPs that ancestry models read: drawn at random or laid side by side, in any of the three views."""
+"""WindowBatch of SNPs that ancestry models read: drawn at random or laid side by side, in any of the three views."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ NUCLEOTIDES[list(b"ACGT")] = range(4)
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowBatch:
     """A batch of windows.
 
     Shapes: `input_ids`, `position` (bp) int64 and `cm` float64 (B, L); `site` int64 (B, L), indices into the panel of
@@ -34,26 +34,26 @@ class Windows:
     def __len__(self) -> int:
         return len(self.label)
 
-    def at(self, rows: slice | Tensor) -> "Windows":
+    def at(self, rows: slice | Tensor) -> "WindowBatch":
         """Some of the windows."""
-        return Windows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return WindowBatch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def to(self, device: torch.device) -> "Windows":
+    def to(self, device: torch.device) -> "WindowBatch":
         """The same on a device; on Apple's, which has no float64, `cm` counts from a window's first site."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         if device.type == "mps":
             tensors["cm"] = (self.cm - self.cm[:, :1]).float()
-        return Windows(**{name: tensor.to(device) for name, tensor in tensors.items()})
+        return WindowBatch(**{name: tensor.to(device) for name, tensor in tensors.items()})
 
     def inputs(self) -> dict[str, Tensor]:
         """What a model's `forward` takes, labels and evidence aside."""
         return {name: getattr(self, name) for name in ("input_ids", "position", "cm", "chromosome")}
 
     @staticmethod
-    def join(batches: Sequence["Windows"]) -> "Windows":
-        """Windows of one length, one batch after another."""
-        names = [field.name for field in fields(Windows)]
-        return Windows(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
+    def join(batches: Sequence["WindowBatch"]) -> "WindowBatch":
+        """WindowBatch of one length, one batch after another."""
+        names = [field.name for field in fields(WindowBatch)]
+        return WindowBatch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
 
 
 class WindowSource:
@@ -99,7 +99,7 @@ class WindowSource:
         sites = self.sites(person, chromosome)
         return len(self.panels[chromosome].sites) if sites is None else len(sites)
 
-    def window(self, person: int, haplotype: int, chromosome: int, start: int, length: int) -> Windows:
+    def window(self, person: int, haplotype: int, chromosome: int, start: int, length: int) -> WindowBatch:
         """One window, from the `start`-th token of a person's chromosome; `haplotype` counts in that view only."""
         panel, sites = self.panels[chromosome], self.sites(person, chromosome)
         site = np.arange(start, start + length) if sites is None else sites[start : start + length]
@@ -108,7 +108,7 @@ class WindowSource:
         def rows(numbers: np.ndarray, dtype: type) -> Tensor:
             return torch.from_numpy(numbers.astype(dtype))[None]
 
-        return Windows(
+        return WindowBatch(
             rows(values, np.int64),
             rows(panel.sites.position[site], np.int64),
             rows(panel.sites.cm[site], np.float64),
@@ -133,7 +133,7 @@ class WindowSource:
 
     def draw(
         self, individuals: np.ndarray, count: int, length: int, generator: np.random.Generator
-    ) -> Windows:
+    ) -> WindowBatch:
         """Random windows: population, individual, chromosome (by its number of starts), haplotype and start in turn.
 
         Raises:
@@ -142,7 +142,7 @@ class WindowSource:
         by_population = [
             individuals[self.labels[individuals] == k] for k in np.unique(self.labels[individuals])
         ]
-        found: list[Windows] = []
+        found: list[WindowBatch] = []
         for _ in range(1000 * count):
             if len(found) == count:
                 break
@@ -159,12 +159,12 @@ class WindowSource:
             raise InputError(
                 f"windows of {length:,} SNPs: the longest chromosome has about {longest:,}; choose a shorter `window`"
             )
-        return Windows.join(found)
+        return WindowBatch.join(found)
 
     def tiles(
         self, person: int, haplotype: int, chromosome: int, length: int, step: int
-    ) -> Iterator[Windows]:
-        """Windows of one person side by side, `step` tokens apart; the last ends at the last token."""
+    ) -> Iterator[WindowBatch]:
+        """WindowBatch of one person side by side, `step` tokens apart; the last ends at the last token."""
         last = self.length(person, chromosome) - length
         for start in sorted({*range(0, max(last, 0) + 1, step), max(last, 0)}):
             yield self.window(person, haplotype, chromosome, start, length)

@@ -19,7 +19,7 @@ PARTS = {"data": "train.csv", "valid": "dev.csv", "test": "test.csv"}
 
 
 @dataclass(frozen=True)
-class Source:
+class TaskSource:
     """A task: its name, and where its sequences are, as arguments of `crocuta.classification.pipelines.train`."""
 
     name: str
@@ -31,7 +31,7 @@ class Source:
 class Cell:
     """One model on one task."""
 
-    source: Source
+    source: TaskSource
     model: str
     title: str
     folder: Path
@@ -65,7 +65,7 @@ class Cell:
             check_inputs(self.folder, read_json(self.folder / CONFIG)["inputs"], describe_inputs(self.inputs))
 
 
-def find_source(task: str, data_root: str | PathLike | None = None) -> Source:
+def find_source(task: str, data_root: str | PathLike | None = None) -> TaskSource:
     """A named task; or a file of labelled sequences; or a folder with train.csv, test.csv and perhaps dev.csv.
 
     Raises:
@@ -78,14 +78,14 @@ def find_source(task: str, data_root: str | PathLike | None = None) -> Source:
         files = task_files(task, data_root)
         if not files:
             load_task(task, data_root)  # says what is missing, and where
-        return Source(task, {"task": task, "data_root": str(data_root)}, {"data": files})
+        return TaskSource(task, {"task": task, "data_root": str(data_root)}, {"data": files})
     if path.is_dir():
         parts = {part: path / name for part, name in PARTS.items() if (path / name).exists()}
         if not {"data", "test"} <= parts.keys():
             raise InputError(f"{path}: expected train.csv and test.csv (and dev.csv) in that folder")
-        return Source(path.resolve().name, {part: str(p) for part, p in parts.items()}, parts)
+        return TaskSource(path.resolve().name, {part: str(p) for part, p in parts.items()}, parts)
     if path.is_file():
-        return Source(path.name.removesuffix(".gz").rpartition(".")[0], {"data": task}, {"data": path})
+        return TaskSource(path.name.removesuffix(".gz").rpartition(".")[0], {"data": task}, {"data": path})
     if path.suffix or path.is_absolute():
         raise InputError(f"{task}: no such file")
     find_task(task)  # says which names are near
@@ -112,7 +112,9 @@ def make_cells(
     unique("tasks", [source.name for source in sources])
     unique("models", [found.name for found in entries.values()])
     return [
-        Cell(source, model, found.title, output / "runs" / f"{slug(source.name)}--{slug(found.name)}")
+        Cell(
+            source, model, found.title, output / "runs" / f"{cell_slug(source.name)}--{cell_slug(found.name)}"
+        )
         for model, found in entries.items()
         for source in sources
     ]
@@ -120,11 +122,11 @@ def make_cells(
 
 def unique(what: str, names: Sequence[str]) -> None:
     """Folders and columns are called after them."""
-    slugs = [slug(name) for name in names]
+    slugs = [cell_slug(name) for name in names]
     for name, short in zip(names, slugs, strict=True):
         if slugs.count(short) > 1:
             raise InputError(f"two {what} are called {name!r}; rename a file or folder")
 
 
-def slug(name: str) -> str:
+def cell_slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

@@ -9,7 +9,7 @@ from crocuta.bench.published import Published, published
 from crocuta.report.wording import TITLES, number, plus_minus
 
 
-class Score(NamedTuple):
+class GridScore(NamedTuple):
     """One model on one task: mean and standard deviation over seeds, bootstrap interval over test sequences."""
 
     mean: float
@@ -26,7 +26,7 @@ class Grid(NamedTuple):
     models: dict[str, str]
     metrics: dict[str, str]
     leakage: dict[str, str]
-    scores: dict[tuple[str, str], Score]
+    scores: dict[tuple[str, str], GridScore]
 
     def ranked(self) -> tuple[list[str], np.ndarray]:
         """Tasks on which every model has a score, and the scores (tasks, models)."""
@@ -39,7 +39,7 @@ class Grid(NamedTuple):
         return published(task, self.metrics[task])
 
 
-class Cell(NamedTuple):
+class GridCell(NamedTuple):
     """One field of the table, and whether no other model on this task does better."""
 
     text: str
@@ -60,31 +60,36 @@ def make_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     )
 
 
-def _score(rows: Sequence[Mapping[str, Any]]) -> Score:
+def _score(rows: Sequence[Mapping[str, Any]]) -> GridScore:
     values = [row["test"][row["metric"]] for row in rows]
     values = [np.nan if value is None else value for value in values]
     low, high = (np.nan if end is None else end for end in rows[0]["interval"])
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Score(float(np.mean(values)), spread, low, high, tuple(values))
+    return GridScore(float(np.mean(values)), spread, low, high, tuple(values))
 
 
 def header(grid: Grid) -> list[str]:
     return ["task", "metric", *grid.models.values(), "published"]
 
 
-def table(grid: Grid) -> list[list[Cell]]:
+def table(grid: Grid) -> list[list[GridCell]]:
     """One line for each task: mean ± sd of each model; the best are equal at three digits."""
     return [
-        [Cell(task), Cell(TITLES[grid.metrics[task]]), *_fields(grid, task), Cell(_best_known(grid, task))]
+        [
+            GridCell(task),
+            GridCell(TITLES[grid.metrics[task]]),
+            *_fields(grid, task),
+            GridCell(_best_known(grid, task)),
+        ]
         for task in grid.tasks
     ]
 
 
-def _fields(grid: Grid, task: str) -> list[Cell]:
+def _fields(grid: Grid, task: str) -> list[GridCell]:
     found = [grid.scores.get((task, model)) for model in grid.models]
     best = max((round(score.mean, 3) for score in found if score and np.isfinite(score.mean)), default=None)
     return [
-        Cell(plus_minus(score.mean, score.sd), round(score.mean, 3) == best) if score else Cell("–")
+        GridCell(plus_minus(score.mean, score.sd), round(score.mean, 3) == best) if score else GridCell("–")
         for score in found
     ]
 

@@ -23,7 +23,7 @@ FOLDS = 5
 TRIES = 20  # draws for each window that is wanted, before there are held to be too few without N
 
 
-class Region(NamedTuple):
+class GenomeRegion(NamedTuple):
     """Positions start to end (excluded) of a contig, of which windows of one part are drawn."""
 
     contig: str
@@ -31,7 +31,7 @@ class Region(NamedTuple):
     end: int
 
 
-class Window(NamedTuple):
+class GenomeWindow(NamedTuple):
     """A window drawn: its genome's label, its part, its place; strand "-" is read backwards and complemented."""
 
     label: str
@@ -83,7 +83,7 @@ class Sampler:
         else:
             self.regions = {label: by_region(genome, fold) for label, genome in self.genomes.items()}
 
-    def draw(self, length: int, counts: Mapping[str, int], seed: int = 0) -> Iterator[Window]:
+    def draw(self, length: int, counts: Mapping[str, int], seed: int = 0) -> Iterator[GenomeWindow]:
         """Windows of equal length: `counts` of each genome, by part ("train", "valid", "test").
 
         Parts and genomes are drawn independently of each other: asking for more of one changes no other.
@@ -96,7 +96,7 @@ class Sampler:
                 generator = np.random.default_rng([seed, number, PARTS.index(part), length])
                 yield from self._draw(label, part, length, count, generator)
 
-    def ids(self, window: Window) -> np.ndarray:
+    def ids(self, window: GenomeWindow) -> np.ndarray:
         """Token ids of a window, uint8 (length,)."""
         ids = self.genomes[window.label].fetch(window.contig, window.start, window.end)
         return reverse_complement(ids) if window.strand == "-" else ids
@@ -111,7 +111,7 @@ class Sampler:
 
     def _draw(
         self, label: str, part: str, length: int, count: int, generator: np.random.Generator
-    ) -> Iterator[Window]:
+    ) -> Iterator[GenomeWindow]:
         regions = [region for region in self.regions[label][part] if region.end - region.start >= length]
         if count and not regions:
             longest = max((r.end - r.start for r in self.regions[label][part]), default=0)
@@ -127,7 +127,7 @@ class Sampler:
             region = regions[generator.choice(len(regions), p=room / room.sum())]
             start = int(generator.integers(region.start, region.end - length + 1))
             strand = "-" if self.both_strands and generator.random() < 0.5 else "+"
-            window = Window(label, part, region.contig, start, start + length, strand)
+            window = GenomeWindow(label, part, region.contig, start, start + length, strand)
             n = unknown_nucleotides(self.ids(window), np.zeros(1, np.int64), length)[0]
             if n <= self.largest_n_share * length:
                 found += 1
@@ -139,9 +139,9 @@ class Sampler:
             )
 
 
-def by_region(genome: Genome, fold: int = FOLDS - 1) -> dict[str, list[Region]]:
+def by_region(genome: Genome, fold: int = FOLDS - 1) -> dict[str, list[GenomeRegion]]:
     """Of each contig a fifth for test, the tenth before it for validation (around the end), the rest for training."""
-    regions: dict[str, list[Region]] = {part: [] for part in PARTS}
+    regions: dict[str, list[GenomeRegion]] = {part: [] for part in PARTS}
     for contig in genome.names:
         length = genome.length(contig)
         cut = [round(length * i / (2 * FOLDS)) for i in range(2 * FOLDS + 1)]
@@ -151,14 +151,14 @@ def by_region(genome: Genome, fold: int = FOLDS - 1) -> dict[str, list[Region]]:
         start = 0
         for i, part in enumerate(tenths, 1):
             if i == len(tenths) or tenths[i] != part:
-                regions[part].append(Region(contig, cut[start], cut[i]))
+                regions[part].append(GenomeRegion(contig, cut[start], cut[i]))
                 start = i
     return regions
 
 
-def by_contig(genome: Genome, held: Mapping[str, Sequence[str]], label: str) -> dict[str, list[Region]]:
+def by_contig(genome: Genome, held: Mapping[str, Sequence[str]], label: str) -> dict[str, list[GenomeRegion]]:
     """Whole contigs: those named for valid and test where the genome has them, the others for training."""
-    regions: dict[str, list[Region]] = {part: [] for part in PARTS}
+    regions: dict[str, list[GenomeRegion]] = {part: [] for part in PARTS}
     for part in ("valid", "test"):
         if not set(held.get(part, ())) & set(genome.names):
             wanted = ", ".join(held.get(part, ())) or "none given"
@@ -169,7 +169,7 @@ def by_contig(genome: Genome, held: Mapping[str, Sequence[str]], label: str) -> 
             )
     for contig in genome.names:
         part = next((part for part in ("test", "valid") if contig in held.get(part, ())), "train")
-        regions[part].append(Region(contig, 0, genome.length(contig)))
+        regions[part].append(GenomeRegion(contig, 0, genome.length(contig)))
     return regions
 
 

@@ -28,7 +28,7 @@ class EmbeddingCost(NamedTuple):
     file_mb: float
 
 
-def estimate(
+def estimate_embedding(
     embedder: Embedder, pieces: Iterable[Piece], batch_size: int | None = None, truncate: bool = False
 ) -> EmbeddingCost:
     """Reads all lengths, times a batch of at most 4,096 nucleotides each, and scales it to them.
@@ -47,7 +47,7 @@ def estimate(
     lengths = np.array(found)
     read = np.minimum(lengths, limit or lengths.max())
     short = int(min(read.max(), MEASURED))
-    seconds, memory = measure(embedder, short, max(1, MEASURED_TOKENS // short))
+    seconds, memory = measure_rate(embedder, short, max(1, MEASURED_TOKENS // short))
     widest = max(len(batch) * read[batch[-1]] for batch in batches(read.tolist(), batch_size))
     growth = np.log2(2 * np.maximum(read, 2)) / np.log2(
         2 * short
@@ -64,7 +64,7 @@ def estimate(
     return EmbeddingCost(len(lengths), int(lengths.sum()), int(lengths.max()), cost, file_mb)
 
 
-def measure(embedder: Embedder, length: int, count: int) -> tuple[float, float]:
+def measure_rate(embedder: Embedder, length: int, count: int) -> tuple[float, float]:
     """Seconds and bytes for each nucleotide of a batch of random sequences."""
     generator = np.random.default_rng(0)
     nucleotides = [VOCABULARY[nucleotide] for nucleotide in "ACGT"]

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class PieceSource:
     """Where pieces come from: all sequences of a file, or parts of a genome in FASTA.
 
     bed: its intervals; genes: those of a GTF or GFF3 file; window, step: windows of equal length. One of the three.

@@ -194,10 +194,10 @@ def write_shards(
         done(len(shard.pieces))
     if not count:
         raise InputError("no sequences to embed")
-    return Made(count, describe(embedder))
+    return Made(count, describe_embedding(embedder))
 
 
-def describe(embedder: Embedder) -> dict[str, Any]:
+def describe_embedding(embedder: Embedder) -> dict[str, Any]:
     """What the file says of its embeddings."""
     c = embedder.manifold.c
     return {

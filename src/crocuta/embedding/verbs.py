@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crocuta.embedding.pieces import Source
+from crocuta.embedding.pieces import PieceSource
 from crocuta.errors import InputError
 from crocuta.quiet import prepare
 from crocuta.runs.console import console as make_console
@@ -72,7 +72,7 @@ def embed(
     from crocuta.runs.progress import SILENT, shown
 
     bed_file, genes_file = (None if path is None else str(path) for path in (bed, genes))
-    source = Source(str(sequences), bed_file, genes_file, window, step, keep=not dry_run)
+    source = PieceSource(str(sequences), bed_file, genes_file, window, step, keep=not dry_run)
     request = make_request(source, model, layer, pool, truncate)
     options: dict[str, Any] = {"batch_size": batch_size, "truncate": truncate}
     if dry_run:
@@ -89,7 +89,7 @@ def embed(
         show_contents(output)
 
 
-def make_request(source: Source, model: str, layer: str, pool: str, truncate: bool) -> dict[str, Any]:
+def make_request(source: PieceSource, model: str, layer: str, pool: str, truncate: bool) -> dict[str, Any]:
     """What is asked, as JSON: what the same command has to ask again in order to go on.
 
     Raises:
@@ -139,7 +139,7 @@ def make_embedder(request: dict[str, Any], device: str):
 
 
 def work(
-    source: Source, request: dict[str, Any], device: str, options: dict[str, Any],
+    source: PieceSource, request: dict[str, Any], device: str, options: dict[str, Any],
     folder: Path, rank: int, world: int, done: Callable[[int], object] = lambda count: None,
 ):  # fmt: skip
     """One process's share of the shards."""
@@ -163,11 +163,11 @@ def show_contents(output: Path) -> None:
     console.print(wrote(f"{found.rows:,} rows of {found.dimension:,} numbers", output))
 
 
-def show_cost(source: Source, request: dict[str, Any], device: str, options: dict[str, Any]) -> None:
+def show_cost(source: PieceSource, request: dict[str, Any], device: str, options: dict[str, Any]) -> None:
     """Prints what embedding would take."""
-    from crocuta.embedding.cost import estimate
+    from crocuta.embedding.cost import estimate_embedding
 
-    found = estimate(make_embedder(request, device), source.pieces(), **options)
+    found = estimate_embedding(make_embedder(request, device), source.pieces(), **options)
     console.print(
         f"{found.sequences:,} sequences, {found.nucleotides:,} nucleotides, longest {found.longest:,}: in one process"
         f" {found.cost.sentence()}, and a file of {found.file_mb:,.1f} MB."

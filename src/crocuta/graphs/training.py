@@ -108,7 +108,7 @@ class GraphRun:
         return make_problem(self.task, data, Features(self.degrees), seed, self.split)
 
 
-def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> GraphModel:
+def build_encoder(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> GraphModel:
     """A new model for the problem's features."""
     torch.manual_seed(seed)
     width = (
@@ -126,7 +126,7 @@ def build(run: GraphRun, data: GraphData, problem: Problem, seed: int) -> GraphM
     return model
 
 
-def fit(
+def fit_graph(
     model: Any, problem: Problem, recipe: GraphRecipe, seed: int, device: str = AUTO, **options: Any
 ) -> dict[str, Any]:
     """Trains in place, ends with the best epoch's weights; returns scores by part and what it took.
@@ -153,8 +153,8 @@ def train_seed(
 ) -> tuple[GraphModel, dict[str, Any]]:
     """One training: split, model and batches follow from the seed; see `fit`."""
     problem = run.problem(data, seed)
-    model = build(run, data, problem, seed)
-    return model, fit(model, problem, run.recipe, seed, device, **options)
+    model = build_encoder(run, data, problem, seed)
+    return model, fit_graph(model, problem, run.recipe, seed, device, **options)
 
 
 class GraphTrainings(Trainings):
@@ -191,8 +191,10 @@ class GraphTrainings(Trainings):
 
     def train(self, seed: int, folder: Path, stage: Stage, keep: Callable[[], object]) -> dict[str, Any]:
         problem = self.run.problem(self.data, seed)
-        model = build(self.run, self.data, problem, seed)
-        found = fit(model, problem, self.run.recipe, seed, self.device, folder=folder, stage=stage, keep=keep)
+        model = build_encoder(self.run, self.data, problem, seed)
+        found = fit_graph(
+            model, problem, self.run.recipe, seed, self.device, folder=folder, stage=stage, keep=keep
+        )
         model.save_pretrained(folder)
         write_points(folder / "embeddings.h5ad", model, problem, self.data)
         write_table(folder / PREDICTIONS, *problem.predictions(model, self.data.node_names, seed))
@@ -239,13 +241,13 @@ def estimate_graph(
 
     def make():
         problem = run.problem(data, 0)
-        model = build(run, data, problem, 0)
+        model = build_encoder(run, data, problem, 0)
         problem.to(choose_device(course.device))
         return model, run.recipe.optimizer(model), problem
 
     return estimate_training(make, course, run.seeds + len(search))
 
 
-def summary(fits: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def seeds_summary(fits: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Scores of all seeds: mean and standard deviation by part, and each seed's own."""
     return {"metric": fits[0]["metric"], **mean_over_seeds(fits), "seeds": fits}

@@ -90,6 +90,8 @@ class Recentre(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, mean, beta, gamma, fixed, weight, eps: float, c: Scalar):
+        # Split x into its part along the mean and the part across: the boost that brings the mean to the origin changes
+        # the first alone, so that the second is never subtracted from anything of its own size.
         length = torch.linalg.vector_norm(mean)
         towards, beta_ = _with_time(mean / length.clamp_min(TINY)), _with_time(beta)
         along = x @ towards
@@ -97,6 +99,8 @@ class Recentre(torch.autograd.Function):
         across[:, 0] = 0
         width = torch.linalg.vector_norm(across, dim=-1)
         radial = _radial(along, width, x[:, 0], length, c)
+        # n: length of the recentred space part. With it a scaling at the origin is one factor f for each point, and the
+        # boost to beta adds a multiple k of beta: no point is ever lifted to a tangent vector and back.
         n = torch.hypot(width, radial).clamp_min(TINY)
         v = torch.addmv(radial * (towards @ beta_), across, beta_)
         scaled = _scale(n, v, 1 + _boost_cosh(beta, c), gamma, fixed, weight, eps, c)
@@ -118,11 +122,13 @@ class Recentre(torch.autograd.Function):
         fixed = next(rest) if ctx.options[0] else None
         weight = next(rest) if ctx.options[1] else None
         c = next(rest) if ctx.fixed_c is None else ctx.fixed_c
+        # The time of y follows from its space part (t^2 = |s|^2 + 1 / c): its gradient joins that of the space part.
         ratio = g[:, 0] / y[:, 0]
         gs = torch.addcmul(g, ratio.unsqueeze(-1), y)
         gs[:, 0] = 0
         length = torch.linalg.vector_norm(mean)
         axes = torch.stack([_with_time(mean / length.clamp_min(TINY)), _with_time(beta)])
+        # Computed again from three numbers a point: cheaper than to read eight kept ones from memory.
         scaled = _scale(n, v, 1 + _boost_cosh(beta, c), gamma, fixed, weight, ctx.eps, c)
         # the recentred space part is z = s + shift e, e = mean / |mean|: products with z come from those with s
         along, time = x @ axes[0], x[:, 0]
@@ -224,6 +230,7 @@ def centroid_of_sums(total: Tensor, count: Tensor, c: Scalar) -> Tensor:
     """Space part of the centroid from a weighted sum of points `(..., n + 1)` and its weights' sum `(..., 1)`."""
     s, time = total[..., 1:], total[..., :1]
     length = torch.linalg.vector_norm(s, dim=-1, keepdim=True)
+    # time^2 - length^2 cancels; as a product it does not, and it can never be less than where all points agree.
     square = (time - length) * (time + length)
     bound = count.square() / c  # reached when all points agree
     return s / (sqrt(c) * torch.maximum(square, bound).clamp_min(TINY).sqrt())

@@ -30,7 +30,7 @@ class _Trial(NamedTuple):
     megabytes: float
 
 
-def estimate(
+def estimate_pretraining(
     model: PreTrainedModel, recipe: Pretraining, processes: int = 1, evaluated: int = 0
 ) -> PretrainingCost:
     """Trains a throw-away copy for a few small steps of each length.
@@ -63,7 +63,7 @@ def estimate(
     return PretrainingCost(Cost(seconds, memory, available_mb(device), model.num_parameters()), stages)
 
 
-def check_memory(cost: PretrainingCost, recipe: Pretraining) -> None:
+def check_pretraining_memory(cost: PretrainingCost, recipe: Pretraining) -> None:
     """Raises InputError where a pretraining would not fit, with the settings that make it smaller."""
     if recipe.tokens_at_once > recipe.length:
         smaller = f"lower `tokens_at_once` (now {recipe.tokens_at_once:,})"

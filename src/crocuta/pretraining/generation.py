@@ -11,7 +11,7 @@ from crocuta.data.records import Record
 from crocuta.errors import InputError
 from crocuta.files import replacing
 from crocuta.models.hyena.generation import check_room, stream_tokens
-from crocuta.pretraining.generation_cost import check_memory, estimate_memory
+from crocuta.pretraining.generation_cost import check_generation_memory, estimate_memory
 from crocuta.runs.progress import SILENT, Progress
 
 LINE = 80  # nucleotides of a line of FASTA
@@ -43,7 +43,9 @@ def write_continuations(
     prompts = list(prompts)
     check_options(temperature, top_k, nucleotides)
     check_prompts(model, prompts, length)
-    check_memory(estimate_memory(model, [len(prompt.sequence) for prompt in prompts], length, samples))
+    check_generation_memory(
+        estimate_memory(model, [len(prompt.sequence) for prompt in prompts], length, samples)
+    )
     total = samples * len(prompts) * length
     with replacing(output) as file, progress.stage("generating", total, "nucleotides") as stage:
         for i, prompt in enumerate(prompts):

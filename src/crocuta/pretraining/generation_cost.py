@@ -31,7 +31,7 @@ def estimate_memory(model: PreTrainedModel, prompts: Sequence[int], length: int,
     return Cost(0.0, memory, available_mb(model.device))
 
 
-def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int) -> Cost:
+def estimate_generation(model: PreTrainedModel, prompts: Sequence[int], length: int, samples: int) -> Cost:
     """The same with the time, from the continuation of a short prompt: a token costs nearly the same anywhere."""
     nucleotides, tokens = min(max(prompts), TRIAL_PROMPT), min(length, TRIAL_TOKENS)
     ids = torch.full((samples, nucleotides), VOCABULARY["A"], device=model.device)
@@ -46,6 +46,6 @@ def estimate(model: PreTrainedModel, prompts: Sequence[int], length: int, sample
     return estimate_memory(model, prompts, length, samples)._replace(seconds=seconds)
 
 
-def check_memory(cost: Cost) -> None:
+def check_generation_memory(cost: Cost) -> None:
     """Raises InputError where a generation would not fit, with the options that make it smaller."""
     cost.check("lower `samples` or `length`, or shorten the prompts")

@@ -9,7 +9,7 @@ from crocuta.errors import InputError
 
 
 @dataclass(frozen=True)
-class Stage:
+class LengthStage:
     """`steps` steps on `windows` windows of one length each; `first` is the number of its first step."""
 
     length: int
@@ -26,15 +26,15 @@ class Stage:
 class Place(NamedTuple):
     """A step of a plan: its stage and its number in the stage."""
 
-    stage: Stage
+    stage: LengthStage
     step: int
 
 
 @dataclass(frozen=True)
-class Plan:
+class LengthPlan:
     """The stages of a training, one after the other."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[LengthStage, ...]
 
     @property
     def steps(self) -> int:
@@ -61,7 +61,7 @@ def make_plan(
     warm_up: Sequence[int] = (),
     warm_up_share: float = 0.3,
     keep: str = "tokens",
-) -> Plan:
+) -> LengthPlan:
     """Stages of the lengths `warm_up` and then `length`.
 
     Args:
@@ -93,5 +93,5 @@ def make_plan(
     for i, nucleotides in enumerate(lengths):
         last = i == len(warm_up)
         windows = max(1, tokens_per_step // nucleotides) if keep == "tokens" else batch
-        stages.append(Stage(nucleotides, windows, i * each, steps - i * each if last else each))
-    return Plan(tuple(stages))
+        stages.append(LengthStage(nucleotides, windows, i * each, steps - i * each if last else each))
+    return LengthPlan(tuple(stages))

@@ -25,7 +25,7 @@ class PretrainingRun(NamedTuple):
     history: list[dict[str, Any]]
 
 
-class Curve(NamedTuple):
+class LossCurve(NamedTuple):
     """Validation perplexities of one training against nucleotides learned from (or seconds)."""
 
     label: str
@@ -152,7 +152,7 @@ def curve(run: PretrainingRun) -> Figure:
     return figure
 
 
-def curves(found: Sequence[Curve], markov: tuple[str, float] | None, x_label: str) -> Figure:
+def curves(found: Sequence[LossCurve], markov: tuple[str, float] | None, x_label: str) -> Figure:
     """Several trainings in one picture, with the perplexity of a Markov model."""
     figure, axes = canvas(WIDTH * 0.8)
     for i, one in enumerate(found):

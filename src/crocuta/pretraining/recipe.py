@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from crocuta.pretraining.lengths import Plan, make_plan
+from crocuta.pretraining.lengths import LengthPlan, make_plan
 from crocuta.runs.device import AUTO
 from crocuta.runs.loop import Course
 
@@ -40,7 +40,7 @@ class Pretraining:
     device: str = field(default=AUTO, metadata={"free": True})
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> LengthPlan:
         return make_plan(
             self.length, self.steps, self.tokens_per_step, self.warm_up, self.warm_up_share, self.keep
         )

@@ -12,7 +12,7 @@ from crocuta.data.genome import Genome
 from crocuta.data.intervals import Intervals
 from crocuta.errors import InputError
 from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
-from crocuta.pretraining.cost import PretrainingCost, estimate
+from crocuta.pretraining.cost import PretrainingCost, estimate_pretraining
 from crocuta.pretraining.recipe import Pretraining
 from crocuta.pretraining.training import pretrain
 from crocuta.runs.manifest import Inputs
@@ -79,7 +79,7 @@ def cost(
 ) -> PretrainingCost:
     """What `run_pretraining` would cost, without its Markov models; trains nothing that is kept."""
     valid, test = (int(parts[part].lengths.sum()) for part in ("valid", "test"))
-    return estimate(build(model, recipe), recipe, evaluated=recipe.evaluated_letters(valid, test))
+    return estimate_pretraining(build(model, recipe), recipe, evaluated=recipe.evaluated_letters(valid, test))
 
 
 def step_size(nucleotides: int, epochs: float, length: int) -> int:

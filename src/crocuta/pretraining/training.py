@@ -34,8 +34,8 @@ from crocuta.data.language import (
 )
 from crocuta.errors import InputError
 from crocuta.files import follow_umask, replacing, write_json
-from crocuta.pretraining.cost import check_memory, estimate
-from crocuta.pretraining.lengths import Plan
+from crocuta.pretraining.cost import check_pretraining_memory, estimate_pretraining
+from crocuta.pretraining.lengths import LengthPlan
 from crocuta.pretraining.recipe import Perplexity, Pretraining
 from crocuta.runs.checkpoint import remove_checkpoint
 from crocuta.runs.claim import Claim
@@ -95,7 +95,7 @@ def pretrain(
         if run.finished:
             return read_json(run.folder / "metrics.json")
         learner = NextNucleotide(genome, parts, recipe)
-        check_memory(estimate(model, recipe, team.num_processes), recipe)
+        check_pretraining_memory(estimate_pretraining(model, recipe, team.num_processes), recipe)
         fitted = _train(model, learner, recipe, run, progress)
         metrics = _metrics(model, learner, fitted, progress)
         if team.is_main_process:
@@ -225,7 +225,7 @@ def _train(
 class _History:
     """`history.jsonl`, a line for each moment, and the same in brief on the bar."""
 
-    def __init__(self, path: Path, plan: Plan, stage: Stage):
+    def __init__(self, path: Path, plan: LengthPlan, stage: Stage):
         self.path, self.plan, self.stage = path, plan, stage
         self.last: dict[str, Any] | None = None
         self.valid = ""

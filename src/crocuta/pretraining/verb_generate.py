@@ -83,10 +83,10 @@ def generate(
 def show_cost(generator, prompts, length: int, samples: int) -> None:
     """Prints what the generation would take."""
     from crocuta.pretraining.generation import check_prompts
-    from crocuta.pretraining.generation_cost import check_memory, estimate
+    from crocuta.pretraining.generation_cost import check_generation_memory, estimate_generation
 
     check_prompts(generator, prompts, length)
-    cost = estimate(generator, [len(prompt.sequence) for prompt in prompts], length, samples)
+    cost = estimate_generation(generator, [len(prompt.sequence) for prompt in prompts], length, samples)
     count = len(prompts) * samples
     console.print(f"{count:,} sequences of {length:,} new nucleotides: {cost.sentence()}.")
-    check_memory(cost)
+    check_generation_memory(cost)

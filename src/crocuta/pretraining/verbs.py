@@ -174,7 +174,7 @@ def _recipe(nucleotides: int, epochs: float, steps: int | None, tokens: int | No
 
 
 def _show_cost(parts, learner, recipe) -> None:
-    from crocuta.pretraining.cost import check_memory
+    from crocuta.pretraining.cost import check_pretraining_memory
     from crocuta.pretraining.run import cost
 
     found = cost(learner, recipe, parts)
@@ -191,7 +191,7 @@ def _show_cost(parts, learner, recipe) -> None:
         f"{found.total.parameters:,} parameters, {recipe.precision}, {recipe.plan.tokens:,} nucleotides:"
         f" {found.total.sentence()}."
     )
-    check_memory(found, recipe)
+    check_pretraining_memory(found, recipe)
 
 
 def _run(genome, parts, learner, recipe, output: Path, options: dict[str, Any], title: str) -> None:

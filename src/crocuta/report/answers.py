@@ -29,7 +29,7 @@ class Bar(NamedTuple):
     chance: float
 
 
-class Table(NamedTuple):
+class AnswerTable(NamedTuple):
     """Rows under a title, with a note below; `numbers` are the columns that hold numbers."""
 
     title: str
@@ -48,7 +48,7 @@ class Page(NamedTuple):
     bars: list[Bar]
     chance: str
     caption: str
-    tables: list[Table]
+    tables: list[AnswerTable]
 
 
 def only_run(runs: Sequence[str | PathLike], kind: str) -> SavedRun:
@@ -70,7 +70,9 @@ def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_MINIMAL))
 
 
-def group_table(title: str, key: str, rows: Sequence[Mapping[str, str]], columns: tuple[str, str]) -> Table:
+def group_table(
+    title: str, key: str, rows: Sequence[Mapping[str, str]], columns: tuple[str, str]
+) -> AnswerTable:
     """How often each expected value was predicted, and what most often in its place."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
@@ -83,7 +85,7 @@ def group_table(title: str, key: str, rows: Sequence[Mapping[str, str]], columns
     note = "The most frequent first." + (
         f" {len(lines) - GROUPS:,} more are left out." if len(lines) > GROUPS else ""
     )
-    return Table(title, (*columns, "right", "most often instead"), lines[:GROUPS], note, (1, 2))
+    return AnswerTable(title, (*columns, "right", "most often instead"), lines[:GROUPS], note, (1, 2))
 
 
 def write_page(run: SavedRun, page: Page, output: str | PathLike | None) -> Path:
@@ -92,7 +94,7 @@ def write_page(run: SavedRun, page: Page, output: str | PathLike | None) -> Path
     svg = None
     if page.bars:
         with styled():
-            figure = scores(page.bars)
+            figure = draw_scores(page.bars)
             save(figure, output.parent / "figures" / "scores")
             svg = Markup(inline_svg(figure, "scores"))  # our own drawing; matplotlib escapes the text in it
     html = render(
@@ -116,7 +118,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, st
                 yield f"{before}{name}".replace("_", " "), "–" if value in (None, "") else text
 
 
-def scores(bars: Sequence[Bar]) -> Figure:
+def draw_scores(bars: Sequence[Bar]) -> Figure:
     """Scores, one below the other, with what chance would give; labels stand above the lines."""
     figure, axes = canvas(0.75 + 0.5 * len(bars))
     whole = axes.get_yaxis_transform()

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from crocuta.analysis.bootstrap import paired_difference
-from crocuta.report.run import Run
+from crocuta.report.run import ReportedRun
 
 
-def within(run: Run) -> list[dict[str, Any]]:
+def within(run: ReportedRun) -> list[dict[str, Any]]:
     """The paired differences that a run itself measured, labelled."""
     return [
         {**pair, "label": f"{run.title(pair['model'])} − {run.title(pair['baseline'])}"}
@@ -18,7 +18,7 @@ def within(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def across(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def across(runs: Sequence[ReportedRun]) -> list[dict[str, Any]]:
     """Paired differences between runs with the same test sequences: models of one name, and the best ones."""
     found = []
     for first, second in combinations(runs, 2):
@@ -38,7 +38,7 @@ def across(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return found
 
 
-def same_test(first: Run, second: Run) -> np.ndarray | None:
+def same_test(first: ReportedRun, second: ReportedRun) -> np.ndarray | None:
     """Rows of `second` in the order of `first`, or None unless both were evaluated on the same sequences and labels."""
     if first.classes != second.classes or first.labels.shape != second.labels.shape:
         return None
@@ -52,7 +52,7 @@ def same_test(first: Run, second: Run) -> np.ndarray | None:
     return order if (second.labels[order] == first.labels).all() else None
 
 
-def _labelled(first: Run, second: Run, a: str, b: str, difference: Any) -> dict[str, Any]:
+def _labelled(first: ReportedRun, second: ReportedRun, a: str, b: str, difference: Any) -> dict[str, Any]:
     value, low, high, p = (float(x) if np.isfinite(x) else None for x in difference)
     label = f"{second.title(a)} ({second.name}) − {first.title(b)} ({first.name})"
     return {"label": label, "metric": first.metric, "difference": value, "low": low, "high": high, "p": p}

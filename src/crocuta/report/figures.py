@@ -10,12 +10,12 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from crocuta.analysis.curves import mean_precision_recall, mean_roc, reliability
 from crocuta.analysis.scores import confusion
-from crocuta.report.run import Run
+from crocuta.report.run import ReportedRun
 from crocuta.report.style import COLOURS, GRID, INK, MUTED, WIDTH, canvas, colour, line, marker
 from crocuta.report.wording import TITLES, number
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """One line of a forest plot: what, how much, how sure, and the single seeds."""
 
     label: str
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     index: int = 0
 
 
-def forest(rows: Sequence[Row], title: str, zero: bool = False) -> Figure:
+def forest(rows: Sequence[FigureRow], title: str, zero: bool = False) -> Figure:
     """Values with their intervals, one below the other; labels stand above the lines, clear of them."""
     labels = [_two_lines(row.label) for row in rows]
     height = 0.48 + 0.17 * any("\n" in label for label in labels)
@@ -50,7 +50,7 @@ def forest(rows: Sequence[Row], title: str, zero: bool = False) -> Figure:
     return figure
 
 
-def confusion_matrix(run: Run, model: str) -> Figure:
+def confusion_matrix(run: ReportedRun, model: str) -> Figure:
     """Rows: the true class; columns: the predicted one; shares of the row and mean counts over seeds."""
     counts = np.mean([confusion(run.labels, p)[0] for p in run.probabilities[model]], axis=0)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -77,7 +77,7 @@ def confusion_matrix(run: Run, model: str) -> Figure:
     return figure
 
 
-def found_by_class(run: Run, model: str, most: int = 40) -> Figure:
+def found_by_class(run: ReportedRun, model: str, most: int = 40) -> Figure:
     """Multi-label: recall and precision of each class, the most frequent classes first."""
     counts = np.mean([confusion(run.labels, p) for p in run.probabilities[model]], axis=0)
     order = np.argsort(-run.labels.sum(0), kind="stable")[:most]
@@ -95,7 +95,7 @@ def found_by_class(run: Run, model: str, most: int = 40) -> Figure:
     return figure
 
 
-def roc_curves(run: Run) -> Figure:
+def roc_curves(run: ReportedRun) -> Figure:
     """One ROC curve per model, averaged over seeds and classes."""
     figure, axes = _square("false positive rate", "true positive rate", len(run.models))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
@@ -107,7 +107,7 @@ def roc_curves(run: Run) -> Figure:
     return figure
 
 
-def precision_recall_curves(run: Run) -> Figure:
+def precision_recall_curves(run: ReportedRun) -> Figure:
     """One precision-recall curve per model, averaged over seeds and classes."""
     figure, axes = _square("recall", "precision", len(run.models))
     axes.axhline(_guessing(run), color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
@@ -119,7 +119,7 @@ def precision_recall_curves(run: Run) -> Figure:
     return figure
 
 
-def reliability_curves(run: Run) -> Figure:
+def reliability_curves(run: ReportedRun) -> Figure:
     """Predicted probability against what came true, one curve per model; the diagonal is honesty."""
     figure, axes = _square("predicted probability", "share that was true", len(run.models))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
@@ -138,7 +138,7 @@ def reliability_curves(run: Run) -> Figure:
     return figure
 
 
-def learning_curves(run: Run, model: str) -> Figure | None:
+def learning_curves(run: ReportedRun, model: str) -> Figure | None:
     """Loss and headline metric by epoch, one thin line per seed; None where nothing was learned by epochs."""
     histories = [seed.get("history") or [] for seed in run.models[model]["seeds"]]
     if not any("train_loss" in epoch for history in histories for epoch in history):
@@ -158,7 +158,7 @@ def learning_curves(run: Run, model: str) -> Figure | None:
     return figure
 
 
-def curvature_curves(run: Run, model: str) -> Figure | None:
+def curvature_curves(run: ReportedRun, model: str) -> Figure | None:
     """Curvature c of each manifold by epoch, one thin line per seed; None where no curvature is learned."""
     histories = [seed.get("history") or [] for seed in run.models[model]["seeds"]]
     names = dict.fromkeys(key for history in histories for epoch in history for key in epoch)
@@ -180,7 +180,7 @@ def curvature_curves(run: Run, model: str) -> Figure | None:
     return figure
 
 
-def lengths(run: Run) -> Figure | None:
+def lengths(run: ReportedRun) -> Figure | None:
     """How long the sequences of each class are; None where all have one length."""
     edges, by_class = (
         np.array(run.metrics["data"]["lengths"]["edges"]),
@@ -224,7 +224,7 @@ def _two_lines(label: str, most: int = 42) -> str:
     )
 
 
-def _legend(run: Run, name: str, value: float) -> str:
+def _legend(run: ReportedRun, name: str, value: float) -> str:
     return f"{shortened(run.title(name), 34)} ({number(value)})"
 
 
@@ -247,7 +247,7 @@ def _square(x: str, y: str, lines: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _guessing(run: Run) -> float:
+def _guessing(run: ReportedRun) -> float:
     """Precision of a guess: the share of class 1, or the mean share over classes."""
     if run.labels.ndim == 2:
         return float(run.labels.mean())

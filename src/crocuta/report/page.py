@@ -13,7 +13,7 @@ from crocuta.report import compare, pictures, tables
 from crocuta.report import wording as words
 from crocuta.report.pictures import Picture
 from crocuta.report.rendering import render
-from crocuta.report.run import Run, read_run
+from crocuta.report.run import ReportedRun, read_reported_run
 from crocuta.report.style import inline_svg, save, styled
 from crocuta.runs.progress import duration
 
@@ -33,7 +33,7 @@ def write_report(run_folders: Sequence[str | Path], output: str | Path) -> Path:
         raise ValueError("run_folders is empty, expected at least one run folder")
     output = Path(output)
     page = output if output.suffix in (".html", ".htm") else output / "report.html"
-    runs = _distinct([read_run(Path(folder)) for folder in run_folders])
+    runs = _distinct([read_reported_run(Path(folder)) for folder in run_folders])
     with styled():
         filters = {"duration": duration, "megabytes": tables.megabytes}
         html = render("report.html", filters, **_content(runs, page.parent / "figures"))
@@ -44,7 +44,7 @@ def write_report(run_folders: Sequence[str | Path], output: str | Path) -> Path:
     return page
 
 
-def _content(runs: list[Run], folder: Path) -> dict[str, Any]:
+def _content(runs: list[ReportedRun], folder: Path) -> dict[str, Any]:
     """Everything that the template shows."""
     several = len(runs) > 1
     sections = [_section(run, folder, f"{slug(run.name)}-" if several else "") for run in runs]
@@ -59,9 +59,9 @@ def _content(runs: list[Run], folder: Path) -> dict[str, Any]:
     }
 
 
-def _comparisons(runs: list[Run], folder: Path) -> list[dict[str, Any]]:
+def _comparisons(runs: list[ReportedRun], folder: Path) -> list[dict[str, Any]]:
     """Runs of one task and headline metric share a table; others stand apart."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, str], list[ReportedRun]] = {}
     for run in runs:
         groups.setdefault((run.config.get("task") or "", run.metric), []).append(run)
     found = []
@@ -77,7 +77,7 @@ def _comparisons(runs: list[Run], folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _section(run: Run, folder: Path, prefix: str) -> dict[str, Any]:
+def _section(run: ReportedRun, folder: Path, prefix: str) -> dict[str, Any]:
     pairs = compare.within(run)
     shown = {
         "scores": pictures.scores_picture([run], pairs),
@@ -90,11 +90,11 @@ def _section(run: Run, folder: Path, prefix: str) -> dict[str, Any]:
         "run": run,
         "facts": _facts(run),
         "table": _score_table([run]),
-        "groups": tables.group_table(run),
+        "groups": tables.profile_table(run),
         "paired": tables.paired_rows(pairs),
         "pictures": {part: _embed(made, folder, prefix) for part, made in shown.items()},
         "costs": tables.cost_rows(run).values(),
-        "classes": tables.class_rows(run),
+        "classes": tables.label_rows(run),
         "lengths": _lengths(run),
         "leakage": (leakage := run.metrics["data"].get("leakage")),
         "leaks": bool(leakage and (leakage["duplicates"] or leakage["shared_kmer"])),
@@ -105,12 +105,12 @@ def _section(run: Run, folder: Path, prefix: str) -> dict[str, Any]:
     }
 
 
-def _score_table(runs: list[Run]) -> dict[str, Any]:
+def _score_table(runs: list[ReportedRun]) -> dict[str, Any]:
     columns = [words.TITLES[metric] for metric in tables.metrics_of(runs[0])]
     return {"columns": columns, "rows": tables.score_rows(runs), "several": len(runs) > 1}
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _facts(run: ReportedRun) -> list[tuple[str, str]]:
     """The few numbers that a reader looks for first."""
     cost = tables.cost_rows(run)[run.lead]
     return [
@@ -121,7 +121,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _lengths(run: Run) -> str | None:
+def _lengths(run: ReportedRun) -> str | None:
     """A sentence in place of the figure where all sequences are about equally long."""
     lengths = run.metrics["data"].get("lengths", {})
     occupied = {
@@ -144,7 +144,7 @@ def _embed(made: list[Picture], folder: Path, prefix: str) -> list[dict[str, Any
     return found
 
 
-def _distinct(runs: list[Run]) -> list[Run]:
+def _distinct(runs: list[ReportedRun]) -> list[ReportedRun]:
     """Runs whose folders have one name get numbers."""
     names = [run.name for run in runs]
     return [

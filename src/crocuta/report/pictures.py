@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from crocuta.report import figures
-from crocuta.report.run import Run
+from crocuta.report.run import ReportedRun
 from crocuta.report.wording import MEANINGS, TITLES
 
 
@@ -21,11 +21,11 @@ class Picture:
     figure: Figure
 
 
-def scores_picture(runs: Sequence[Run], pairs: Sequence[dict[str, Any]]) -> list[Picture]:
+def scores_picture(runs: Sequence[ReportedRun], pairs: Sequence[dict[str, Any]]) -> list[Picture]:
     """Forest plots of the headline metric and of its paired differences."""
     metric, several = runs[0].metric, len(runs) > 1
     rows = [
-        figures.Row(
+        figures.FigureRow(
             f"{run.title(name)} ({run.name})" if several else run.title(name),
             run.value(name),
             run.value(name, "low"),
@@ -44,7 +44,9 @@ def scores_picture(runs: Sequence[Run], pairs: Sequence[dict[str, Any]]) -> list
     found = [Picture("scores", f"{TITLES[metric]} with 95% intervals", caption, plot)]
     shown = [pair for pair in pairs if pair["low"] is not None]
     if shown:
-        rows = [figures.Row(pair["label"], pair["difference"], pair["low"], pair["high"]) for pair in shown]
+        rows = [
+            figures.FigureRow(pair["label"], pair["difference"], pair["low"], pair["high"]) for pair in shown
+        ]
         caption = (
             "Both models answered the same test sequences. A bar right of the dashed line: the first model is"
         )
@@ -56,7 +58,7 @@ def scores_picture(runs: Sequence[Run], pairs: Sequence[dict[str, Any]]) -> list
     return found
 
 
-def error_pictures(run: Run) -> list[Picture]:
+def error_pictures(run: ReportedRun) -> list[Picture]:
     """Where the answers are wrong, and whether the model knows."""
     title, several = run.title(run.lead), len(run.classes) > 2
     means = ["classes (each against the rest)"] * several + ["seeds"] * (len(run.probabilities[run.lead]) > 1)
@@ -107,7 +109,7 @@ def error_pictures(run: Run) -> list[Picture]:
     ]
 
 
-def training_pictures(run: Run) -> list[Picture]:
+def training_pictures(run: ReportedRun) -> list[Picture]:
     """Learning curves of every model that learns by epochs, and the curvatures of the hyperbolic ones."""
     caption = (
         "Top: the loss falls as the model learns; a validation loss that rises again means that it learns the"
@@ -125,7 +127,7 @@ def training_pictures(run: Run) -> list[Picture]:
     return found
 
 
-def data_pictures(run: Run) -> list[Picture]:
+def data_pictures(run: ReportedRun) -> list[Picture]:
     """Length by class: classes that differ in length can be distinguished without reading a nucleotide."""
     figure = figures.lengths(run)
     if figure is None:

@@ -12,7 +12,7 @@ from crocuta.runs.saved import SavedRun, read_json
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """What a run folder says.
 
     `labels` are `(n,)` class indices or, for multi-label, `(n, classes)` zeros and ones; `probabilities`
@@ -65,7 +65,7 @@ class Run:
         return self.best("model") or self.best("baseline") or next(iter(self.models))
 
 
-def read_run(folder: Path) -> Run:
+def read_reported_run(folder: Path) -> ReportedRun:
     """Reads a run folder.
 
     Raises:
@@ -84,7 +84,7 @@ def read_run(folder: Path) -> Run:
     for model in metrics["models"]:
         if model not in probabilities:
             raise InputError(f"{path}: no predictions of {model!r}, which metrics.json lists")
-    return Run(folder.resolve().name, config, manifest, metrics, names, labels, probabilities)
+    return ReportedRun(folder.resolve().name, config, manifest, metrics, names, labels, probabilities)
 
 
 def _predictions(

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from crocuta.analysis.scores import METRICS
-from crocuta.report.run import Run
+from crocuta.report.run import ReportedRun
 from crocuta.report.wording import TITLES, number, p_value, plus_minus
 from crocuta.runs.progress import duration
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A score, its interval, and whether no other model in the table does better."""
 
     text: str
@@ -24,7 +24,7 @@ class ScoreRow(NamedTuple):
     run: str
     title: str
     kind: str
-    cells: list[Cell]
+    cells: list[TableCell]
 
 
 class CostRow(NamedTuple):
@@ -47,12 +47,12 @@ class PairedRow(NamedTuple):
     clear: bool
 
 
-def metrics_of(run: Run) -> list[str]:
+def metrics_of(run: ReportedRun) -> list[str]:
     """The metrics of the score table, the headline one first."""
     return [run.metric, *(metric for metric in METRICS if metric != run.metric)]
 
 
-def score_rows(runs: Sequence[Run]) -> list[ScoreRow]:
+def score_rows(runs: Sequence[ReportedRun]) -> list[ScoreRow]:
     """The score table of one run, or of several with one task; best values are equal at three digits."""
     columns = metrics_of(runs[0])
     best = {
@@ -71,7 +71,7 @@ def score_rows(runs: Sequence[Run]) -> list[ScoreRow]:
     ]
 
 
-def group_table(run: Run) -> dict[str, Any]:
+def profile_table(run: ReportedRun) -> dict[str, Any]:
     """AUROC by group of labels: columns, and rows (title, [(mean, what it is made of)]); empty without groups."""
     grouped = [model for model in run.models.values() if model.get("groups")]
     columns = list(grouped[0]["groups"]) if grouped else []
@@ -83,7 +83,7 @@ def group_table(run: Run) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def cost_rows(run: Run) -> dict[str, CostRow]:
+def cost_rows(run: ReportedRun) -> dict[str, CostRow]:
     """Costs by model."""
     return {
         name: CostRow(
@@ -111,7 +111,7 @@ def paired_rows(pairs: Sequence[dict[str, Any]]) -> list[PairedRow]:
     ]
 
 
-def score_lines(runs: Sequence[Run]) -> Iterator[str]:
+def score_lines(runs: Sequence[ReportedRun]) -> Iterator[str]:
     """Lines of `scores.tsv`: one per run, model and metric; empty where undefined."""
     yield "\t".join(
         ["run", "model", "title", "kind", "metric", "mean", "sd", "low", "high", "seeds", "parameters"]
@@ -125,7 +125,7 @@ def score_lines(runs: Sequence[Run]) -> Iterator[str]:
                 yield "\t".join([*head, *numbers, str(len(model["seeds"])), str(model["parameters"])])
 
 
-def class_rows(run: Run) -> list[tuple[str, list[str]]]:
+def label_rows(run: ReportedRun) -> list[tuple[str, list[str]]]:
     """(class, number of training, validation and test sequences), the last row for all of them."""
     parts = [run.metrics["data"][part] for part in ("train", "valid", "test")]
     by_class = zip(*(part["by_class"] for part in parts), strict=True)
@@ -150,10 +150,10 @@ def megabytes(value: float) -> str:
     return f"{value:,.0f} MB" if value < 1000 else f"{value / 1000:.1f} GB"
 
 
-def _cell(run: Run, name: str, metric: str, best: float) -> Cell:
+def _cell(run: ReportedRun, name: str, metric: str, best: float) -> TableCell:
     mean, sd, low, high = (run.value(name, statistic, metric) for statistic in ("mean", "sd", "low", "high"))
     interval = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
-    return Cell(plus_minus(mean, sd), interval, math.isfinite(mean) and _rounded(mean) >= best)
+    return TableCell(plus_minus(mean, sd), interval, math.isfinite(mean) and _rounded(mean) >= best)
 
 
 def _rounded(value: float) -> float:

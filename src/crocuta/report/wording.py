@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from crocuta.report.run import Run
+from crocuta.report.run import ReportedRun
 
 TITLES = {"mcc": "MCC", "accuracy": "Accuracy", "f1": "F1", "auroc": "AUROC", "auprc": "AUPRC"}
 
@@ -63,7 +63,7 @@ def p_value(p: float | None) -> str:
     return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def answer(run: Run) -> str:
+def answer(run: ReportedRun) -> str:
     """The result of a run in one or two sentences."""
     lead, rival = run.lead, rival_of(run)
     scores = f"{inline(run.metric)} {_score(run, lead)}"
@@ -88,7 +88,7 @@ def verdict(pair: dict[str, Any]) -> str:
     return text + "too small to distinguish the two on this test set."
 
 
-def rival_of(run: Run) -> str | None:
+def rival_of(run: ReportedRun) -> str | None:
     """What the lead is compared with: the best baseline, or the next best model."""
     others = [name for name in run.models if name != run.lead]
     return next(
@@ -96,7 +96,7 @@ def rival_of(run: Run) -> str | None:
     )
 
 
-def methods(run: Run) -> list[str]:
+def methods(run: ReportedRun) -> list[str]:
     """Paragraphs that could stand in a methods section."""
     data, manifest = run.metrics["data"], run.manifest
     sizes = [f"{data[part]['n']:,} {word}" for part, word in _PARTS.items() if part in data]
@@ -122,7 +122,7 @@ def methods(run: Run) -> list[str]:
     return [first, " ".join(trained), f"{evaluated} {made}"]
 
 
-def citations(runs: list[Run]) -> list[str]:
+def citations(runs: list[ReportedRun]) -> list[str]:
     """The software, then the papers of the models and tasks that the runs used."""
     version = runs[0].manifest.get("crocuta", "")
     cited = [f"The crocuta authors. crocuta {version}: genome models that are long-range and hyperbolic."]
@@ -138,14 +138,14 @@ def citations(runs: list[Run]) -> list[str]:
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
-def _score(run: Run, model: str) -> str:
+def _score(run: ReportedRun, model: str) -> str:
     text = brief(run.value(model), run.value(model, "sd"))
     return text + (
         f" (over {len(run.models[model]['seeds'])} seeds)" if "±" in text and model == run.lead else ""
     )
 
 
-def _recipe(run: Run, name: str) -> str:
+def _recipe(run: ReportedRun, name: str) -> str:
     recipe, model = run.config["recipe"][name], run.models[name]
     text = f"{run.title(name)} ({model['parameters']:,} parameters"
     if (trained := model.get("trained_parameters") or model["parameters"]) != model["parameters"]:

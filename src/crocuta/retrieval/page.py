@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from crocuta.report.answers import MISTAKES, Bar, Page, Table, group_table, only_run, rows_of, write_page
+from crocuta.report.answers import (
+    MISTAKES,
+    AnswerTable,
+    Bar,
+    Page,
+    group_table,
+    only_run,
+    rows_of,
+    write_page,
+)
 from crocuta.runs.saved import SavedRun
 
 SPLITS = {"valid": "validation", "test": "test"}
@@ -29,7 +38,7 @@ def report_rag(runs: Sequence[str | PathLike], output: str | PathLike | None = N
         for split, name in parts.items()
     ]
     wrong = [row for row in rows if row["predicted"] != row["answer"]]
-    mistakes = Table(
+    mistakes = AnswerTable(
         "Mistakes", ("question", "right answer", "the model's answer"),
         [(row["question"], row["answer"], row["predicted"]) for row in wrong[:MISTAKES]],
         f"The first {MISTAKES} of {len(wrong):,} wrong answers." if len(wrong) > MISTAKES else "All wrong answers.",

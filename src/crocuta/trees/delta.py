@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from crocuta.analysis.bootstrap import Interval
+from crocuta.analysis.bootstrap import ConfidenceInterval
 from crocuta.analysis.distances import Distances
 from crocuta.errors import InputError
 from crocuta.trees.nulls import NULLS, Test, against_nulls
@@ -54,8 +54,8 @@ class Hyperbolicity:
     relative: float | None
     subset: int
     subsets: int
-    worst: Interval
-    average: Interval
+    worst: ConfidenceInterval
+    average: ConfidenceInterval
     tests: dict[str, Test]
 
 
@@ -222,7 +222,7 @@ def relative_deltas(D: np.ndarray, quadruples: np.ndarray) -> tuple[float, float
     return 2 * worst(D).delta / diameter, 2 * float(four_point(D, quadruples).mean()) / diameter
 
 
-def mean_interval(values: np.ndarray) -> Interval:
+def mean_interval(values: np.ndarray) -> ConfidenceInterval:
     """Mean and its 95% t interval."""
     from scipy.stats import t
 
@@ -232,4 +232,4 @@ def mean_interval(values: np.ndarray) -> Interval:
         if len(values) > 1
         else 0.0
     )
-    return Interval(mean, mean - half, mean + half)
+    return ConfidenceInterval(mean, mean - half, mean + half)

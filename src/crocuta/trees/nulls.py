@@ -27,7 +27,7 @@ import numpy as np
 from crocuta.analysis.distances import Distances
 
 TYLER_STEPS = 15  # more change the axes by less than their sampling error
-Statistic = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
+NullStatistic = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def scatter(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def against_nulls(
     distances: Distances,
     chosen: np.ndarray,
-    statistic: Statistic,
+    statistic: NullStatistic,
     quadruples: np.ndarray,
     draws: int,
     generator: np.random.Generator,

@@ -16,7 +16,7 @@ from crocuta.trees.delta import Hyperbolicity, four_point, random_quadruples
 HYPERBOLIC_RADIUS = 8.0  # of the reference ball; its edge is where nearly all its volume lies
 
 
-class Line(NamedTuple):
+class NullLine(NamedTuple):
     """One data set of `overview`: its mean relative delta, a null's 95% range, and a p-value."""
 
     label: str
@@ -26,7 +26,7 @@ class Line(NamedTuple):
     p: float
 
 
-def as_json(name: str, found: Hyperbolicity) -> dict[str, Any]:
+def delta_json(name: str, found: Hyperbolicity) -> dict[str, Any]:
     """What `crocuta tree delta` writes; deltas are relative unless they are called `delta`."""
     exact = None
     if found.exact:
@@ -85,7 +85,7 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 
 def write_hyperbolicity(stem: Path, name: str, found: Hyperbolicity, distances: Distances) -> None:
     """Writes `<stem>.json`, and `<stem>.png` and `.svg` with the distributions."""
-    write_json(stem.with_name(f"{stem.name}.json"), as_json(name, found))
+    write_json(stem.with_name(f"{stem.name}.json"), delta_json(name, found))
     with styled():
         save(distributions(name, distances, found), stem)
 
@@ -140,7 +140,7 @@ def references(points: int, dimension: float, generator: np.random.Generator) ->
     }
 
 
-def overview(lines: Sequence[Line]) -> Figure:
+def overview(lines: Sequence[NullLine]) -> Figure:
     """Mean relative delta of data sets, each on the 95% range of the null that it is hardest to tell from."""
     figure, axes = canvas(1.0 + 0.42 * len(lines))
     for y, (label, value, low, high, p) in enumerate(lines):

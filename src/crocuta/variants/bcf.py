@@ -8,9 +8,9 @@ import numpy as np
 
 from crocuta.errors import InputError
 from crocuta.variants.blocks import Heads
-from crocuta.variants.contigs import Region, plain
+from crocuta.variants.contigs import ContigRegion, plain
 from crocuta.variants.genotypes import UNKNOWN, Genotypes
-from crocuta.variants.vcf_header import VcfHeader, parse_header
+from crocuta.variants.vcf_header import VcfHeader, parse_vcf_header
 
 BATCH = 1_000
 
@@ -24,10 +24,10 @@ def read_header(path: Path) -> VcfHeader:
     reader = _open(path)
     lines = [line for line in reader.raw_header.split("\n") if line]
     reader.close()
-    return parse_header(path, lines)
+    return parse_vcf_header(path, lines)
 
 
-def read_variants(path: Path, region: Region | None) -> Iterator[tuple[Heads, Genotypes]]:
+def read_variants(path: Path, region: ContigRegion | None) -> Iterator[tuple[Heads, Genotypes]]:
     """What stands before the genotypes, and the genotypes, in batches of one chromosome."""
     reader = _open(path)
     records = iter(reader)

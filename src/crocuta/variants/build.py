@@ -38,7 +38,7 @@ class Built(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class StorePart:
     """One variant file, without the chromosomes that other parts read: whose haplotypes to write where.
 
     `sha256` is of the file's content ("" where it is none, as a pipe).
@@ -59,11 +59,11 @@ class Part:
         return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.done.json"
 
 
-class Plan(NamedTuple):
+class StorePlan(NamedTuple):
     """A store that is to be built."""
 
     samples: Samples
-    parts: list[Part]
+    parts: list[StorePart]
     policy: Policy
     build: str
 
@@ -106,7 +106,7 @@ def plan_store(
     shared: bool = False,
     build: str = "",
     jobs: int = 1,
-) -> Plan:
+) -> StorePlan:
     """What is to be read, in about `jobs` parts; finished chromosomes will lie in `folder`.
 
     Raises:
@@ -122,16 +122,16 @@ def plan_store(
         read_genetic_map(genetic_map)
     place = Path(genetic_map) if genetic_map else None
     parts = [
-        Part(file.path, digest, individuals, folder, policy, place, skip)
+        StorePart(file.path, digest, individuals, folder, policy, place, skip)
         for file in files
         for digest in [sha256(file.path) if file.path.is_file() else ""]
         for skip in shared_out(file.header.contigs, -(-jobs // len(files)))
     ]
-    return Plan(individuals, parts, policy, build)
+    return StorePlan(individuals, parts, policy, build)
 
 
 def read_part(
-    part: Part, tell: Tell = lambda sites: None, keep: Callable[[], object] = lambda: None
+    part: StorePart, tell: Tell = lambda sites: None, keep: Callable[[], object] = lambda: None
 ) -> dict[str, dict]:
     """Writes the chromosomes of a part that do not lie in the folder yet; what is known of each.
 
@@ -149,7 +149,7 @@ def read_part(
     return found
 
 
-def finish_store(plan: Plan, results: Iterable[tuple[Part, dict[str, dict]]], output: Path) -> None:
+def finish_store(plan: StorePlan, results: Iterable[tuple[StorePart, dict[str, dict]]], output: Path) -> None:
     """Makes one file of what the parts have written.
 
     Raises:
@@ -190,7 +190,7 @@ def shared_out(contigs: Mapping[str, int], processes: int) -> list[frozenset[str
     return [frozenset(name for other in groups if other is not group for name in other) for group in groups]
 
 
-def _collected(results: Iterable[tuple[Part, dict[str, dict]]]) -> dict[str, dict]:
+def _collected(results: Iterable[tuple[StorePart, dict[str, dict]]]) -> dict[str, dict]:
     """What is known of every chromosome, by its name."""
     found: dict[str, dict] = {}
     sources: dict[str, str] = {}
@@ -224,7 +224,9 @@ def _file(folder: Path, chromosome: str) -> Path:
     return folder / f"{file_name(chromosome)}.h5"
 
 
-def _chromosomes(part: Part, genetic_map: GeneticMap, source: dict, tell: Tell) -> Iterator[tuple[str, dict]]:
+def _chromosomes(
+    part: StorePart, genetic_map: GeneticMap, source: dict, tell: Tell
+) -> Iterator[tuple[str, dict]]:
     """Chromosomes that lie in the folder already, then those written now."""
     file = VariantFile(part.path)
     _, columns = choose_individuals(file, None, part.samples.name.tolist())
@@ -243,7 +245,7 @@ def _chromosomes(part: Part, genetic_map: GeneticMap, source: dict, tell: Tell) 
 
 
 def _write_chromosome(
-    part: Part, chromosome: str, blocks: Iterator[Block], genetic_map: GeneticMap, source: dict, tell: Tell
+    part: StorePart, chromosome: str, blocks: Iterator[Block], genetic_map: GeneticMap, source: dict, tell: Tell
 ) -> dict:  # fmt: skip
     counts = Counts()
     writer = ChromosomeWriter(_file(part.folder, chromosome), part.samples, chromosome)

@@ -56,7 +56,7 @@ def build_of(lengths: Mapping[str, int]) -> str:
     return shared.pop() if len(shared) == 1 else ""
 
 
-class Region(NamedTuple):
+class ContigRegion(NamedTuple):
     """Positions `start` to `end` (both included, from 1) of a chromosome, named as in the file or plainly."""
 
     chromosome: str
@@ -67,7 +67,7 @@ class Region(NamedTuple):
         return plain(chromosome) == plain(self.chromosome)
 
 
-def parse_region(text: str) -> Region:
+def parse_region(text: str) -> ContigRegion:
     """Reads `22` or `22:16000000-17000000`.
 
     Raises:
@@ -79,5 +79,5 @@ def parse_region(text: str) -> Region:
             f"region {text!r}; expected a chromosome, or one with positions, e.g. 22:16000000-17000000"
         )
     if not match[2]:
-        return Region(match[1])
-    return Region(match[1], int(match[2].replace(",", "")), int(match[3].replace(",", "")))
+        return ContigRegion(match[1])
+    return ContigRegion(match[1], int(match[2].replace(",", "")), int(match[3].replace(",", "")))

@@ -9,7 +9,7 @@ import numpy as np
 
 from crocuta.errors import InputError
 from crocuta.variants.contigs import plain
-from crocuta.variants.tables import Row, find_columns, read_rows
+from crocuta.variants.tables import TableRow, find_columns, read_rows
 
 COLUMNS = {
     "chromosome": {"chromosome", "chrom", "chr", "chm", "contig"},
@@ -89,7 +89,7 @@ def read_genetic_map(path: str | PathLike) -> GeneticMap:
     return GeneticMap({name: (np.array(b), np.array(m)) for name, (b, m) in points.items()}, str(path))
 
 
-def _columns_without_header(path: Path, first: Row) -> dict[str, int]:
+def _columns_without_header(path: Path, first: TableRow) -> dict[str, int]:
     numbers = [_is_number(field) for field in first.fields]
     plink = {".map", ".bim"} & set(path.suffixes) or (len(numbers) > 1 and not numbers[1])
     if len(numbers) == 3 and all(numbers[1:]):
@@ -108,7 +108,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _number(path: Path, row: Row, place: int) -> float:
+def _number(path: Path, row: TableRow, place: int) -> float:
     text = row.fields[place] if place < len(row.fields) else ""
     if not _is_number(text):
         raise InputError(

@@ -67,7 +67,7 @@ class Rates(NamedTuple):
     rate: np.ndarray
 
 
-class Segments(NamedTuple):
+class AncestralSegments(NamedTuple):
     """Whence each stretch of an admixed haplotype comes, by haplotype and start; equal neighbours are one.
 
     Shapes: (segments,). `haplotype` counts all haplotypes of the files from 0; `start` (included) and `end` (excluded)
@@ -143,7 +143,7 @@ def simulate_chromosome(settings: Admixture, index: int) -> Any:
     return msprime.sim_mutations(trees, rate=MUTATION_RATE, random_seed=int(mutation_seed))
 
 
-def local_ancestry(trees: Any) -> Segments:
+def local_ancestry(trees: Any) -> AncestralSegments:
     """Exact local ancestry of the admixed haplotypes, from the ancestors recorded just before their pulse."""
     parts = []
     populations = {population.metadata["name"]: population.id for population in trees.populations()}
@@ -157,16 +157,16 @@ def local_ancestry(trees: Any) -> Segments:
         links = trees.tables.link_ancestors(samples, census)
         haplotype, population = order[links.child], trees.nodes_population[links.parent]
         chosen = np.lexsort((links.left, haplotype))
-        found = Segments(
+        found = AncestralSegments(
             haplotype, links.left.astype(int), links.right.astype(int), population, np.full(len(links), pulse)
         )
-        parts.append(merged(Segments(*(column[chosen] for column in found))))
+        parts.append(merged(AncestralSegments(*(column[chosen] for column in found))))
     if not parts:
-        return Segments(*np.zeros((5, 0), int))
-    return Segments(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return AncestralSegments(*np.zeros((5, 0), int))
+    return AncestralSegments(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def merged(segments: Segments) -> Segments:
+def merged(segments: AncestralSegments) -> AncestralSegments:
     """Segments in order, with neighbours of one haplotype and population joined."""
     same = np.ones(len(segments.start) - 1, bool)
     for column in (segments.haplotype, segments.population):

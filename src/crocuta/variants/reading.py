@@ -9,10 +9,10 @@ import numpy as np
 
 from crocuta.errors import InputError
 from crocuta.variants.blocks import Counts, Policy
-from crocuta.variants.contigs import Region, parse_region
+from crocuta.variants.contigs import ContigRegion, parse_region
 from crocuta.variants.genetic_map import UNIFORM, read_genetic_map
 from crocuta.variants.panel import Panel, Samples, Sites
-from crocuta.variants.samples import join, read_samples, unlabelled
+from crocuta.variants.samples import join_samples, read_samples, unlabelled
 from crocuta.variants.vcf import VariantFile
 
 
@@ -120,7 +120,7 @@ def choose_individuals(
         rows = read_samples(samples)
         wanted_rows = rows.at(np.isin(rows.name, individuals)) if individuals is not None else rows
         names = [n for n in file.samples if individuals is None or n in set(individuals)]
-        table = join(names, wanted_rows, file.path, Path(samples), shared)
+        table = join_samples(names, wanted_rows, file.path, Path(samples), shared)
     place = {name: i for i, name in enumerate(table.name)}
     if individuals is not None:
         absent = [name for name in individuals if name not in place]
@@ -135,7 +135,7 @@ def choose_individuals(
     return table, np.array([column[name] for name in table.name])
 
 
-def nothing_kept(counts: Counts, region: Region | None = None) -> str:
+def nothing_kept(counts: Counts, region: ContigRegion | None = None) -> str:
     """Why a reading kept no site."""
     if not counts.sites:
         place = f" in {region.chromosome}:{region.start}-{region.end}" if region else ""

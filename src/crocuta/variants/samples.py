@@ -9,7 +9,7 @@ import numpy as np
 
 from crocuta.errors import InputError
 from crocuta.variants.panel import Samples
-from crocuta.variants.tables import Row, find_columns, read_rows
+from crocuta.variants.tables import TableRow, find_columns, read_rows
 
 COLUMNS = {
     "sample": {"sample", "sample_id", "sample_name", "id", "iid", "individual", "individual_id"},
@@ -59,7 +59,7 @@ def read_samples(path: str | PathLike) -> Samples:
     )  # fmt: skip
 
 
-def _column(path: Path, rows: list[Row], place: int) -> np.ndarray:
+def _column(path: Path, rows: list[TableRow], place: int) -> np.ndarray:
     for row in rows:
         if len(row.fields) <= place:
             raise InputError(
@@ -68,7 +68,7 @@ def _column(path: Path, rows: list[Row], place: int) -> np.ndarray:
     return np.array([row.fields[place] for row in rows], dtype=str)
 
 
-def _check_once(path: Path, rows: list[Row], names: np.ndarray) -> None:
+def _check_once(path: Path, rows: list[TableRow], names: np.ndarray) -> None:
     seen: dict[str, int] = {}
     for row, name in zip(rows, names, strict=True):
         if name in seen:
@@ -84,7 +84,9 @@ def unlabelled(names: Sequence[str]) -> Samples:
     return Samples(np.array(names, dtype=str), blank, blank, np.array(names, dtype=str))
 
 
-def join(names: Sequence[str], table: Samples, variants: Path, path: Path, shared: bool = False) -> Samples:
+def join_samples(
+    names: Sequence[str], table: Samples, variants: Path, path: Path, shared: bool = False
+) -> Samples:
     """The table's rows for the samples of a variant file, in the file's order.
 
     Args:

@@ -19,7 +19,7 @@ from crocuta.variants.store import Haplotypes
 SHARES = (0.7, 0.1, 0.2)
 
 
-class Split(NamedTuple):
+class IndividualSplit(NamedTuple):
     """Indices of individuals, ascending."""
 
     train: np.ndarray
@@ -36,7 +36,7 @@ class Draw(NamedTuple):
     start: int
 
 
-class Window(NamedTuple):
+class VariantWindow(NamedTuple):
     """A window of one haplotype at the panel's sites, or of a person's carried sites.
 
     Shapes: `token` uint8 (length,): the allele (0, 1, 2 missing), or the nucleotide carried as `crocuta.data.encoding`
@@ -51,7 +51,7 @@ class Window(NamedTuple):
     draw: Draw
 
 
-def split_individuals(samples: Samples, shares: Sequence[float] = SHARES, seed: int = 0) -> Split:
+def split_individuals(samples: Samples, shares: Sequence[float] = SHARES, seed: int = 0) -> IndividualSplit:
     """Individuals for training, validation and test: each population in these shares, no family in two parts.
 
     A family goes with the population of its first member. Within a population families are dealt in random order,
@@ -86,7 +86,7 @@ def split_individuals(samples: Samples, shares: Sequence[float] = SHARES, seed: 
             part = max(choices, key=lambda part: wanted[part] - given[part])
             part_of[chosen] = part
             given[part] += size[chosen]
-    return Split(*(np.flatnonzero(part_of[family] == part) for part in range(3)))
+    return IndividualSplit(*(np.flatnonzero(part_of[family] == part) for part in range(3)))
 
 
 class WindowSampler:
@@ -138,10 +138,10 @@ class WindowSampler:
     def __len__(self) -> int:
         return self.windows
 
-    def __getitem__(self, index: int) -> Window:
+    def __getitem__(self, index: int) -> VariantWindow:
         return self.window(self.draw(index))
 
-    def epoch(self, number: int, worker: int = 0, workers: int = 1) -> Iterator[Window]:
+    def epoch(self, number: int, worker: int = 0, workers: int = 1) -> Iterator[VariantWindow]:
         """Windows of an epoch, every `workers`-th from `worker` on."""
         for index in range(number * self.windows + worker, (number + 1) * self.windows, workers):
             yield self[index]
@@ -158,13 +158,13 @@ class WindowSampler:
         start = place - (int(starts[chromosome - 1]) if chromosome else 0)
         return Draw(person, int(random.integers(2)), self.cohort.chromosomes[chromosome], start)
 
-    def window(self, draw: Draw) -> Window:
+    def window(self, draw: Draw) -> VariantWindow:
         """The window that a draw names."""
         stop = draw.start + self.length
         sites = self.cohort.sites(draw.chromosome)
         token = self.cohort.read(draw.person, draw.chromosome, draw.start, stop)[draw.haplotype]
         place = slice(draw.start, stop)
-        return Window(
+        return VariantWindow(
             token,
             sites.position[place],
             sites.cm[place],
@@ -189,14 +189,14 @@ class CarriedSampler(WindowSampler):
         self._found: dict[tuple[int, str], np.ndarray] = {}
         self._counted: dict[int, np.ndarray] = {}
 
-    def window(self, draw: Draw) -> Window:
+    def window(self, draw: Draw) -> VariantWindow:
         sites = self.cohort.sites(draw.chromosome)
         place = self._carried(draw.person, draw.chromosome)[draw.start : draw.start + self.length]
         nucleotides = sites.alt[place]
         token = (
             encode(nucleotides.tobytes()) if nucleotides.dtype.itemsize == 1 else _nucleotides(nucleotides)
         )
-        return Window(
+        return VariantWindow(
             token,
             sites.position[place],
             sites.cm[place],

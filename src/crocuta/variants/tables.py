@@ -8,14 +8,14 @@ from crocuta.data.text import Line, open_lines
 from crocuta.errors import InputError
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A line's number and its fields."""
 
     number: int
     fields: list[str]
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[TableRow]:
     """Rows of a table whose fields stand between tabs, commas or blanks, as its first line shows; blank lines skipped.
 
     Raises:
@@ -30,8 +30,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield from (_row(line, mark) for line in lines if line.text.strip())
 
 
-def _row(line: Line, mark: str | None) -> Row:
-    return Row(line.number, [field.strip() for field in line.text.strip().split(mark)])
+def _row(line: Line, mark: str | None) -> TableRow:
+    return TableRow(line.number, [field.strip() for field in line.text.strip().split(mark)])
 
 
 def find_columns(header: list[str], aliases: Mapping[str, set[str]]) -> dict[str, int]:

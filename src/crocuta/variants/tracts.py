@@ -182,7 +182,7 @@ class Tract:
     haplotype: int
 
 
-def read_bed(path: Path) -> list[Tract]:
+def read_tracts(path: Path) -> list[Tract]:
     """Reads what `write_bed` wrote.
 
     Raises:

@@ -11,9 +11,9 @@ from crocuta.data.text import read_blocks
 from crocuta.errors import InputError
 from crocuta.variants.bgzf import check_whole
 from crocuta.variants.blocks import Block, Heads, Policy, make_block
-from crocuta.variants.contigs import Region
+from crocuta.variants.contigs import ContigRegion
 from crocuta.variants.genotypes import Genotypes, Malformed, parse_lines, parse_words
-from crocuta.variants.vcf_header import VcfHeader, parse_header
+from crocuta.variants.vcf_header import VcfHeader, parse_vcf_header
 from crocuta.variants.vcz import is_zarr, read_zarr_header, read_zarr_variants
 
 CHUNK = 1 << 23  # bytes of text parsed at once
@@ -56,7 +56,7 @@ class VariantFile:
     def blocks(
         self,
         policy: Policy,
-        region: Region | None = None,
+        region: ContigRegion | None = None,
         individuals: np.ndarray | None = None,
         skip: Collection[str] = (),
     ) -> Iterator[Block]:
@@ -72,7 +72,9 @@ class VariantFile:
             order.check(heads)
             yield make_block(heads, _chosen(genotypes, individuals), policy)
 
-    def _parsed(self, region: Region | None, skip: Collection[str]) -> Iterator[tuple[Heads, Genotypes]]:
+    def _parsed(
+        self, region: ContigRegion | None, skip: Collection[str]
+    ) -> Iterator[tuple[Heads, Genotypes]]:
         if is_zarr(self.path):
             records = read_zarr_variants(self.path, region)
             yield from (pair for pair in records if pair[0].chromosome not in skip)
@@ -88,9 +90,11 @@ class VariantFile:
             for heads, part in self._heads(lines, region, skip):
                 yield heads, parse_words(part.text, part.ends, len(self.samples)) or self._parse(part)
 
-    def _whole(self, region: Region | None) -> bool:
+    def _whole(self, region: ContigRegion | None) -> bool:
         """Whether a region is all that the file has, as far as its header says."""
-        return region is not None and region == Region(region.chromosome) and len(self.header.contigs) == 1
+        return (
+            region is not None and region == ContigRegion(region.chromosome) and len(self.header.contigs) == 1
+        )
 
     def _parse(self, lines: Lines) -> Genotypes:
         try:
@@ -108,7 +112,7 @@ class VariantFile:
         else:
             lines += [rest.decode(errors="replace")] if rest else []
         last = next((i for i, line in enumerate(lines) if not line.startswith("##")), len(lines) - 1)
-        header = parse_header(self.path, lines[: last + 1])
+        header = parse_vcf_header(self.path, lines[: last + 1])
         self._first = last + 2
         return header
 
@@ -140,7 +144,7 @@ class VariantFile:
         return text[start:], done
 
     def _heads(
-        self, lines: Lines, region: Region | None, skip: Collection[str]
+        self, lines: Lines, region: ContigRegion | None, skip: Collection[str]
     ) -> Iterator[tuple[Heads, Lines]]:
         """Runs of lines of one chromosome within the region, and what stands before their genotypes."""
         starts = np.append(0, lines.ends[:-1] + 1)

@@ -22,7 +22,7 @@ class VcfHeader:
     build: str = ""
 
 
-def parse_header(path: Path, lines: list[str]) -> VcfHeader:
+def parse_vcf_header(path: Path, lines: list[str]) -> VcfHeader:
     """The header of a VCF from its lines, the last of which names the columns.
 
     Raises:

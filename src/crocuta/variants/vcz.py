@@ -11,7 +11,7 @@ import numpy as np
 
 from crocuta.errors import InputError
 from crocuta.variants.blocks import Heads
-from crocuta.variants.contigs import Region, build_of
+from crocuta.variants.contigs import ContigRegion, build_of
 from crocuta.variants.genotypes import UNKNOWN, Genotypes
 from crocuta.variants.samples import check_unique
 from crocuta.variants.vcf_header import VcfHeader
@@ -45,7 +45,7 @@ def count_zarr_variants(path: Path) -> int:
     return len(_open(path)["variant_position"])
 
 
-def read_zarr_variants(path: Path, region: Region | None) -> Iterator[tuple[Heads, Genotypes]]:
+def read_zarr_variants(path: Path, region: ContigRegion | None) -> Iterator[tuple[Heads, Genotypes]]:
     """What stands before the genotypes, and the genotypes, in batches of one chromosome."""
     group = _open(path)
     names = [str(name) for name in group["contig_id"][:]]

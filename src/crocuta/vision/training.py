@@ -71,7 +71,7 @@ class ImageRun:
     label_smoothing: float = 0.0
 
 
-class Split(NamedTuple):
+class ImageSplit(NamedTuple):
     """Images to fit, to choose the epoch by, and to evaluate on."""
 
     train: Images
@@ -79,7 +79,7 @@ class Split(NamedTuple):
     test: Images
 
 
-def split(parts: ImageParts, valid: float, test: float) -> Split:
+def split_images(parts: ImageParts, valid: float, test: float) -> ImageSplit:
     """Holds out shares of the images, stratified by class, always the same ones.
 
     Raises:
@@ -89,7 +89,7 @@ def split(parts: ImageParts, valid: float, test: float) -> Split:
     if held_out is None:
         train, held_out = _hold_out(train, test)
     train, chosen = _hold_out(train, valid)
-    return Split(train, chosen, held_out)
+    return ImageSplit(train, chosen, held_out)
 
 
 def _hold_out(images: Images, share: float) -> tuple[Images, Images]:
@@ -116,7 +116,7 @@ def make_processor(images: Images, size: int | None = None) -> CrocutaImageProce
     )
 
 
-def build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
+def build_classifier(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
     """A classifier of these images' classes; weights follow from the seed, where they are new.
 
     Raises:
@@ -161,7 +161,7 @@ def _build(run: ImageRun, images: Images, seed: int) -> PreTrainedModel:
 class ImageLearner(Learner):
     """Every image once in an epoch, in an order that follows from seed and epoch."""
 
-    def __init__(self, data: Split, run: ImageRun, seed: int):
+    def __init__(self, data: ImageSplit, run: ImageRun, seed: int):
         self.data, self.run, self.seed = data, run, seed
         self.processor = make_processor(data.train)
         self.steps = -(-len(data.train) // run.recipe.batch_size)  # of an epoch
@@ -205,7 +205,9 @@ class ImageLearner(Learner):
         return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
 
-def fit(model: PreTrainedModel, learner: ImageLearner, device: str = AUTO, **options: Any) -> dict[str, Any]:
+def fit_images(
+    model: PreTrainedModel, learner: ImageLearner, device: str = AUTO, **options: Any
+) -> dict[str, Any]:
     """Trains in place, ends with the best epoch's weights; returns scores by part and what it took.
 
     Args:
@@ -275,11 +277,14 @@ class ImageTrainings(Trainings):
         self.inputs = {"data": files_of(path), "model": pretrained}
 
     def begin(self, run: Claim, progress: Progress) -> None:
-        self.data = split(read_images(self.path, self.image_size), self.run.valid, self.run.test)
+        self.data = split_images(read_images(self.path, self.image_size), self.run.valid, self.run.test)
 
     def train(self, seed: int, folder: Path, stage: Stage, keep: Callable[[], object]) -> dict[str, Any]:
-        model, learner = build(self.run, self.data.train, seed), ImageLearner(self.data, self.run, seed)
-        found = fit(model, learner, self.device, folder=folder, stage=stage, keep=keep)
+        model, learner = (
+            build_classifier(self.run, self.data.train, seed),
+            ImageLearner(self.data, self.run, seed),
+        )
+        found = fit_images(model, learner, self.device, folder=folder, stage=stage, keep=keep)
         model.save_pretrained(folder)
         learner.processor.save_pretrained(folder)
         test = self.data.test
@@ -327,10 +332,10 @@ def estimate_images(
     path: str | PathLike, run: ImageRun, image_size: int | None = None, device: str = AUTO
 ) -> Cost:
     """What `train_images` would take."""
-    learner = ImageLearner(split(read_images(path, image_size), run.valid, run.test), run, 0)
+    learner = ImageLearner(split_images(read_images(path, image_size), run.valid, run.test), run, 0)
 
     def make():
-        model = build(run, learner.data.train, 0)
+        model = build_classifier(run, learner.data.train, 0)
         model.to(choose_device(device))  # pyright: ignore[reportArgumentType]
         return model, learner.optimizer(model), learner
 

@@ -108,7 +108,7 @@ class Parts(NamedTuple):
     test: np.ndarray
 
 
-def split(library: Library, seed: int) -> Parts:
+def split_described(library: Library, seed: int) -> Parts:
     """A random split; groups of like sequences stay together.
 
     Raises:
@@ -179,7 +179,7 @@ def make_words(library: Library, train: np.ndarray) -> Words:
     return Words(captions, np.array([label for label, _ in pairs]), prior, word_tokenizer(captions))
 
 
-class Ensemble:
+class WordEnsemble:
     """L-CLIPs that read the same counts and whose predictions are averaged.
 
     The likelihood of a caption, given a sequence, is a sum over the members of log-probabilities among all captions.
@@ -266,15 +266,15 @@ def share_components(shared: Mapping[str, Tensor], encoder: SequenceEncoder) -> 
 
 
 def evaluate(
-    ensemble: Ensemble, library: Library, rows: np.ndarray, components: Tensor | None = None
+    ensemble: WordEnsemble, library: Library, rows: np.ndarray, components: Tensor | None = None
 ) -> dict[str, float]:
     """`scores` of these rows of a library; `components` of all its sequences, where they are known."""
     known = None if components is None else components[torch.from_numpy(rows)]
     likelihood, _ = ensemble.likelihood(library.sequences.select(rows), components=known)
-    return scores(likelihood, library.labels[rows], ensemble.words.labels)
+    return recall_scores(likelihood, library.labels[rows], ensemble.words.labels)
 
 
-def scores(likelihood: np.ndarray, labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
+def recall_scores(likelihood: np.ndarray, labels: np.ndarray, caption_labels: np.ndarray) -> dict[str, float]:
     """Recall both ways: a caption is right where its label is the sequence's.
 
     Sequences for a caption are ranked by its log-probability among all captions, so that one that suits many captions

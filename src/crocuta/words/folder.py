@@ -26,7 +26,7 @@ from crocuta.models.clip.lclip import LClipModel
 from crocuta.runs.checkpoint import save_tensors
 from crocuta.runs.device import AUTO, choose_device
 from crocuta.runs.saved import SavedRun, read_json
-from crocuta.words.ensemble import COUNTED, Ensemble, Words, WordsRecipe, share_components
+from crocuta.words.ensemble import COUNTED, WordEnsemble, Words, WordsRecipe, share_components
 
 SHARED = {f"content_encoder.{name}" for name in COUNTED}
 
@@ -82,7 +82,7 @@ def read_member(path: Path, model: LClipModel, shared: dict[str, Tensor]) -> Non
     )
 
 
-def load_words(run: str | PathLike, device: str = AUTO) -> Ensemble:
+def load_words(run: str | PathLike, device: str = AUTO) -> WordEnsemble:
     """The ensemble of a run folder.
 
     Raises:
@@ -109,4 +109,4 @@ def load_words(run: str | PathLike, device: str = AUTO) -> Ensemble:
         raise InputError(f"{run}: the run is damaged ({error})") from error
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{run}: the run is damaged: {str(error).splitlines()[0]}") from error
-    return Ensemble(models, words)
+    return WordEnsemble(models, words)

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from crocuta.report.answers import MISTAKES, Bar, Page, Table, group_table, only_run, rows_of, write_page
+from crocuta.report.answers import (
+    MISTAKES,
+    AnswerTable,
+    Bar,
+    Page,
+    group_table,
+    only_run,
+    rows_of,
+    write_page,
+)
 
 
 def report_words(runs: Sequence[str | PathLike], output: str | PathLike | None = None) -> Path:
@@ -21,7 +30,7 @@ def report_words(runs: Sequence[str | PathLike], output: str | PathLike | None =
     metrics, rows = saved.metrics, rows_of(saved.path, "predictions.tsv")
     bars = [Bar(name, value, metrics["chance"][name]) for name, value in metrics["test"].items()]
     wrong = sorted((r for r in rows if r["predicted"] != r["label"]), key=lambda r: -float(r["probability"]))
-    mistakes = Table(
+    mistakes = AnswerTable(
         "The mistakes with the highest probability", ("sequence", "label", "best caption", "probability"),
         [(r["name"], r["label"], r["caption"], r["probability"]) for r in wrong[:MISTAKES]],
         "Where the model is sure and wrong, the sequence is hard, or its label is wrong.", (3,),

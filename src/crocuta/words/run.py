@@ -34,7 +34,16 @@ from crocuta.runs.cost import Cost
 from crocuta.runs.device import AUTO
 from crocuta.runs.progress import SILENT, Progress
 from crocuta.runs.saved import read_json
-from crocuta.words.ensemble import Ensemble, Library, Parts, WordsRecipe, chance, evaluate, scores, split
+from crocuta.words.ensemble import (
+    Library,
+    Parts,
+    WordEnsemble,
+    WordsRecipe,
+    chance,
+    evaluate,
+    recall_scores,
+    split_described,
+)
 from crocuta.words.folder import load_words
 from crocuta.words.training import estimate_words, fit_words
 
@@ -158,10 +167,12 @@ def _read(
 ) -> tuple[Library, Parts, list[str]]:
     with progress.stage("reading and grouping sequences"):
         library, left_out = read_described(files, least_groups)
-    return library, split(library, recipe.seed), left_out
+    return library, split_described(library, recipe.seed), left_out
 
 
-def _metrics(ensemble: Ensemble, library: Library, parts: Parts, likelihood: np.ndarray) -> dict[str, Any]:
+def _metrics(
+    ensemble: WordEnsemble, library: Library, parts: Parts, likelihood: np.ndarray
+) -> dict[str, Any]:
     labels, caption_labels = library.labels[parts.test], ensemble.words.labels
     train, test = (library.sequences.select(rows) for rows in (parts.train, parts.test))
     return {
@@ -170,7 +181,7 @@ def _metrics(ensemble: Ensemble, library: Library, parts: Parts, likelihood: np.
         "parameters": sum(parameter.numel() for model in ensemble.models for parameter in model.parameters()),
         "leakage": leakage(train, test, 24).statement,
         "valid": evaluate(ensemble, library, parts.valid),
-        "test": scores(likelihood, labels, caption_labels),
+        "test": recall_scores(likelihood, labels, caption_labels),
         "chance": chance(labels, caption_labels),
     }
 
@@ -192,7 +203,7 @@ def _write_split(library: Library, parts: Parts, path: Path) -> None:
 
 
 def _write_predictions(
-    path: Path, ensemble: Ensemble, library: Library, rows: np.ndarray, likelihood: np.ndarray
+    path: Path, ensemble: WordEnsemble, library: Library, rows: np.ndarray, likelihood: np.ndarray
 ) -> None:
     words, (best, probability) = ensemble.words, _best(ensemble, likelihood, 1)
     found = [
@@ -215,13 +226,13 @@ def write_names(
 
 
 def name_sequences(
-    ensemble: Ensemble, sequences: Sequences, k: int = 3, progress: Progress = SILENT
+    ensemble: WordEnsemble, sequences: Sequences, k: int = 3, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k captions that suit each sequence best: indices and probabilities, both (n, k)."""
     return _best(ensemble, ensemble.likelihood(sequences, progress=progress)[0], k)
 
 
-def _best(ensemble: Ensemble, likelihood: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _best(ensemble: WordEnsemble, likelihood: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     mean = likelihood / len(ensemble.models)
     probability = np.exp(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True))
     best = np.argsort(-probability, axis=1, kind="stable")[:, :k]
@@ -229,7 +240,7 @@ def _best(ensemble: Ensemble, likelihood: np.ndarray, k: int) -> tuple[np.ndarra
 
 
 def find_sequences(
-    ensemble: Ensemble, query: str, sequences: Sequences, k: int = 10, progress: Progress = SILENT
+    ensemble: WordEnsemble, query: str, sequences: Sequences, k: int = 10, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k sequences that suit words best, indices and log-odds against all captions: (k,).
 
@@ -250,7 +261,7 @@ def find_sequences(
     return best, odds[best]
 
 
-def unknown_words(ensemble: Ensemble, query: str) -> list[str]:
+def unknown_words(ensemble: WordEnsemble, query: str) -> list[str]:
     """Words of a query that no caption holds."""
     tokenizer = ensemble.words.tokenizer
     return [word for word in query.split() if tokenizer.unk_token_id in tokenizer(word)["input_ids"]]

@@ -30,9 +30,9 @@ from crocuta.words.clip import Pairs, clip_course, clip_optimizer, train_clip
 from crocuta.words.ensemble import (
     AT_ONCE,
     COUNTED,
-    Ensemble,
     Library,
     Parts,
+    WordEnsemble,
     Words,
     WordsRecipe,
     evaluate,
@@ -67,7 +67,7 @@ def fit_words(
     keep: Callable[[], object] = lambda: None,
     device: str = AUTO,
     progress: Progress = SILENT,
-) -> Ensemble:
+) -> WordEnsemble:
     """Trains an ensemble on `parts.train`; each member keeps the weights with the best scores on `parts.valid`.
 
     Args:
@@ -107,7 +107,7 @@ def fit_words(
         if unfinished is not None:
             remove(unfinished)
         members.append(cast(Any, model).to(where))
-    return Ensemble(members, words)
+    return WordEnsemble(members, words)
 
 
 def _steps(parts: Parts, recipe: WordsRecipe) -> int:
@@ -188,7 +188,7 @@ class _Epochs(NamedTuple):
 
 
 def _score(library: Library, rows: np.ndarray, known: Tensor, words: Words, model: LClipModel) -> float:
-    return mean_score(evaluate(Ensemble([model], words), library, rows, known))
+    return mean_score(evaluate(WordEnsemble([model], words), library, rows, known))
 
 
 def estimate_words(library: Library, parts: Parts, recipe: WordsRecipe, device: str = AUTO) -> Cost:

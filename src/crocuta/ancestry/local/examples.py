@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save
 
 from crocuta.analysis.curves import reliability
 from crocuta.ancestry.local.mosaics import MosaicRecipe, make_mosaics
-from crocuta.ancestry.local.reference import Reference
+from crocuta.ancestry.local.reference import LocalReference
 from crocuta.ancestry.methods.calibration import log_loss
 from crocuta.ancestry.methods.copying import Blocks, CopyingModel, CopyingSettings, make_blocks
 from crocuta.files import file_name, replacing
@@ -53,7 +53,7 @@ class Examples(NamedTuple):
 
 
 def out_of_fold(
-    reference: Reference,
+    reference: LocalReference,
     recipe: LocalRecipe,
     stage: Stage = QUIET,
     place: tuple[int, int] = (0, 1),

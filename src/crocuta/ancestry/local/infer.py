@@ -14,7 +14,7 @@ from crocuta.ancestry.local.reference import load_reference, reference_file
 from crocuta.ancestry.local.training import CHAIN, KIND, REFERENCE, TASK
 from crocuta.ancestry.methods.calibration import sharpen
 from crocuta.ancestry.methods.copying import BATCH, CopyingModel, CopyingSettings
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate_chain, smooth_individuals
 from crocuta.errors import InputError
 from crocuta.runs.device import AUTO
 from crocuta.runs.progress import QUIET, Stage
@@ -25,7 +25,7 @@ SMOOTHED = 64  # individuals at a time: bounds memory
 
 
 @dataclass(frozen=True)
-class Run:
+class LocalRun:
     """What `train_local` left in a folder."""
 
     folder: Path
@@ -38,7 +38,7 @@ class Run:
     build: str
 
 
-def read_run(folder: str | PathLike) -> Run:
+def read_local_run(folder: str | PathLike) -> LocalRun:
     """A finished run.
 
     Raises:
@@ -48,7 +48,7 @@ def read_run(folder: str | PathLike) -> Run:
     if saved.config.get("task") != TASK:
         raise InputError(f"{folder}: a run on windows; expected one of ancestry train for local ancestry")
     about = read_json(saved.path / CHAIN)
-    return Run(
+    return LocalRun(
         saved.path, tuple(about["populations"]), CopyingSettings(**saved.config["recipe"]["copying"]),
         ChainSettings(**about["chain"]), about["power"], tuple(about["chromosomes"]), about["network"], about["build"],
     )  # fmt: skip
@@ -60,7 +60,9 @@ class LocalChromosome:
     Generations and phase switches are those under which the first batch itself is most probable.
     """
 
-    def __init__(self, run: Run, chromosome: str, jobs: int = 1, device: str = AUTO, stage: Stage = QUIET):
+    def __init__(
+        self, run: LocalRun, chromosome: str, jobs: int = 1, device: str = AUTO, stage: Stage = QUIET
+    ):
         reference = load_reference(reference_file(run.folder / REFERENCE, chromosome))
         self.run, self.jobs, self.stage = run, jobs, stage
         self.sites, self.individuals = reference.panel.sites, reference.panel.samples.name.tolist()
@@ -73,7 +75,7 @@ class LocalChromosome:
         """(haplotypes, blocks, populations) of individuals at the chromosome's sites."""
         evidence = _parallel(self.model, aligned.haplotypes, self.jobs, self.stage)
         cm = self.blocks.cm
-        self.chain = self.chain or estimate(evidence, cm, self.run.chain)
+        self.chain = self.chain or estimate_chain(evidence, cm, self.run.chain)
         if self.smoother is not None:
             return self.smoother.posterior(evidence, cm, self.chain)
         posterior = np.empty_like(evidence)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crocuta.ancestry.local.examples import Examples, LocalRecipe, score_posterior
 from crocuta.ancestry.methods.calibration import LEAST, fit_power, sharpen
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate_chain, smooth_individuals
 from crocuta.files import follow_umask, remove, write_json
 from crocuta.models.ancestry import AncestryConfig, AncestryForSiteClassification
 from crocuta.runs.device import AUTO, choose_device
@@ -89,7 +89,7 @@ class Stretches(Learner):
         return _call(model, *batch).loss
 
 
-def train_network(
+def train_smoother(
     examples: Sequence[Examples],
     chain: ChainSettings,
     recipe: LocalRecipe,
@@ -144,7 +144,7 @@ def course(recipe: LocalRecipe, device: str = AUTO, checkpoint_seconds: float = 
 
 
 def _inputs(evidence: np.ndarray, cm: np.ndarray, chain: ChainSettings) -> np.ndarray:
-    rates = estimate(evidence, cm, chain)
+    rates = estimate_chain(evidence, cm, chain)
     return channels(evidence, smooth_individuals(evidence, cm, rates))
 
 

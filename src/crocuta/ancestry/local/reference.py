@@ -18,7 +18,7 @@ LEAST = 4  # individuals of a population: mosaics are made of some and called by
 
 
 @dataclass(frozen=True)
-class Reference:
+class LocalReference:
     """A panel of one chromosome, and population numbers (individuals,)."""
 
     panel: Panel
@@ -27,7 +27,7 @@ class Reference:
 
 def read_references(
     cohort: Haplotypes, choice: Choice | None = None, spacing: int = 0, progress: Progress = SILENT
-) -> tuple[list[Reference], tuple[str, ...]]:
+) -> tuple[list[LocalReference], tuple[str, ...]]:
     """One reference a chromosome, and the names of the populations.
 
     Args:
@@ -44,7 +44,7 @@ def read_references(
 
 def _read_references(
     cohort: Haplotypes, choice: Choice, spacing: int, progress: Progress
-) -> tuple[list[Reference], tuple[str, ...]]:
+) -> tuple[list[LocalReference], tuple[str, ...]]:
     by = choice.by
     individuals = kept_individuals(cohort.samples, by, choice.leave_out)
     samples = cohort.samples.at(individuals)
@@ -69,7 +69,7 @@ def _read_references(
             panel = load_panel(cohort, chromosome, individuals, individuals, samples, choice.maf, stage)
             if spacing:
                 panel = panel.at(np.unique(panel.sites.position // spacing, return_index=True)[1])
-            found.append(Reference(panel, labels))
+            found.append(LocalReference(panel, labels))
     return found, tuple(names.tolist())
 
 
@@ -78,7 +78,7 @@ def reference_file(folder: Path, chromosome: str) -> Path:
     return folder / f"{file_name(chromosome)}.safetensors"
 
 
-def save_reference(folder: Path, reference: Reference) -> None:
+def save_reference(folder: Path, reference: LocalReference) -> None:
     """Writes `<chromosome>.safetensors`: alleles as bits."""
     panel, sites = reference.panel, reference.panel.sites
     alleles = panel.haplotypes
@@ -92,7 +92,7 @@ def save_reference(folder: Path, reference: Reference) -> None:
     save_arrays(reference_file(folder, sites.chromosome), arrays, about)
 
 
-def load_reference(path: Path) -> Reference:
+def load_reference(path: Path) -> LocalReference:
     """Reads what `save_reference` wrote."""
     array, about = load_arrays(path)
     sites, labels = sites_of(about["chromosome"], array), array["labels"]
@@ -107,4 +107,6 @@ def load_reference(path: Path) -> Reference:
         names_of.split("\t") if isinstance(names_of, str) else names_of
     )  # a text: as 0.1.0 wrote it
     none = np.full(len(labels), "")
-    return Reference(Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels)
+    return LocalReference(
+        Panel(Samples(names, none, none, none), sites, allele.reshape(-1, 2, shape[1])), labels
+    )

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from crocuta.ancestry.local.examples import Examples, LocalRecipe, out_of_fold, score_posterior
-from crocuta.ancestry.local.reference import Reference, read_references, save_reference
+from crocuta.ancestry.local.reference import LocalReference, read_references, save_reference
 from crocuta.ancestry.methods.calibration import fit_power, log_loss, sharpen
-from crocuta.ancestry.methods.smoothing import ChainSettings, estimate, smooth_individuals
+from crocuta.ancestry.methods.smoothing import ChainSettings, estimate_chain, smooth_individuals
 from crocuta.ancestry.panels import Choice
 from crocuta.files import remove, write_json
 from crocuta.runs.claim import Claim, claim
@@ -36,7 +36,7 @@ ROUGH = ChainSettings(temperature=1.5)  # with which the rates of mosaics are es
 def choose_chain(examples: list[Examples]) -> tuple[ChainSettings, float, list[np.ndarray]]:
     """The chain's temperature and floor and the calibrating power with the least log-loss on mosaics; posteriors."""
     best, chosen = np.inf, None
-    rates = [estimate(made.evidence, made.blocks.cm, ROUGH) for made in examples]
+    rates = [estimate_chain(made.evidence, made.blocks.cm, ROUGH) for made in examples]
     for temperature, floor in product(TEMPERATURES, FLOORS):
         settings = ChainSettings(temperature=temperature, floor=floor)
         posterior = [
@@ -102,9 +102,9 @@ def train_local(
             about = read_json(run.folder / CHAIN)
             found = {"chain": about["scores"]}
             if recipe.steps:
-                from crocuta.ancestry.local.network import train_network
+                from crocuta.ancestry.local.network import train_smoother
 
-                found["network"] = train_network(
+                found["network"] = train_smoother(
                     examples, ChainSettings(**about["chain"]), recipe, run.folder, device=device,
                     checkpoint_seconds=checkpoint_seconds, keep=run.keep, progress=progress,
                 )  # fmt: skip
@@ -115,7 +115,7 @@ def train_local(
 
 
 def _judged(
-    references: list[Reference], recipe: LocalRecipe, run: Claim, progress: Progress
+    references: list[LocalReference], recipe: LocalRecipe, run: Claim, progress: Progress
 ) -> list[Examples]:
     """Mosaics of all chromosomes with the evidence of other individuals."""
     count = len(references)
@@ -129,7 +129,7 @@ def _judged(
 
 
 def _choose(
-    folder: Path, references: list[Reference], names: tuple[str, ...], build: str, examples: list[Examples],
+    folder: Path, references: list[LocalReference], names: tuple[str, ...], build: str, examples: list[Examples],
     recipe: LocalRecipe,
 ) -> None:  # fmt: skip
     """Writes the references, and the chain that suits the mosaics."""

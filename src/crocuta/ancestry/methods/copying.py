@@ -173,6 +173,8 @@ class _Chain:
     def __init__(self, model: CopyingModel, alleles: np.ndarray):
         settings, counts = model.settings, model.counts
         distance = model._distances()
+        # A state is kept (`keep`) or left for a haplotype of any population. The latter depends only on the sum over
+        # each population: K x K sums move, and are spread evenly over the M haplotypes, O(M) instead of O(M^2) a block.
         stay, same = np.exp(-settings.generations * distance / 100), np.exp(-settings.redraws * distance)
         prior = np.full(len(counts), 1 / len(counts))
         self.keep = (stay * same).tolist()
@@ -193,6 +195,8 @@ class _Chain:
 
     def posterior(self) -> np.ndarray:
         """(blocks, batch, populations)."""
+        # Forward states of all blocks would be M times the answer. Every CHUNK-th is kept; those between are computed
+        # once more on the way back (checkpointing: twice the work, a small part of the memory).
         kept, state = [], self.start.repeat(self.size, 1)
         for low in range(0, self.length, CHUNK):
             kept.append(state.clone())
@@ -213,6 +217,9 @@ class _Chain:
 
     def _emissions(self, low: int) -> Tensor:
         """(blocks of the chunk, batch, haplotypes): mismatch ** number of unequal alleles."""
+        # Alleles as -1 and 1: a product counts agreements less disagreements, so that a block's emission for all
+        # haplotypes is one matrix product. A missing allele of the query weighs nothing; one of the reference lies
+        # between.
         query = self.query[low : low + CHUNK]
         reference = self.model.reference[low : low + CHUNK].float()
         known = query.abs().sum(2, keepdim=True).mul_(-UNIT)
@@ -221,7 +228,7 @@ class _Chain:
     def _forward(self, state: Tensor, emission: Tensor, t: int, out: Tensor) -> None:
         torch.addmm(state, state @ self.members @ self.move[t], self.spread, beta=self.keep[t], out=out)
         out.mul_(emission)
-        if t % 2:
+        if t % 2:  # emissions are at most 1: float32 holds the product of two blocks
             out.div_(out.sum(1, keepdim=True).clamp_(min=1e-30))
 
     def _backward(self, back: Tensor, emission: Tensor, t: int) -> None:
@@ -233,6 +240,8 @@ class _Chain:
 
     def evidence(self, order: range) -> Tensor:
         """Log-likelihood of each block given those before it in `order`, each population alone; as `posterior`."""
+        # Every population runs its own chain, in one state: each is normalised by its own sum after every block, which
+        # is the block's likelihood given those before it.
         found = torch.empty(self.length, self.size, len(self.spread))
         state = self.spread.sum(0).repeat(self.size, 1)
         step = max(order.step, 0)

@@ -61,6 +61,7 @@ class _Pairs:
         single = _scaled(evidence, settings).reshape(count // 2, 2, places, populations).transpose(2, 0, 1, 3)
         self.first, self.second = single[:, :, 0, :, None], single[:, :, 1, None, :]
         self.stay = _stay(cm, settings)
+        # An odd number of phase errors swaps the haplotypes, an even number undoes itself (Haldane 1919).
         self.swap = (1 - np.exp(-2 * settings.phase_switches * _distance(cm))) / 2
         self.places, self.populations = places, populations
         self.start = np.full((count // 2, populations, populations), populations**-2.0)
@@ -71,6 +72,8 @@ class _Pairs:
     def step(self, state: np.ndarray, t: int) -> np.ndarray:
         """Over the gap before place t. Its matrix is symmetric (the prior is uniform), so it serves backward too."""
         stay, swap, share = self.stay[t], self.swap[t], (1 - self.stay[t]) / self.populations
+        # (K^2 x K^2) transitions without a matrix: the haplotypes recombine independently, so the step factorises over
+        # the two axes, and to draw anew from a uniform prior is to add a share of the sum. O(K^2) instead of O(K^4).
         for axis in (1, 2):
             state = stay * state + share * state.sum(axis, keepdims=True)
         return (1 - swap) * state + swap * state.transpose(0, 2, 1)
@@ -112,7 +115,7 @@ def log_likelihood(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings
     return total
 
 
-def estimate(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> ChainSettings:
+def estimate_chain(evidence: np.ndarray, cm: np.ndarray, settings: ChainSettings) -> ChainSettings:
     """The generations and the rate of phase switches under which evidence (H, T, K) is most probable; no truth needed.
 
     Two rounds over `GENERATIONS` and `SWITCHES`, one after the other, on the first `PLACES` places of `INDIVIDUALS`

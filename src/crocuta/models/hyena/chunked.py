@@ -48,6 +48,7 @@ def lean_block(
     With `overwrite` it may be written over x, if no gradient is wanted.
     """
     assert isinstance(block, HyenaBlock)
+    # The filters decide every output: 16 bits would round their times of a million positions to the same number.
     with torch.autocast(x.device.type, enabled=False):
         filters = block.mixer.long_filters(x.shape[1])
     stages = Stages(block, filters, autocast_of(x.device.type))
@@ -56,6 +57,8 @@ def lean_block(
         for name, parameter in block.named_parameters()
         if not name.startswith("mixer.filter_fn.") and parameter.requires_grad
     ]
+    # Autograd sees the filters' pieces as inputs of their own, so that the filter networks are differentiated once by
+    # autograd, outside of this function, and not chunk by chunk.
     pieces = [piece for filter in stages.filters for piece in filter.pieces]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *pieces, *parameters)):
         return _LeanBlock.apply(stages, mask, len(pieces), x, *pieces, *parameters)[:, -last:]  # type: ignore[index]
@@ -139,11 +142,14 @@ class Stages:
         tokens = TOKENS.get(x.device.type, TOKENS["cuda"])
         together, size = max(tokens // length, 1), min(tokens, length)
         starts = range(0, length, size)
+        # Whole sequences share a chunk where they are short: one call then does the work of several.
         for first in range(0, batch, together):
             for start in reversed(starts) if backwards else starts:
                 yield self.chunk(slice(first, first + together), start, min(start + size, length), length)
 
     def chunk(self, rows: slice, start: int, stop: int, length: int) -> Chunk:
+        # The short filter makes a stage depend on its neighbours in time: they are read with the chunk, and what the
+        # stage computes of them is thrown away (`keep`). At the ends of the sequence it meets zeros, as it always does.
         past, ahead = self.halo
         low, high = max(start - past, 0), min(stop + ahead, length)
         return Chunk(rows, slice(start, stop), slice(low, high), slice(start - low, stop - low))
@@ -193,10 +199,12 @@ class Stages:
 
         `through` convolves y (B, D, L) with filter `index`, in place.
         """
+        # x stays until the end, since every stage projects it anew: a projection costs less than to keep N of them.
         y = None
         for index, filter in enumerate(self.filters):
             y = self.gate(index, x, y, mask, out=y)
             through(index, filter, y)
+        # A chunk reads a little before itself, never behind: written from the end, x may be overwritten.
         out = x if overwrite else torch.empty_like(x)
         for at in self.chunks(x, backwards=True):
             self.on_chunk(len(self.filters), x, y, mask, at, out[at.rows, at.here])
@@ -220,6 +228,9 @@ class Stages:
         self, x: Tensor, mask: Tensor | None, gradient: Tensor, parameters: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Gradients into x, the filters' pieces and the parameters from that of the output."""
+        # First forward again, keeping what goes into each long convolution and what comes out; then from the last
+        # stage to the first. A convolution is linear, so its backward pass needs its input and no output: the buffer
+        # of the output becomes that of its gradient.
         inputs: list[Tensor] = []
         outputs: list[Tensor] = []
         for index, filter in enumerate(self.filters):
@@ -248,6 +259,8 @@ class Stages:
         into: Sequence[Tensor],
     ) -> None:
         """Adds the gradients into x and the parameters, and replaces y by its gradient."""
+        # Each chunk is differentiated by autograd on its own, so that its graph is the only one alive. Chunks share
+        # the positions of their halos and all parameters: their gradients are summed.
         for at in self.chunks(x):
             leaves = [x[at.rows, at.read].detach().requires_grad_()]
             if y is not None:
@@ -291,6 +304,8 @@ def next_token_loss(head: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
 
     `hidden` (B, L, D); `labels` (B, L) token ids, -100 where not to be learned.
     """
+    # Logits of a million positions and 16 tokens would be as large as the hidden states; each chunk's are computed
+    # again in the backward pass.
     targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
     size = max(LOSS_TOKENS // len(hidden), 1)
     losses = [

@@ -30,7 +30,7 @@ def convert(checkpoint: Mapping | str | PathLike) -> dict[str, Tensor]:
     Raises:
         InputError: no HyenaDNA backbone among the keys.
     """
-    state = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
+    state = checkpoint if isinstance(checkpoint, Mapping) else read_lightning(checkpoint)
     state = state.get("state_dict", state)
     converted = {}
     for key, tensor in state.items():
@@ -85,7 +85,7 @@ def stored_tensors(source: Mapping[str, Tensor] | str) -> dict[str, Tensor]:
 
         with safe_open(source, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys() if STORED.search(key)}  # noqa: SIM118
-    state = source if isinstance(source, Mapping) else read_checkpoint(source)
+    state = source if isinstance(source, Mapping) else read_lightning(source)
     return {key: tensor for key, tensor in state.items() if STORED.search(key)}
 
 
@@ -99,7 +99,7 @@ class Placeholder:
         pass
 
 
-def read_checkpoint(path: str | PathLike) -> Mapping:
+def read_lightning(path: str | PathLike) -> Mapping:
     """Tensors of a safetensors or pickled file, without running code from it."""
     name = str(path)
     try:

@@ -93,7 +93,7 @@ class HyenaStream:
         return self.logits
 
 
-class Sampler:
+class TokenSampler:
     """Draws tokens from logits; temperature 0 takes the most probable.
 
     Noise is drawn for `BLOCK` tokens at once: with standard Gumbel noise g, argmax(logits / T + g) is a draw from
@@ -177,7 +177,7 @@ def stream_tokens(
     allowed = None if nucleotides is None else [VOCABULARY[nucleotide] for nucleotide in nucleotides]
     if seed is not None:
         generator = torch.Generator(model.device).manual_seed(seed)
-    sample = Sampler(allowed, temperature, top_k, generator)
+    sample = TokenSampler(allowed, temperature, top_k, generator)
     stream = HyenaStream(model, prompt_ids(prompt), length)
     for remaining in range(length, 0, -1):
         ids = sample(stream.logits)

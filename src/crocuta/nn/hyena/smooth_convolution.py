@@ -50,6 +50,8 @@ class Basis(NamedTuple):
 
 def lagrange(points: Tensor, count: int) -> Tensor:
     """Lagrange basis on `count` Chebyshev nodes of [-1, 1] at points (n,), by Chebyshev sums; (n, count)."""
+    # As a sum of Chebyshev polynomials (discrete orthogonality on the nodes): no quotient of differences of nodes,
+    # which would be 0 / 0 at a node.
     degree = torch.arange(count, dtype=torch.float64)
     weight = torch.where(degree == 0, 1.0, 2.0) / count
     at_points = torch.cos(degree * torch.acos(points.clamp(-1, 1))[:, None])
@@ -62,6 +64,8 @@ def lagrange(points: Tensor, count: int) -> Tensor:
 def basis(panel: int, count: int) -> Basis:
     angles = (torch.arange(count, dtype=torch.float64) + 0.5) * (math.pi / count)
     nodes = (1 + angles.cos()) * panel / 2
+    # k((b - a) m + tau_i - tau_j) lies on panel b - a where tau_i >= tau_j, on the panel before where not: either way
+    # it is interpolated from values at nodes, so that the filter is never evaluated at p^2 n points.
     difference = (nodes[:, None] - nodes).flatten()
     ahead = difference >= 0
     inside = lagrange((difference + panel * ~ahead) * 2 / panel - 1, count)
@@ -98,6 +102,8 @@ def values_at_nodes(filter: HyenaFilter, length: int, panel: int, count: int) ->
     device = filter.bias.device
     starts = torch.arange(-(-length // panel), dtype=torch.float64, device=device)[:, None] * panel
     values = filter.at((starts + basis(panel, count).nodes.to(device)).flatten()).unflatten(0, (-1, count))
+    # Between nodes the error is largest near the extrema of the Chebyshev polynomial: a third of them is enough to see
+    # whether p nodes suffice.
     with torch.no_grad():
         extrema = torch.cos(torch.arange(0, count + 1, 3, dtype=torch.float64) * (math.pi / count))
         exact = filter.at((starts + ((extrema + 1) * panel / 2).to(device)).flatten())
@@ -122,6 +128,7 @@ class SmoothFilter:
         near = (table.values @ values[0]).T
         near = torch.cat([near[:, :1] + skip[:, None].to(near), near[:, 1:]], dim=1).float()
         by_channel = values.permute(2, 0, 1).float()
+        # A_0 stays 0: within a panel `near` does all.
         far = by_channel[:, 1:] @ table.same.float().T + by_channel[:, :-1] @ table.before.float().T
         far = F.pad(far.transpose(1, 2), (1, 0)).reshape(channels, count, count, panels)
         self.pieces: tuple[Tensor, ...] = (near, far)
@@ -153,7 +160,7 @@ class SmoothFilter:
     def within(self, u: Tensor, spectrum: Tensor, overwrite: bool = False) -> Tensor:
         """Convolution inside each panel of u (B, c, n, m) with filters of the given spectrum (c, m + 1)."""
         y = u if overwrite else torch.empty_like(u, memory_format=torch.contiguous_format)
-        for tile in tiles(u):
+        for tile in panel_tiles(u):
             transformed = torch.fft.rfft(F.pad(u[tile], (0, self.panel))).mul_(spectrum[tile[1], None])
             y[tile] = torch.fft.irfft(transformed, n=2 * self.panel)[..., : self.panel]
         return y
@@ -189,7 +196,7 @@ class SmoothFilter:
     def near_gradient(self, u: Tensor, gradient: Tensor) -> Tensor:
         """Gradient into `near` (c, m): correlations inside panels, summed in the frequency domain."""
         total = u.new_zeros(u.shape[1], self.panel + 1, dtype=torch.complex64)
-        for tile in tiles(u):
+        for tile in panel_tiles(u):
             spectrum = torch.fft.rfft(F.pad(u[tile], (0, self.panel))).conj_physical_()
             arriving = torch.fft.rfft(F.pad(gradient[tile], (0, self.panel)))
             total[tile[1]] += spectrum.mul_(arriving).sum((0, 2))
@@ -211,7 +218,7 @@ class SmoothFilter:
         return y[..., : self.length - first * self.panel][..., -count:]
 
 
-def tiles(u: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+def panel_tiles(u: Tensor) -> Iterator[tuple[slice, slice, slice]]:
     """Slices of (B, c, n, m) over the first three: on a CPU as much as stays in cache at a time."""
     batch, channels, panels, panel = u.shape
     points = CACHED_POINTS if u.device.type == "cpu" else u.numel()
