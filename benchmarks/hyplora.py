@@ -26,7 +26,7 @@ from crocuta.classification.finetuning import build
 from crocuta.data.labelled import Splits
 from crocuta.data.tasks import load_task
 from crocuta.files import replacing, write_json
-from crocuta.models.base import Ensemble
+from crocuta.models.ensemble import Ensemble
 from crocuta.presets import ADAPTATION_RECIPES
 from crocuta.quiet import prepare
 from crocuta.report.wording import number

@@ -35,8 +35,8 @@ from crocuta.data.sampling import Sampler
 from crocuta.embedding.features import HEAD, Embedder
 from crocuta.embedding.shards import batches
 from crocuta.files import replacing, write_json
-from crocuta.models.base import load_classifier
 from crocuta.models.baselines import KmerConfig
+from crocuta.models.ensemble import load_classifier
 from crocuta.models.hyena import HyenaConfig
 from crocuta.pretraining.recipe import Pretraining
 from crocuta.pretraining.run import run_pretraining

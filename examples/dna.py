@@ -10,8 +10,8 @@ from transformers.utils.logging import disable_progress_bar
 from crocuta.classification import fit_baseline
 from crocuta.data.batch import pad_batch
 from crocuta.data.labelled import Labelled, Splits
-from crocuta.models.base import Ensemble
 from crocuta.models.baselines import KmerConfig
+from crocuta.models.ensemble import Ensemble
 
 
 def tensors(part: Labelled) -> tuple[Tensor, Tensor, Tensor]:

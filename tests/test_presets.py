@@ -22,8 +22,8 @@ def late_imports():
     from crocuta import load, presets
     from crocuta.classification import Recipe, pipelines
     from crocuta.data.reading import read_data
-    from crocuta.models.base import Ensemble
     from crocuta.models.cnn import CNNConfig, CNNForSequenceClassification
+    from crocuta.models.ensemble import Ensemble
     from crocuta.models.hyena import RELEASED, HyenaConfig, HyenaForCausalLM
 
 

@@ -32,8 +32,8 @@ def late_imports():
     )
     from crocuta.classification.finetuning import build
     from crocuta.classification.run import evaluate, predict
-    from crocuta.models.base import load_classifier
     from crocuta.models.cnn import CNNConfig
+    from crocuta.models.ensemble import load_classifier
     from crocuta.models.hyena import HyenaConfig, HyenaForCausalLM
     from crocuta.report import write_report
 

@@ -11,8 +11,8 @@ def late_imports():
     from sklearn.linear_model import LogisticRegression
 
     from crocuta.classification.baselines import fit_baseline, fit_logistic
-    from crocuta.models.base import Ensemble
     from crocuta.models.baselines import KmerConfig, LengthConfig
+    from crocuta.models.ensemble import Ensemble
 
 
 def test_kmers_find_the_box(splits, tmp_path):

@@ -16,9 +16,9 @@ def late_imports():
     from crocuta.classification import boosted
     from crocuta.classification.baselines import fit_baseline
     from crocuta.classification.boosted import kmers, train_boosted
-    from crocuta.models.base import Ensemble
     from crocuta.models.baselines import MajorityConfig
     from crocuta.models.boosted import BoostedConfig
+    from crocuta.models.ensemble import Ensemble
 
     CONFIG = BoostedConfig(longest_kmer=3, leaves=7)
 

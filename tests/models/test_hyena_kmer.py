@@ -15,7 +15,7 @@ def late_imports():
     global presets, load_classifier, HyenaForSequenceClassification, KmerHyenaConfig
     global KmerHyenaForSequenceClassification, kmer_tokens
     from crocuta import presets
-    from crocuta.models.base import load_classifier
+    from crocuta.models.ensemble import load_classifier
     from crocuta.models.hyena import HyenaForSequenceClassification
     from crocuta.models.hyena.kmer import KmerHyenaConfig, KmerHyenaForSequenceClassification, kmer_tokens
 

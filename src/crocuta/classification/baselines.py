@@ -19,8 +19,9 @@ from crocuta.data.batch import pad_batch
 from crocuta.data.encoding import reverse_complement
 from crocuta.data.labelled import Splits
 from crocuta.files import follow_umask
-from crocuta.models.base import Ensemble, ModelConfig, chunks
+from crocuta.models.base import ModelConfig, chunks
 from crocuta.models.baselines import LinearBaseline
+from crocuta.models.ensemble import Ensemble
 from crocuta.runs.device import memory_mb
 
 INVERSE_REGULARISATIONS = tuple(10.0**power for power in range(-5, 2))

@@ -20,8 +20,9 @@ from crocuta.data.labelled import Splits
 from crocuta.data.leakage import leakage
 from crocuta.errors import InputError
 from crocuta.files import PARTIAL, write_json
-from crocuta.models.base import Ensemble, ModelConfig, check_lengths
+from crocuta.models.base import ModelConfig
 from crocuta.models.boosted import BoostedConfig
+from crocuta.models.ensemble import Ensemble, check_lengths
 from crocuta.quiet import prepare
 from crocuta.runs.claim import claim
 from crocuta.runs.console import safe

@@ -30,7 +30,8 @@ from crocuta.classification.adapt import FULL, Adaptation, trained_parameters
 from crocuta.data.labelled import Splits
 from crocuta.errors import InputError
 from crocuta.files import follow_umask
-from crocuta.models.base import ModelConfig, check_lengths
+from crocuta.models.base import ModelConfig
+from crocuta.models.ensemble import check_lengths
 from crocuta.runs.device import AUTO, choose_device, has_fast_bfloat16, memory_mb
 from crocuta.runs.progress import SILENT, Progress, Stage
 from crocuta.runs.recipe import Recipe

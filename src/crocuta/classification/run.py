@@ -26,7 +26,8 @@ from crocuta.data.labelled import Labelled, read_labelled
 from crocuta.data.reading import read_windows
 from crocuta.data.records import count_records, read_records
 from crocuta.files import replacing, write_json
-from crocuta.models.base import check_lengths, chunks, name_labels
+from crocuta.models.base import chunks
+from crocuta.models.ensemble import check_lengths, name_labels
 from crocuta.runs.claim import claim
 from crocuta.runs.device import AUTO, choose_device
 from crocuta.runs.load import RunFolder

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crocuta.errors import InputError
-from crocuta.models.base import Ensemble
+from crocuta.models.ensemble import Ensemble
 from crocuta.models.hyena import RELEASED, HyenaForCausalLM
 from crocuta.runs.device import AUTO, choose_device
 from crocuta.runs.saved import SavedRun
