@@ -41,8 +41,8 @@ from crocuta.ancestry.window_training import (
     LabelledWindows,
     Teacher,
     classifier,
+    evaluate,
     fit_evidence,
-    judge,
     train_stage,
     window_probabilities,
 )
@@ -84,12 +84,12 @@ def trained(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> dic
         pretrained = AncestryForSNPPrediction(config.pretraining())
         name_sites(pretrained, data)
         train_stage(pretrained, teacher, "pretrain", device="cpu")
-        row["perplexity"] = judge(pretrained, LabelledWindows(test.windows, None))[1]
+        row["perplexity"] = evaluate(pretrained, LabelledWindows(test.windows, None))[1]
     middle = time.process_time()
     model = classifier(config, pretrained)
     name_sites(model, data)
     fit_evidence(model, teacher)
-    row["regression_of_evidence"] = 100 * judge(model, test)[1]
+    row["regression_of_evidence"] = 100 * evaluate(model, test)[1]
     train_stage(model, teacher, "classify", device="cpu")
     row |= {"pretrain_cpu_seconds": middle - first, "train_cpu_seconds": time.process_time() - middle}
     found, labels = window_probabilities(model, test), test.windows.label
@@ -197,7 +197,7 @@ def perplexity(data: TrainingData, run: AncestryRun, recipe: AncestryRecipe) -> 
     train_stage(model, teacher, "pretrain", device="cpu")
     test = teacher.label(source.draw(data.split.test, 1000, recipe.window, np.random.default_rng(99)))
     return {
-        "perplexity": judge(model, test)[1],
+        "perplexity": evaluate(model, test)[1],
         "parameters": model.num_parameters(),
         "steps": recipe.pretrain_steps,
     }

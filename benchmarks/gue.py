@@ -59,7 +59,19 @@ def train(task: str, model: str, arguments: argparse.Namespace) -> None:
     output = folder(task, model, arguments)
     if (output / "metrics.json").exists():
         return
-    command = [sys.executable, "-m", "crocuta", "train", "--task", task, "--model", model, "--output", output]
+    command = [
+        sys.executable,
+        "-m",
+        "crocuta",
+        "train",
+        "--task",
+        task,
+        "--model",
+        model,
+        "--from-scratch",
+        "--output",
+        output,
+    ]
     command += ["--data-root", arguments.data_root, "--seeds", arguments.seeds, "--both-strands", "--resume"]
     command += ["--epochs", arguments.epochs or FEWER.get((task, model), TASKS[task]), "--no-baselines"]
     share = max(1, (os.cpu_count() or 1) // arguments.jobs)  # threads beyond that wait for each other

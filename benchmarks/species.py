@@ -319,7 +319,7 @@ one FASTA file for each species:
 ```console
 $ crocuta windows genomes/*.fa.gz --length 1024 --count 2000 -o species-1k.csv.gz
 $ crocuta windows genomes/*.fa.gz --length 4096 --count 500 -o species-4k.csv.gz
-$ crocuta train species-1k.csv.gz -m hyenadna-tiny --max-length 4096 --metric accuracy --seeds 1 -o run-1k/
+$ crocuta train species-1k.csv.gz -m new:hyenadna-tiny --max-length 4096 --metric accuracy --seeds 1 -o run-1k/
 $ crocuta train species-4k.csv.gz -m run-1k/models/hyenadna-tiny/seed-0 --metric accuracy --seeds 1 -o run-4k/
 ```
 

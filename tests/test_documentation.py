@@ -3,6 +3,8 @@
 `test_pages.py` runs README and the pages that show commands.
 """
 
+import ast
+import importlib
 import re
 import runpy
 import sys
@@ -109,3 +111,25 @@ def test_example_runs(example, run, tmp_path):
         (task / f"{part}.csv").write_text(DATA)
     assert len(path.read_text().splitlines()) <= 120
     assert run(path, *EXAMPLES[example])
+
+
+def outside_programs() -> list[str]:
+    found = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+@pytest.mark.parametrize("program", outside_programs())
+def test_programs_import_what_is_there(program):
+    """Benchmarks take too long to run here; a name that moved away from under them is found all the same."""
+    for node in ast.walk(ast.parse((ROOT / program).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "crocuta":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name) or is_module(f"{node.module}.{alias.name}"), alias.name
+
+
+def is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

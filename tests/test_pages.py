@@ -100,3 +100,23 @@ def test_prose_uses_the_words_of_the_field(page):
     """Nucleotides, individuals, evaluate, predict; code is left out, since names change elsewhere."""
     prose = re.sub(r"```.*?```|`[^`]*`|https?://\S+", "", (ROOT / page).read_text(), flags=re.DOTALL)
     assert PRIVATE.findall(prose) == []
+
+
+SAID = re.compile(
+    r"\b(letters?|people|judge[sd]?|judging|foret\w+|likeliest|so many|learnt|by commas)\b", re.I
+)
+#: Where such a word means what it says: characters of names, IUPAC codes, keys of files that 0.1.0 wrote.
+MEANT = (
+    *("other_letters", "unknown_letters", "valid_letters", "evaluated_letters", "letters_per_validation"),
+    *("people.json", '"letters"', "found.letters", "letters: int", "of `letters` nucleotides"),
+    *("IUPAC letter", "Letters, digits", "letters, digits", "no letter at all"),
+)
+
+
+def test_the_code_uses_the_words_of_the_field():
+    for path in sorted((ROOT / "src").rglob("*")):
+        if path.suffix in (".py", ".html"):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                for meant in MEANT:
+                    line = line.replace(meant, "")
+                assert not SAID.search(line), f"{path}:{number}: {line.strip()}"

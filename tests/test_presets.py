@@ -35,9 +35,9 @@ def test_every_preset_fits_the_longest_sequence():
 
 
 def test_long_sequences_train_in_smaller_batches():
-    assert pipelines.entry("hyenadna-tiny", 300, {}).recipe.batch_size == 32
-    assert pipelines.entry("hyenadna-tiny", 32_768, {}).recipe.batch_size == 2
-    assert pipelines.entry("hyenadna-tiny", 32_768, {"batch_size": 8}).recipe.batch_size == 8
+    assert pipelines.entry("new:hyenadna-tiny", 300, {}).recipe.batch_size == 32
+    assert pipelines.entry("new:hyenadna-tiny", 32_768, {}).recipe.batch_size == 2
+    assert pipelines.entry("new:hyenadna-tiny", 32_768, {"batch_size": 8}).recipe.batch_size == 8
 
 
 def test_changes_reach_the_recipe_and_unknown_ones_do_not():
@@ -87,6 +87,27 @@ def test_a_hub_out_of_reach_is_explained(name, monkeypatch):
         load(name)
     expected = {"hyenadna-tiny": "tiny-1k-seqlen", "hyenadna-tiny-1k-d256": "tiny-1k-seqlen-d256"}
     assert asked == [f"LongSafari/hyenadna-{expected.get(name, 'large-1m-seqlen')}-hf"]
+
+
+def test_a_released_name_means_released_weights_and_new_ones_are_asked_for(monkeypatch, tmp_path):
+    HyenaForCausalLM(HyenaConfig(d_model=16, n_layer=1, max_seq_len=1026)).save_pretrained(tmp_path / "hub")
+    monkeypatch.setattr(pipelines, "released_folder", lambda name: tmp_path / "hub")
+    released, new = (
+        pipelines.entry(name, 300, {}) for name in ("hyenadna-small-32k", "new:hyenadna-small-32k")
+    )
+    assert (released.model, released.title) == (
+        str(tmp_path / "hub"),
+        "HyenaDNA-small-32k (released weights)",
+    )
+    assert (new.model.max_seq_len, new.title) == (302, "HyenaDNA-small-32k (new weights)")
+    assert released.name != new.name
+    assert pipelines.from_scratch(["cnn", "hyenadna-tiny", str(tmp_path)]) == [
+        "cnn",
+        "new:hyenadna-tiny",
+        str(tmp_path),
+    ]
+    with pytest.raises(InputError, match=r"no model 'new:hyenadna': .* one of new:hyenadna-tiny"):
+        pipelines.entry("new:hyenadna", 300, {})
 
 
 def test_data_come_from_one_place(tmp_path):

@@ -62,7 +62,7 @@ def profiles(shared_data, tmp_path_factory):
 
 def test_training_on_the_published_layout(profiles, tmp_path):
     run = pipelines.train(
-        profiles, ["hyenadna-tiny"], tmp_path / "run", seeds=1, epochs=1, baselines=False, report=False
+        profiles, ["new:hyenadna-tiny"], tmp_path / "run", seeds=1, epochs=1, baselines=False, report=False
     )
     model = run.metrics["models"]["hyenadna-tiny"]
     assert {name: group["labels"] for name, group in model["groups"].items()} == {

@@ -23,6 +23,7 @@ SAME_IN_BENCH = [
 TRAIN = [
     *SAME_IN_BENCH,
     (["--model", "cnn", "-m", "base"], lambda given: given.models == ["cnn", "base"]),
+    (["--from-scratch", "-m", "hyenadna-tiny"], lambda given: given.models == ["new:hyenadna-tiny"]),
     (["--adapt", "lora:2"], lambda given: given.options["adapt"] == ["lora:2"]),
     (["--output", "there"], lambda given: given.output == Path("there")),
     (["--valid", "v.csv"], lambda given: given.valid == Path("v.csv")),
@@ -38,6 +39,7 @@ BENCH = [
     *SAME_IN_BENCH,
     (["--task", "b.csv"], lambda given: list(given.tasks) == [DATA, "b.csv"]),
     (["--model", "cnn"], lambda given: given.models == ["cnn"]),
+    (["--from-scratch", "-m", "hyenadna-tiny"], lambda given: given.models == ["new:hyenadna-tiny"]),
     (["--output", "there"], lambda given: given.output == Path("there")),
     (["--no-baselines"], lambda given: given.baselines is False),
 ]

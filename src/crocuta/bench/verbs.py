@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from crocuta.classification.verbs import BATCH_SIZE, BOTH_STRANDS, EPOCHS, MAX_LENGTH, METRIC, PATIENCE
+from crocuta.classification.verbs import (
+    BATCH_SIZE,
+    BOTH_STRANDS,
+    EPOCHS,
+    FROM_SCRATCH,
+    MAX_LENGTH,
+    METRIC,
+    PATIENCE,
+)
 from crocuta.quiet import prepare
 from crocuta.runs.console import console as make_console
 from crocuta.runs.console import safe, wrote
@@ -24,8 +32,9 @@ def bench(
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Preset, or folder of pretrained weights; repeat."),
+        typer.Option("--model", "-m", help="As in `crocuta train`; repeat."),
     ] = None,
+    from_scratch: FROM_SCRATCH = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")] = Path("bench"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the named tasks.")] = None,
@@ -54,22 +63,24 @@ def bench(
 
     `crocuta bench --task gue/prom_core_tata --task gue/mouse/0 -m hcnn-s -m hcnn-m --data-root data/ -o bench/ -j 2`
 
-    `crocuta bench --task mine.csv --task simulated/ -m hyenadna-tiny --seeds 5 --both-strands`
+    `crocuta bench --task mine.csv --task simulated/ -m new:hyenadna-tiny --seeds 5 --both-strands`
     """
     prepare()
     from crocuta.bench import bench, estimate
+    from crocuta.classification import pipelines
 
+    models = pipelines.from_scratch(model or []) if from_scratch else model or []
     common: dict[str, Any] = {
         "seeds": seeds, "data_root": data_root, "baselines": baselines, "metric": metric, "device": device,
         "epochs": epochs, "batch_size": batch_size, "patience": patience, "max_length": max_length,
     }  # fmt: skip
     if dry_run:
-        for line in estimate(task, model or [], **common):
+        for line in estimate(task, models, **common):
             console.print(safe(line))
         return
     with shown() as progress:
         result = bench(
-            task, model or [], output, jobs=jobs, both_strands=both_strands, resume=resume, progress=progress,
+            task, models, output, jobs=jobs, both_strands=both_strands, resume=resume, progress=progress,
             **common,
         )  # fmt: skip
     if result.rows:

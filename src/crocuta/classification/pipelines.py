@@ -20,10 +20,12 @@ from crocuta.errors import InputError
 from crocuta.presets import ADAPTATION_RECIPES, BASELINES, PRESETS
 from crocuta.report import write_report
 from crocuta.runs.device import AUTO
-from crocuta.runs.load import RunFolder
+from crocuta.runs.load import RunFolder, is_released, released_folder
 from crocuta.runs.progress import SILENT, Progress, duration
 from crocuta.runs.recipe import Recipe
 
+NEW = "new:"  # before a name of released weights: the same network from new ones
+DEFAULT_MODEL = "new:hyenadna-tiny"
 DEMO_TASK, DEMO_SEEDS, DEMO_EPOCHS = "gue/prom_core_tata", 3, 5
 DEMO_JOBS = 2  # two cores train two small models in half the time, and one small model in hardly less
 TOKENS_PER_BATCH = 1 << 16  # long sequences train in smaller batches
@@ -35,10 +37,12 @@ def entry(
     changes: dict[str, Any],
     adaptation: Adaptation = FULL,
 ) -> Entry:
-    """The entry of a comparison for a preset's name, or for a folder or hub name of pretrained weights.
+    """The entry of a comparison.
 
     Args:
-        model: see above.
+        model: the folder or hub name of pretrained weights; a released name such as "hyenadna-small-32k", for those
+            weights; "new:hyenadna-small-32k", for the same network with new weights; or another preset, which has new
+            weights.
         longest: nucleotides of the longest sequence.
         changes: fields of the recipe to override.
         adaptation: what of pretrained weights is trained; a preset has new weights, all of which are.
@@ -47,24 +51,44 @@ def entry(
         InputError: no such preset or folder.
     """
     name = str(model)
-    if name in PRESETS:
-        preset = PRESETS[name]
-        recipe = preset.recipe and fit_batch(replace(preset.recipe, **changes), longest, changes)
-        return Entry(preset.name, preset.title, preset.build(longest), recipe)
     if not is_pretrained(model):
-        raise InputError(
-            f"no model {name!r}: expected {', '.join(PRESETS)}, or the folder of a pretrained model"
+        preset = PRESETS.get(name.removeprefix(NEW))
+        if preset is None:
+            known = ", ".join(NEW + known if is_released(known) else known for known in PRESETS)
+            raise InputError(
+                f"no model {name!r}: expected the folder of a pretrained model, or one of {known}"
+            )
+        recipe = preset.recipe and fit_batch(replace(preset.recipe, **changes), longest, changes)
+        title = f"{preset.title} (new weights)" if is_released(preset.name) else preset.title
+        return Entry(preset.name, title, preset.build(longest), recipe)
+    if released := is_released(name) and not Path(name).is_dir():
+        short, title, folder = (
+            f"{name}-released",
+            f"{PRESETS[name].title} (released weights)",
+            released_folder(name),
         )
-    short = Path(name).resolve().name
+    else:
+        short, title, folder = Path(name).resolve().name, "", Path(name)
     recipe = fit_batch(replace(ADAPTATION_RECIPES[adaptation.name], **changes), longest, changes)
+    weights = str(folder) if released else name
     if adaptation == FULL:
-        return Entry(short, f"{short} (pretrained)", name, recipe)
-    return Entry(f"{short}-{adaptation.label}", f"{short}, {adaptation.title}", name, recipe, adaptation)
+        return Entry(short, title or f"{short} (pretrained)", weights, recipe)
+    return Entry(
+        f"{short}-{adaptation.label}", f"{title or short}, {adaptation.title}", weights, recipe, adaptation
+    )
 
 
 def is_pretrained(model: str | PathLike) -> bool:
-    """Whether a name is that of a folder, or has the form of a hub name."""
-    return str(model) not in PRESETS and (Path(model).is_dir() or str(model).count("/") == 1)
+    """Whether a name is that of released weights or of a folder, or has the form of a hub name."""
+    name = str(model)
+    if name.startswith(NEW):
+        return False
+    return Path(name).is_dir() or is_released(name) or (name not in PRESETS and name.count("/") == 1)
+
+
+def from_scratch(models: Sequence[str]) -> list[str]:
+    """The same models with new weights in place of released ones."""
+    return [f"{NEW}{model}" if is_released(model) and not Path(model).is_dir() else model for model in models]
 
 
 def fit_batch(recipe: Recipe, longest: int, changes: dict[str, Any]) -> Recipe:
@@ -109,7 +133,7 @@ def comparison(
 
 def train(
     data: str | PathLike | None = None,
-    models: Sequence[str | PathLike] = ("hyenadna-tiny",),
+    models: Sequence[str | PathLike] = (DEFAULT_MODEL,),
     output: str | PathLike = "run",
     *,
     seeds: int = 3,
@@ -132,7 +156,7 @@ def train(
 
     Args:
         data: CSV, TSV or FASTA with labels, plain or gzip; see `crocuta.data.labelled.make_splits`.
-        models: presets (`crocuta.presets.PRESETS`) or folders of pretrained models.
+        models: see `entry`.
         output: run folder; the report is `report.html` in it.
         seeds: number of trainings of each model.
         metric: "mcc", "accuracy", "f1", "auroc" or "auprc"; default the task's, else "mcc", or "auroc" where sequences
@@ -201,7 +225,7 @@ def demo(
 
 def demo_comparison() -> tuple[Splits, list[Entry]]:
     splits = load_demo()
-    return splits, comparison(splits, ["hyenadna-tiny", "cnn"], epochs=DEMO_EPOCHS)
+    return splits, comparison(splits, [DEFAULT_MODEL, "cnn"], epochs=DEMO_EPOCHS)
 
 
 def estimate_demo(device: str = AUTO) -> Iterator[str]:

@@ -57,7 +57,7 @@ def windows(
 
     `crocuta windows yeast=R64.fa worm=WBcel235.fa --test-contig IV --test-contig I --valid-contig II -o species.csv.gz`
 
-    `crocuta train species.csv.gz -m hyenadna-tiny --metric accuracy -o run/`
+    `crocuta train species.csv.gz -m new:hyenadna-tiny --metric accuracy -o run/`
     """  # fmt: skip
     files = [name_genome(text) for text in genomes]
     labels = [label for label, _ in files]

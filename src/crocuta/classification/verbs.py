@@ -34,6 +34,9 @@ MAX_LENGTH = Annotated[
     int | None,
     typer.Option(min=1, help="Nucleotides of the longest sequence that models with new weights can read."),
 ]
+FROM_SCRATCH = Annotated[
+    bool, typer.Option("--from-scratch", help="New weights in place of released ones, for every model.")
+]
 BOTH_STRANDS = Annotated[
     bool, typer.Option("--both-strands", help="Augment with reverse complements and average over them.")
 ]
@@ -113,8 +116,8 @@ def train(
         typer.Option(
             "--model",
             "-m",
-            help="hyenadna-tiny (default), cnn, cnn-max, transformer, hyenadna-small-32k, ..., or the folder of"
-            " pretrained weights; repeat to compare.",
+            help="new:hyenadna-tiny (default), cnn, hcnn-s, transformer, ...: new weights. hyenadna-small-32k, ...:"
+            " released weights. Or the folder of a pretrained model; repeat to compare.",
         ),
     ] = None,
     adapt: Annotated[
@@ -124,6 +127,7 @@ def train(
             " label-prompt:TOKENS, in-context:SHOTS; repeat to compare."
         ),
     ] = None,
+    from_scratch: FROM_SCRATCH = False,
     output: OUTPUT = Path("run"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
     valid: Annotated[Path | None, typer.Option(help="Validation file; else a tenth is taken off.")] = None,
@@ -154,9 +158,9 @@ def train(
 
     Examples:
 
-    `crocuta train data.csv --model hyenadna-tiny --seeds 3 -o run/`
+    `crocuta train data.csv --model new:hyenadna-tiny --seeds 3 -o run/`
 
-    `crocuta train --task gue/prom_core_tata --data-root data/ -m hyenadna-tiny -m cnn -o run/`
+    `crocuta train --task gue/prom_core_tata --data-root data/ -m new:hyenadna-tiny -m cnn -o run/`
 
     `crocuta train train.csv --valid dev.csv --test test.csv -m ./hyenadna-tiny-1k-seqlen-hf -o run/`
 
@@ -165,7 +169,7 @@ def train(
     prepare()
     from crocuta.classification import pipelines
 
-    models = model or ["hyenadna-tiny"]
+    models = pipelines.from_scratch(model or []) if from_scratch else model or [pipelines.DEFAULT_MODEL]
     source = {"data": data, "valid": valid, "test": test, "task": task, "data_root": data_root}
     source |= {"genome": genome, "window": window}
     changes = {

@@ -72,9 +72,23 @@ def weights_of(name: str | PathLike) -> list[Path]:
     return [config, *sorted(config.parent.glob("*.safetensors"))]
 
 
+def is_released(name: str | PathLike) -> bool:
+    """Whether released weights go by this name, such as "hyenadna-small-32k"."""
+    return str(name) == "hyenadna-tiny" or str(name).removeprefix("hyenadna-") in RELEASED
+
+
+def released_folder(name: str | PathLike) -> Path:
+    """Where the released weights of a name lie, fetched from the model hub once.
+
+    Raises:
+        InputError: they cannot be had.
+    """
+    return weights_of(name)[0].parent
+
+
 def _size(name: str | PathLike) -> str:
     size = {"hyenadna-tiny": "tiny-1k"}.get(str(name), str(name).removeprefix("hyenadna-"))
-    if size not in RELEASED:
+    if not is_released(name):
         known = ", ".join(f"hyenadna-{size}" for size in RELEASED)
         raise InputError(f"{name}: neither a folder nor a released model ({known})")
     return size
@@ -93,5 +107,5 @@ def released(size: str) -> HyenaForCausalLM:
     except OSError as error:
         raise InputError(
             f"hyenadna-{size}: cannot reach {hub} on the model hub, and it is not cached;"
-            " download it elsewhere and give its folder"
+            f" download it elsewhere and give its folder, or train from new weights (new:hyenadna-{size})"
         ) from error
