@@ -71,7 +71,7 @@ def test_predict_evaluate_and_report(run, tmp_path):
 def test_dry_run_trains_nothing(tmp_path):
     code, output = call("train", table(tmp_path / "data.csv"), "-o", tmp_path / "run", "--dry-run", *QUICK)
     assert code == 0
-    assert "HyenaDNA-tiny: 436,354 parameters" in output
+    assert "HyenaDNA-tiny (new weights): 436,354 parameters" in output
     assert not (tmp_path / "run").exists()
 
 
@@ -200,7 +200,10 @@ def test_labels_that_training_never_saw(tmp_path):
 def test_other_mistakes(run, tmp_path):
     data = write(tmp_path / "data.csv", GOOD)
     cases = [
-        (("train", data, "-m", "bert", "-o", tmp_path / "x"), "no model 'bert': expected hyenadna-tiny"),
+        (
+            ("train", data, "-m", "bert", "-o", tmp_path / "x"),
+            "no model 'bert': expected the folder of a pretrained model, or one of",
+        ),
         (("train", data, "-m", tmp_path, "-o", tmp_path / "x"), "neither the folder of a model"),
         (("train", "-o", tmp_path / "x"), "give either a file of labelled sequences or --task"),
         (("train", "--task", "gue/none", "--data-root", tmp_path), "gue/none"),

@@ -1,4 +1,4 @@
-"""Names that modules had before 0.2: they work for one release more, and say once where to look."""
+"""Names that modules had in earlier versions: they work for one release more, and say once where to look."""
 
 import sys
 import warnings

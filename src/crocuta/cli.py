@@ -270,7 +270,7 @@ lab.add_typer(image, name="image")
 app.add_typer(lab, name="lab", rich_help_panel=RESEARCH)
 
 
-#: Names that commands had before 0.2, which work for one release more.
+#: Names that commands had in earlier versions, which work for one release more.
 RENAMED = {
     "hyperbolicity": "tree delta",
     "simulate": "tree simulate, or ancestry simulate",

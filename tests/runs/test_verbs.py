@@ -55,6 +55,7 @@ VERBS = {
     "map": Verb("map RUN", "", "", file="map.svg", resumes=False, makes_input="embed"),
     "probe": Verb("probe RUN --label label", "", "", file="probe.json", resumes=False, makes_input="embed"),
     "predict": Verb("predict RUN data.csv", "", "", file="predictions.tsv", resumes=False, makes_input="train"),
+    "tree check": Verb("tree check tree.nwk", "", "", file="check.json", resumes=False),
     "tree delta": Verb("tree delta tree.nwk --nulls 5", "", "", file="delta", resumes=False),
     "tree simulate": Verb("tree simulate --sequences 40", "", "--seed 7"),
     "ancestry simulate": Verb("ancestry simulate --length 2e5 --individuals 4 4 4 --admixed 2", "", "--seed 7"),

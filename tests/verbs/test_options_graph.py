@@ -130,7 +130,13 @@ HYPERBOLICITY = {
         "--subset 7", "crocuta.trees.cost.estimate_hyperbolicity", lambda got: got.subset == 7
     ),
 }  # fmt: skip
+EXAMINE = "crocuta.trees.check.examine"
+CHECK = {
+    "--output": ("out", "crocuta.files.write_json", lambda got: got.path == Path("out")),
+    "--overwrite": ("-o there", EXAMINE, lambda got: True),
+}
 VERBS = {
+    "tree check": ("tree.nwk", CHECK),
     "lab graph train": ("edges.tsv", GRAPH_TRAIN),
     "lab graph predict": ("graph-run pairs.tsv", GRAPH_PREDICT),
     "lab image train": ("images", IMAGE_TRAIN),

@@ -134,7 +134,7 @@ def _figures(fits: Sequence[Mapping[str, Any]], headline: str) -> Iterator[tuple
             axes.set(ylabel="c")
         panels[-1].set(xlabel="epoch")
         _seed_legend(figure, len(fits))
-        yield "curvature", "Learnt curvatures", "c of the manifolds of curvature −c, epoch by epoch.", figure
+        yield "curvature", "Learned curvatures", "c of the manifolds of curvature −c, epoch by epoch.", figure
 
 
 def _draw(axes: Axes, histories: Sequence[Sequence[Mapping[str, float]]], key: str) -> None:

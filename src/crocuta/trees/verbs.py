@@ -13,7 +13,44 @@ console = make_console()
 
 PARTS = (".json", ".png", ".svg")  # of what `tree delta` writes
 
-tree = typer.Typer(no_args_is_help=True, help="Trees: how tree-like data are, and simulated ones.")
+tree = typer.Typer(
+    no_args_is_help=True, help="Trees: examine a file, measure how tree-like data are, simulate."
+)
+
+
+@tree.command("check")
+def check(
+    data: Annotated[Path, typer.Argument(help="Newick or Nexus file, plain or .gz.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for what was found.")
+    ] = None,
+    overwrite: OVERWRITE = False,
+) -> None:
+    """Examine a tree file: size, rooting, polytomies, names, branch lengths, and what is odd in them.
+
+    Examples:
+
+    `crocuta tree check dengue.nwk`
+
+    `crocuta tree check dengue.nexus -o dengue.json`
+    """
+    from rich.table import Table
+
+    from crocuta.files import write_json
+    from crocuta.trees.check import examine
+
+    if output is not None:
+        check_file(output, overwrite)
+    findings = examine(data)
+    table = Table(show_header=False, title=safe(data.name))
+    for what, found, odd in findings:
+        table.add_row(what, f"[bold yellow]{safe(found)}[/]" if odd else safe(found))
+    console.print(table)
+    odd = [finding.what for finding in findings if finding.odd]
+    console.print(f"Look at: {', '.join(odd)}." if odd else "Nothing odd.")
+    if output is not None:
+        write_json(output, [finding._asdict() | {"odd": bool(finding.odd)} for finding in findings])
+        console.print(wrote("", output))
 
 
 @tree.command("simulate")
