@@ -360,7 +360,7 @@ GROUPS: dict[str, tuple[Module, ...]] = {
             "task models NC, LP, MD", (), "-", "every encoder on every task; scores by hand",
             (f"{_MODEL}test_every_encoder_does_every_task_and_reloads",
              f"{_TRAIN}test_reconstruction_scores_by_hand", f"{_GRAPH}test_distortion_of_true_distances_is_zero"),
-            note="`crocuta.models.graph`; [](graphs.md)",
+            note="`crocuta.models.graph.heads`; [](graphs.md)",
         ),
     ),
     "Adaptation of trained models": (
