@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/crocuta demo -o demo-run --resume
 
 test: setup
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile -m "not slow and not gpu"
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile -m "not slow and not gpu"
 
 lint: setup
 	$(BIN)/ruff check src tests examples benchmarks

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ LIGHT = [
 HEAVY = ["transformers", "matplotlib", "h5py", "sklearn", "pandas"]
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Dotted name -> syntax tree, for every module of the package."""
     trees = {}

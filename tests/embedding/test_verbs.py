@@ -110,18 +110,35 @@ def test_points_of_a_hyperbolic_model_on_the_disk(place, tmp_path):
 
 
 @pytest.mark.distributed
-def test_processes_of_a_launcher_share_the_work(place, tmp_path):
-    alone, shared = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
+def test_processes_of_a_launcher_share_the_work(place, tmp_path, run_together):
+    alone, shared, program = tmp_path / "a.h5ad", tmp_path / "b.h5ad", tmp_path / "program.py"
+    program.write_text("from crocuta.cli import app\napp(standalone_mode=False)\n")
     command = ["embed", place / "g.fa", "--genes", place / "g.gtf", "-m", place / "hyena", "-o"]
     assert call(*command, alone)[0] == 0
+    assert run_together(program, 2, *command, shared) == [0, 0]
+    np.testing.assert_array_equal(anndata.read_h5ad(alone).X, anndata.read_h5ad(shared).X)
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_the_launcher_of_torch(place, tmp_path):
+    command = [
+        "embed",
+        place / "g.fa",
+        "--genes",
+        place / "g.gtf",
+        "-m",
+        place / "hyena",
+        "-o",
+        tmp_path / "t.h5ad",
+    ]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     found = subprocess.run(
-        [*launch, "-m", "crocuta", *map(str, command), shared],
+        [*launch, "-m", "crocuta", *map(str, command)],
         capture_output=True, text=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert "60 rows" in found.stdout + found.stderr
-    np.testing.assert_array_equal(anndata.read_h5ad(alone).X, anndata.read_h5ad(shared).X)
 
 
 @pytest.mark.distributed

@@ -26,8 +26,16 @@ def everything(m, s, t):
 @pytest.mark.filterwarnings(
     "ignore:.*should not be instantiated:DeprecationWarning"
 )  # torch's tracer does so
-@pytest.mark.parametrize("learnable", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("kind", [Lorentz, Poincare])
+@pytest.mark.parametrize(
+    ("kind", "learnable"),
+    [
+        (Lorentz, True),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in ((Lorentz, False), (Poincare, False), (Poincare, True))
+        ),
+    ],
+)
 def test_compiles_whole_also_under_autocast(kind, learnable):
     m = kind(0.7, learnable)
     s, t = torch.randn(2, 4, 5).unbind()

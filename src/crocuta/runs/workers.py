@@ -87,7 +87,10 @@ def heard(stages: Mapping[Path, Stage], keep: Callable[[], object]) -> Iterator[
 
 def threads_each(jobs: int) -> int:
     """Threads of each of some processes that share the processor: `OMP_NUM_THREADS`, or an equal part."""
-    return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // jobs))
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[
+        0
+    ]  # a list gives a number for each nesting level
+    return int(asked) if asked.isdigit() else max(1, (os.cpu_count() or 1) // jobs)
 
 
 def processes_from() -> Any:
@@ -99,7 +102,10 @@ def processes_from() -> Any:
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith("crocuta.")])
+    ours = [name for name in list(sys.modules) if name.startswith("crocuta.")]
+    context.set_forkserver_preload(
+        [name for name in ours if sys.modules[name].__name__ == name]
+    )  # no aliases
     return context
 
 
@@ -109,9 +115,7 @@ def begin_worker(threads: int) -> None:
 
     import torch
 
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the command that started us is interrupted too, and ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us is interrupted too, and ends us
     follow_parent()
     torch.set_num_threads(threads)
 
