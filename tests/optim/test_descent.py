@@ -138,8 +138,16 @@ def test_momentum_is_carried_in_parallel(manifold, optimizer, settings):
     torch.testing.assert_close(form.coordinates(x, m).detach(), expected.detach())
 
 
-@manifolds
-@optimizers
+def pairs() -> list:
+    """Every manifold with the plain optimisers; with the variants, by day, one of a curvature of 1 and the product."""
+    return [
+        pytest.param(m, *o, marks=[pytest.mark.slow] if i % 2 and j in (0, 2, 4) else [], id=f"{i}-{j}")
+        for i, o in enumerate(OPTIMIZERS)
+        for j, m in enumerate(MANIFOLDS)
+    ]
+
+
+@pytest.mark.parametrize(("manifold", "optimizer", "settings"), pairs())
 def test_descent_reaches_the_midpoint(manifold, optimizer, settings):
     y, z = random(manifold, std=0.5), random(manifold, std=0.5)
     midpoint = manifold.expmap(y, manifold.logmap(y, z) / 2)

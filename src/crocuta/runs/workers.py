@@ -87,9 +87,7 @@ def heard(stages: Mapping[Path, Stage], keep: Callable[[], object]) -> Iterator[
 
 def threads_each(jobs: int) -> int:
     """Threads of each of some processes that share the processor: `OMP_NUM_THREADS`, or an equal part."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[
-        0
-    ]  # a list gives a number for each nesting level
+    asked, _, _ = os.environ.get("OMP_NUM_THREADS", "").partition(",")  # further numbers: nested levels
     return int(asked) if asked.isdigit() else max(1, (os.cpu_count() or 1) // jobs)
 
 
@@ -102,10 +100,8 @@ def processes_from() -> Any:
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
-    ours = [name for name in list(sys.modules) if name.startswith("crocuta.")]
-    context.set_forkserver_preload(
-        [name for name in ours if sys.modules[name].__name__ == name]
-    )  # no aliases
+    loaded = {module.__name__ for name, module in list(sys.modules.items()) if name.startswith("crocuta.")}
+    context.set_forkserver_preload(sorted(loaded))
     return context
 
 
