@@ -66,8 +66,8 @@ class Verbs(TyperGroup):
             except KeyboardInterrupt as stop:
                 terminated = isinstance(stop, Terminated)
                 make_console(stderr=True).print(
-                    f"{'Terminated' if terminated else 'Interrupted'}. Run the same command again (with --resume where it"
-                    " has that option) to continue."
+                    f"{'Terminated' if terminated else 'Interrupted'}. Run the same command again, with --resume where"
+                    " it has that option, to continue."
                 )
                 raise typer.Exit(143 if terminated else 130) from None
 
