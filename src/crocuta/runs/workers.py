@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TypeVar
@@ -112,8 +113,14 @@ def begin_worker(threads: int) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us is interrupted too, and ends us
-    follow_parent()
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with(starter: Any) -> None:
+    """Ends this process when the one that asked for it has gone; our parent is the server, which lives while we do."""
+    wait([starter.sentinel])
+    os._exit(1)
 
 
 @contextmanager
