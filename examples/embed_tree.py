@@ -20,10 +20,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from trees import draw, read_tree, rooted, sarkar, tree_distances
 
 from crocuta.manifolds import Euclidean, Lorentz, Poincare, lorentz_to_poincare
 from crocuta.optim import RiemannianAdam, parameter_groups
+from trees import draw, read_tree, rooted, sarkar, tree_distances
 
 SPACES = {"Lorentz": Lorentz, "Poincare": Poincare, "Euclidean": Euclidean}
 LR = {"Lorentz": 0.02, "Poincare": 0.02, "Euclidean": 0.5}
