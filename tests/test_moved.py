@@ -37,6 +37,7 @@ def test_an_old_name_gives_the_same_module_and_says_so_once(old, new):
     )  # no second warning, which would be an error here
 
 
+@pytest.mark.filterwarnings("ignore:.*is now crocuta:FutureWarning")  # of the package, where it comes first
 def test_other_names_are_still_unknown():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("crocuta.train.nonsense")
